@@ -1,0 +1,31 @@
+"""tortie: a folder of photographs becomes a classifier one can trust.
+
+The public names are loaded when they are first used: ``import tortie`` does not import torch.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ImageClassifier": "tortie.classifier",
+    "load": "tortie.classifier",
+    "TortieError": "tortie.errors",
+    "UsageError": "tortie.errors",
+}
+_ROOMS = ("networks", "images", "weights")
+
+__all__ = ["ImageClassifier", "TortieError", "UsageError", "__version__", "load", "networks"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"tortie.{name}")
+    raise AttributeError(f"module 'tortie' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_ROOMS])

@@ -1,0 +1,13 @@
+"""The two ways in which tortie says no: a run that failed, and a wrong use."""
+
+
+class TortieError(Exception):
+    """A run that failed: one line that names what, why and the way out. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(TortieError, ValueError):
+    """A wrong use: an argument that cannot be meant. Exit code 2."""
+
+    exit_code = 2
