@@ -1,0 +1,54 @@
+"""One file per paper, and the table of networks.
+
+Every network of the table is a function here, hyphens as underscores:
+``tortie.networks.efficientnet_lite0(classes=3, weights="imagenet")``.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tortie.errors import UsageError
+from tortie.networks.table import TABLE, find
+
+if TYPE_CHECKING:
+    from tortie.networks.network import Network
+
+__all__ = ["build", "find", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all networks, as the command line takes them."""
+    return tuple(entry.name for entry in TABLE)
+
+
+def build(
+    name: str, *, classes: int | None = None, weights: str | None = None, **arguments: Any
+) -> "Network":
+    """A network of the table.
+
+    Args:
+        name: a name of the table, hyphens or underscores.
+        classes: length of the logits; by default the paper's.
+        weights: ``"imagenet"`` for published parameters, ``None`` for fresh ones. Where
+            ``classes`` differs from the published head's, the stages are trained and the head new.
+        arguments: the builder's own named arguments.
+
+    Raises:
+        UsageError: no such network, or no such weights for it.
+    """
+    entry = find(name)
+    if weights is None:
+        chosen = {} if classes is None else {"classes": classes}
+        return entry.build(**chosen, **arguments)
+    from tortie.weights import load_published
+
+    return load_published(entry, weights, classes, arguments)
+
+
+def __getattr__(name: str) -> Callable[..., "Network"]:
+    try:
+        entry = find(name)
+    except UsageError as error:
+        raise AttributeError(str(error)) from None
+    return partial(build, entry.name)
