@@ -14,6 +14,33 @@ from torch import Tensor, nn
 from tortie.errors import UsageError
 
 
+def check_images(images: Tensor, input_shape: tuple[int, int, int], fixed_size: bool) -> None:
+    """Refuse what cannot be the input of a network.
+
+    Args:
+        images: ``(N, C, H, W)``.
+        input_shape: ``(height, width, channels)`` that the network draws.
+        fixed_size: whether height and width must be those.
+
+    Raises:
+        UsageError: what was given, and what was expected.
+    """
+    if torch.jit.is_tracing():  # the tracer would take each comparison for a branch
+        return
+    height, width, channels = input_shape
+    given = tuple(images.shape)
+    wrong = len(given) != 4 or given[1] != channels
+    if wrong or (fixed_size and given[2:] != (height, width)):
+        size = f"{height}, {width}" if fixed_size else "height, width"
+        raise UsageError(
+            f"images of shape {given}: the network takes (images, {channels}, {size})"
+            + (", a size that its linear layers fix" if fixed_size else "")
+        )
+
+
+torch.fx.wrap("check_images")  # a call in a traced graph, not a branch to follow
+
+
 class Network(nn.Module):
     """A convolutional network as a sequence of named stages and a head.
 
@@ -21,6 +48,8 @@ class Network(nn.Module):
         stages: stages in order; the last one ends in ``(N, D)``.
         head: maps ``(N, D)`` to logits, ``(N, classes)``.
         input_shape: ``(height, width, channels)`` of the input that the paper draws.
+        fixed_size: whether a linear layer fixes the height and width of ``input_shape``; images of
+            another size are then refused.
     """
 
     def __init__(
@@ -28,11 +57,13 @@ class Network(nn.Module):
         stages: Mapping[str, nn.Module],
         head: nn.Module,
         input_shape: tuple[int, int, int],
+        fixed_size: bool = False,
     ) -> None:
         super().__init__()
         self.stages = nn.Sequential(OrderedDict(stages))
         self.head = head
         self.input_shape = input_shape
+        self.fixed_size = fixed_size
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -40,11 +71,17 @@ class Network(nn.Module):
         return tuple(name for name, _ in self.stages.named_children())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` of float images ``(N, C, H, W)``, preprocessed for the network."""
+        """Logits ``(N, classes)`` of float images ``(N, C, H, W)``, preprocessed for the network.
+
+        Raises:
+            UsageError: images of other channels, or of another size where a linear layer fixes it.
+        """
+        check_images(images, self.input_shape, self.fixed_size)
         return self.head(self.stages(images))
 
     def forward_features(self, images: Tensor) -> Tensor:
         """What the last stage yields, ``(N, D)``: one vector an image."""
+        check_images(images, self.input_shape, self.fixed_size)
         return self.stages(images)
 
     def stage_index(self, cut: str | int) -> int:
