@@ -41,7 +41,47 @@ def check_images(images: Tensor, input_shape: tuple[int, int, int], fixed_size: 
 torch.fx.wrap("check_images")  # a call in a traced graph, not a branch to follow
 
 
-class Network(nn.Module):
+class Rest(nn.Module):
+    """Named stages and a head: what is left of a network after a cut.
+
+    Args:
+        stages: stages in order.
+        head: maps what the last stage yields to logits, ``(N, classes)``.
+        side_heads: heads that hang from the stages they are named after and are used in training
+            only; each maps what its stage yields to logits.
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, nn.Module],
+        head: nn.Module,
+        side_heads: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(OrderedDict(stages))
+        self.head = head
+        self.side_heads = nn.ModuleDict(side_heads or {})
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages, from the input to the head."""
+        return tuple(name for name, _ in self.stages.named_children())
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of what the stage before the cut yields."""
+        return self.head(self.stages(activations))
+
+    def forward_with_sides(self, activations: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of the head, and those of each side head by the name of its stage."""
+        sides = {}
+        for name, stage in self.stages.named_children():
+            activations = stage(activations)
+            if name in self.side_heads:
+                sides[name] = self.side_heads[name](activations)
+        return self.head(activations), sides
+
+
+class Network(Rest):
     """A convolutional network as a sequence of named stages and a head.
 
     Args:
@@ -50,6 +90,8 @@ class Network(nn.Module):
         input_shape: ``(height, width, channels)`` of the input that the paper draws.
         fixed_size: whether a linear layer fixes the height and width of ``input_shape``; images of
             another size are then refused.
+        side_heads: heads that hang from the stages they are named after, used in training only.
+        side_weight: the weight of each side head's loss beside the head's.
     """
 
     def __init__(
@@ -58,17 +100,13 @@ class Network(nn.Module):
         head: nn.Module,
         input_shape: tuple[int, int, int],
         fixed_size: bool = False,
+        side_heads: Mapping[str, nn.Module] | None = None,
+        side_weight: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.stages = nn.Sequential(OrderedDict(stages))
-        self.head = head
+        super().__init__(stages, head, side_heads)
         self.input_shape = input_shape
         self.fixed_size = fixed_size
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        """Names of the stages, from the input to the head."""
-        return tuple(name for name, _ in self.stages.named_children())
+        self.side_weight = side_weight
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of float images ``(N, C, H, W)``, preprocessed for the network.
@@ -77,7 +115,15 @@ class Network(nn.Module):
             UsageError: images of other channels, or of another size where a linear layer fixes it.
         """
         check_images(images, self.input_shape, self.fixed_size)
-        return self.head(self.stages(images))
+        return super().forward(images)
+
+    def forward_with_sides(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of the head, and those of each side head by the name of its stage.
+
+        The loss of training is the head's plus ``side_weight`` times each side head's.
+        """
+        check_images(images, self.input_shape, self.fixed_size)
+        return super().forward_with_sides(images)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """What the last stage yields, ``(N, D)``: one vector an image."""
@@ -99,7 +145,7 @@ class Network(nn.Module):
             raise UsageError(f"no stage {cut!r}: the stages are {', '.join(names)}")
         return names.index(cut) + 1
 
-    def cut(self, after: str | int) -> tuple[nn.Sequential, nn.Sequential]:
+    def cut(self, after: str | int) -> tuple[nn.Sequential, Rest]:
         """The network in two halves that share its parameters; joined, they equal the whole.
 
         Args:
@@ -107,12 +153,14 @@ class Network(nn.Module):
 
         Returns:
             ``(prefix, rest)``: the stages up to and with ``after``, and the other stages with the
-            head. ``rest(prefix(images))`` equals ``network(images)``.
+            head and the side heads that hang after the cut (one that hangs from the cut itself
+            could not train any stage). ``rest(prefix(images))`` equals ``network(images)``.
         """
         index = self.stage_index(after)
         named = list(self.stages.named_children())
-        rest = OrderedDict([*named[index:], ("head", self.head)])
-        return nn.Sequential(OrderedDict(named[:index])), nn.Sequential(rest)
+        later = OrderedDict(named[index:])
+        sides = {name: head for name, head in self.side_heads.items() if name in later}
+        return nn.Sequential(OrderedDict(named[:index])), Rest(later, self.head, sides)
 
     def freeze(self, after: str | int) -> None:
         """Freeze the stages up to and with ``after``: no gradient, statistics and dropout at rest.
@@ -121,8 +169,10 @@ class Network(nn.Module):
         evaluation mode, so that batch-norm statistics cannot move.
         """
         self._frozen = self.stage_index(after)
-        for position, stage in enumerate(self.stages):
+        for position, (name, stage) in enumerate(self.stages.named_children()):
             stage.requires_grad_(position >= self._frozen)
+            if name in self.side_heads:
+                self.side_heads[name].requires_grad_(position >= self._frozen)
         self.train(self.training)
 
     _frozen: int = 0
@@ -139,8 +189,7 @@ class Network(nn.Module):
             stage.eval()
         return self
 
-    @torch.no_grad()
     def feature_count(self) -> int:
-        """D, the length of the vector that the head sees."""
-        parameters = dict(self.head.named_parameters())
-        return int(parameters["weight"].shape[1])
+        """D, the length of the vector (or the channels of the maps) that the head sees."""
+        matrices = [tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1]
+        return int(matrices[0].shape[1])
