@@ -8,7 +8,6 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 from collections import OrderedDict
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
@@ -102,8 +101,16 @@ class Network(nn.Module):
             stage.eval()
         return self
 
-    @torch.no_grad()
+    @property
+    def classes(self) -> int:
+        """Length of the logits."""
+        return int(self.head.get_parameter("weight").shape[0])
+
+    @property
     def feature_count(self) -> int:
         """D, the length of the vector that the head sees."""
-        parameters = dict(self.head.named_parameters())
-        return int(parameters["weight"].shape[1])
+        return int(self.head.get_parameter("weight").shape[1])
+
+    def new_head(self, classes: int) -> None:
+        """Put a fresh linear head of ``classes`` logits in place of the head."""
+        self.head = nn.Linear(self.feature_count, classes)
