@@ -8,7 +8,6 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 from collections import OrderedDict
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
@@ -189,7 +188,26 @@ class Network(Rest):
             stage.eval()
         return self
 
+    @property
+    def classes(self) -> int:
+        """Length of the logits."""
+        return int(self._head_matrix().shape[0])
+
+    @property
     def feature_count(self) -> int:
         """D, the length of the vector (or the channels of the maps) that the head sees."""
-        matrices = [tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1]
-        return int(matrices[0].shape[1])
+        return int(self._head_matrix().shape[1])
+
+    def _head_matrix(self) -> Tensor:
+        """What maps features to logits: a linear layer's weight, a kernel, or fixed codes."""
+        return next(tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1)
+
+    def new_head(self, classes: int) -> None:
+        """Put a fresh linear head of ``classes`` logits in place of the head.
+
+        Where the head saw maps (Network in Network), a last stage ``avgpool`` takes their means.
+        """
+        features = self.feature_count
+        if self._head_matrix().dim() == 4:
+            self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        self.head = nn.Linear(features, classes)

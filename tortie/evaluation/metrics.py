@@ -1,0 +1,104 @@
+"""How good a classifier is, each figure with what it is worth."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A share with its 95% interval.
+
+    Attributes:
+        value: right answers / n.
+        low: lower end, 0 to 1.
+        high: upper end, 0 to 1.
+        n: number counted.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and F1 of one class, 0 to 1 (0 where undefined), and its image count."""
+
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a set of probabilities was worth against the labels.
+
+    Attributes:
+        accuracy: with its Wilson interval.
+        log_loss: mean −log of the probability given to the right class, in nats.
+        per_class: by class name, in the order of the classes.
+        confusion: counts ``(K, K)``, a row for each true class, a column for each predicted one.
+    """
+
+    accuracy: Interval
+    log_loss: float
+    per_class: dict[str, ClassScore]
+    confusion: list[list[int]]
+
+
+def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a binomial share (Wilson 1927, JASA 22).
+
+    Args:
+        right: successes, 0 to ``n``.
+        n: trials, at least 1.
+        confidence: of the interval.
+    """
+    if not 0 <= right <= n or n < 1:
+        raise ValueError(f"expected 0 <= right <= n and n >= 1, got {right} of {n}")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = right / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if right == 0 else max(0.0, centre - half)
+    high = 1.0 if right == n else min(1.0, centre + half)
+    return Interval(share, low, high, n)
+
+
+def score(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]
+) -> Scores:
+    """Every figure of the evaluation.
+
+    Args:
+        probabilities: ``(N, K)``, rows add to one.
+        labels: true class indices ``(N,)``.
+        classes: K names.
+
+    Raises:
+        ValueError: no image to count.
+    """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    indices = np.arange(len(classes))
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, n = precision_recall_fscore_support(
+        labels, predicted, labels=indices, zero_division=0
+    )
+    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return Scores(
+        accuracy=wilson(int((predicted == labels).sum()), len(labels)),
+        log_loss=float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean()),
+        per_class={
+            name: ClassScore(float(precision[i]), float(recall[i]), float(f1[i]), int(n[i]))
+            for i, name in enumerate(classes)
+        },
+        confusion=confusion_matrix(labels, predicted, labels=indices).tolist(),
+    )
