@@ -248,7 +248,9 @@ def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
     return _RELU.get(type(module)) if module is not None else _RELU.get(node.target)
 
 
-def _finish_in_float32(graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype) -> None:
+def _finish_in_float32(
+    graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype
+) -> None:
     """Layers up to the last that multiplies matrices in ``dtype``, those after it in float32."""
     heavy = [node for node in graph.nodes if isinstance(_module(node, modules), _HEAVY)]
     if not heavy:

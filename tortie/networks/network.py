@@ -8,6 +8,7 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
@@ -206,8 +207,10 @@ class Network(Rest):
         """Put a fresh linear head of ``classes`` logits in place of the head.
 
         Where the head saw maps (Network in Network), a last stage ``avgpool`` takes their means.
+        Side heads, which speak of the old classes, are dropped.
         """
         features = self.feature_count
         if self._head_matrix().dim() == 4:
             self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         self.head = nn.Linear(features, classes)
+        self.side_heads = nn.ModuleDict()
