@@ -9,7 +9,8 @@ One tower: Krizhevsky, "One weird trick for parallelizing convolutional neural n
 
 Departures of the one-tower layout, all of its published weights: 64-192-384-256-256 filters, no
 normalisation, dropout before fc6 and fc7, an adaptive pooling to 6×6 that lets images of any size
-from 63×63 in. Its initialisation is not printed: He's, with biases of zero.
+from 63×63 in. Its initialisation is not printed: He's for the convolutions, N(0, 0.005²) for
+the linear layers (Caffe's), biases of zero.
 """
 
 from collections import OrderedDict
@@ -143,9 +144,10 @@ def alexnet_one_tower(classes: int = 1000, in_channels: int = 3) -> Network:
     )  # 4096
     network = Network(stages, nn.Linear(4096, classes), (224, 224, in_channels))
     for parameter in network.parameters():
-        if parameter.dim() > 1:
+        if parameter.dim() == 4:
             nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+        elif parameter.dim() == 2:
+            nn.init.normal_(parameter, 0.0, 0.005)
         else:
             nn.init.zeros_(parameter)
-    nn.init.normal_(network.head.weight, 0.0, 0.01)  # type: ignore[arg-type]
     return network

@@ -267,11 +267,8 @@ def lenet5(
     network = Network(stages, nn.Linear(84, classes), (28, 28, in_channels), fixed_size=True)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            # The paper's uniform ±2.4 / fan-in is made for its own scaled tanh.
-            if activation == "relu":
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            else:
-                nn.init.xavier_normal_(layer.weight)
+            # The paper's uniform ±2.4 / fan-in is made for its own scaled tanh. With ReLU, Glorot's
+            # keeps the first logits small: max pooling lifts what He's would keep level.
+            nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    nn.init.xavier_normal_(network.head.weight)  # type: ignore[arg-type]
     return network
