@@ -153,7 +153,7 @@ def _side_heads(classes: int, norm: bool) -> dict[str, SideHead]:
 
 
 def googlenet(classes: int = 1000, in_channels: int = 3, side_heads: bool = True) -> Network:
-    """GoogLeNet as printed; images of 224×224 for its side heads, of any size from 15×15 without.
+    """GoogLeNet as printed; images of 224×224 for its side heads, of any size from 31×31 without.
 
     Args:
         classes: length of the logits.

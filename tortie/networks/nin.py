@@ -97,7 +97,7 @@ def nin(
     in_channels: int = 3,
     head: Literal["convolution", "linear"] = "convolution",
 ) -> Network:
-    """Network in Network for CIFAR-10, for images of any size from 8×8; 32×32 is the paper's.
+    """Network in Network for CIFAR-10, for images of any size from 4×4; 32×32 is the paper's.
 
     Args:
         classes: length of the logits.
@@ -123,7 +123,7 @@ def nin_imagenet(
     in_channels: int = 3,
     head: Literal["convolution", "linear"] = "convolution",
 ) -> Network:
-    """The authors' ImageNet network, for images of any size from 67×67; 224×224 is theirs.
+    """The authors' ImageNet network, for images of any size from 39×39; 224×224 is theirs.
 
     Args:
         classes: length of the logits.

@@ -182,7 +182,7 @@ def resnet(
     stride_in: Literal["1x1", "3x3"] = "3x3",
     residual: bool = True,
 ) -> Network:
-    """ResNet for ImageNet, for images of any size from 33×33; 224×224 is the paper's.
+    """ResNet for ImageNet, for images of any size; 224×224 is the paper's.
 
     Args:
         depth: layers with weights.
@@ -243,7 +243,7 @@ def resnet_cifar(
     residual: bool = True,
     side: Literal["end", "both"] = "end",
 ) -> Network:
-    """ResNet for CIFAR, for images of any size from 4×4; 32×32 is the paper's.
+    """ResNet for CIFAR, for images of any size; 32×32 is the paper's.
 
     Args:
         depth: layers with weights, 6n + 2.
