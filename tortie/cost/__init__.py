@@ -1,0 +1,1 @@
+"""What a network costs: multiplications, additions, comparisons, parameters and memory."""

@@ -8,18 +8,90 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
 
 
-class Network(nn.Module):
+def check_images(images: Tensor, input_shape: tuple[int, int, int], fixed_size: bool) -> None:
+    """Refuse what cannot be the input of a network.
+
+    Args:
+        images: ``(N, C, H, W)``.
+        input_shape: ``(height, width, channels)`` that the network draws.
+        fixed_size: whether height and width must be those.
+
+    Raises:
+        UsageError: what was given, and what was expected.
+    """
+    if torch.jit.is_tracing():  # the tracer would take each comparison for a branch
+        return
+    height, width, channels = input_shape
+    given = tuple(images.shape)
+    wrong = len(given) != 4 or given[1] != channels
+    if wrong or (fixed_size and given[2:] != (height, width)):
+        size = f"{height}, {width}" if fixed_size else "height, width"
+        raise UsageError(
+            f"images of shape {given}: the network takes (images, {channels}, {size})"
+            + (", a size that its linear layers fix" if fixed_size else "")
+        )
+
+
+torch.fx.wrap("check_images")  # a call in a traced graph, not a branch to follow
+
+
+class Rest(nn.Module):
+    """Named stages and a head: what is left of a network after a cut.
+
+    Args:
+        stages: stages in order.
+        head: maps what the last stage yields to logits, ``(N, classes)``.
+        side_heads: heads that hang from the stages they are named after and are used in training
+            only; each maps what its stage yields to logits.
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, nn.Module],
+        head: nn.Module,
+        side_heads: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(OrderedDict(stages))
+        self.head = head
+        self.side_heads = nn.ModuleDict(side_heads or {})
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages, from the input to the head."""
+        return tuple(name for name, _ in self.stages.named_children())
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of what the stage before the cut yields."""
+        return self.head(self.stages(activations))
+
+    def forward_with_sides(self, activations: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of the head, and those of each side head by the name of its stage."""
+        sides = {}
+        for name, stage in self.stages.named_children():
+            activations = stage(activations)
+            if name in self.side_heads:
+                sides[name] = self.side_heads[name](activations)
+        return self.head(activations), sides
+
+
+class Network(Rest):
     """A convolutional network as a sequence of named stages and a head.
 
     Args:
         stages: stages in order; the last one ends in ``(N, D)``.
         head: maps ``(N, D)`` to logits, ``(N, classes)``.
         input_shape: ``(height, width, channels)`` of the input that the paper draws.
+        fixed_size: whether a linear layer fixes the height and width of ``input_shape``; images of
+            another size are then refused.
+        side_heads: heads that hang from the stages they are named after, used in training only.
+        side_weight: the weight of each side head's loss beside the head's.
     """
 
     def __init__(
@@ -27,23 +99,35 @@ class Network(nn.Module):
         stages: Mapping[str, nn.Module],
         head: nn.Module,
         input_shape: tuple[int, int, int],
+        fixed_size: bool = False,
+        side_heads: Mapping[str, nn.Module] | None = None,
+        side_weight: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.stages = nn.Sequential(OrderedDict(stages))
-        self.head = head
+        super().__init__(stages, head, side_heads)
         self.input_shape = input_shape
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        """Names of the stages, from the input to the head."""
-        return tuple(name for name, _ in self.stages.named_children())
+        self.fixed_size = fixed_size
+        self.side_weight = side_weight
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` of float images ``(N, C, H, W)``, preprocessed for the network."""
-        return self.head(self.stages(images))
+        """Logits ``(N, classes)`` of float images ``(N, C, H, W)``, preprocessed for the network.
+
+        Raises:
+            UsageError: images of other channels, or of another size where a linear layer fixes it.
+        """
+        check_images(images, self.input_shape, self.fixed_size)
+        return super().forward(images)
+
+    def forward_with_sides(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits of the head, and those of each side head by the name of its stage.
+
+        The loss of training is the head's plus ``side_weight`` times each side head's.
+        """
+        check_images(images, self.input_shape, self.fixed_size)
+        return super().forward_with_sides(images)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """What the last stage yields, ``(N, D)``: one vector an image."""
+        check_images(images, self.input_shape, self.fixed_size)
         return self.stages(images)
 
     def stage_index(self, cut: str | int) -> int:
@@ -61,7 +145,7 @@ class Network(nn.Module):
             raise UsageError(f"no stage {cut!r}: the stages are {', '.join(names)}")
         return names.index(cut) + 1
 
-    def cut(self, after: str | int) -> tuple[nn.Sequential, nn.Sequential]:
+    def cut(self, after: str | int) -> tuple[nn.Sequential, Rest]:
         """The network in two halves that share its parameters; joined, they equal the whole.
 
         Args:
@@ -69,12 +153,14 @@ class Network(nn.Module):
 
         Returns:
             ``(prefix, rest)``: the stages up to and with ``after``, and the other stages with the
-            head. ``rest(prefix(images))`` equals ``network(images)``.
+            head and the side heads that hang after the cut (one that hangs from the cut itself
+            could not train any stage). ``rest(prefix(images))`` equals ``network(images)``.
         """
         index = self.stage_index(after)
         named = list(self.stages.named_children())
-        rest = OrderedDict([*named[index:], ("head", self.head)])
-        return nn.Sequential(OrderedDict(named[:index])), nn.Sequential(rest)
+        later = OrderedDict(named[index:])
+        sides = {name: head for name, head in self.side_heads.items() if name in later}
+        return nn.Sequential(OrderedDict(named[:index])), Rest(later, self.head, sides)
 
     def freeze(self, after: str | int) -> None:
         """Freeze the stages up to and with ``after``: no gradient, statistics and dropout at rest.
@@ -83,8 +169,10 @@ class Network(nn.Module):
         evaluation mode, so that batch-norm statistics cannot move.
         """
         self._frozen = self.stage_index(after)
-        for position, stage in enumerate(self.stages):
+        for position, (name, stage) in enumerate(self.stages.named_children()):
             stage.requires_grad_(position >= self._frozen)
+            if name in self.side_heads:
+                self.side_heads[name].requires_grad_(position >= self._frozen)
         self.train(self.training)
 
     _frozen: int = 0
@@ -104,13 +192,25 @@ class Network(nn.Module):
     @property
     def classes(self) -> int:
         """Length of the logits."""
-        return int(self.head.get_parameter("weight").shape[0])
+        return int(self._head_matrix().shape[0])
 
     @property
     def feature_count(self) -> int:
-        """D, the length of the vector that the head sees."""
-        return int(self.head.get_parameter("weight").shape[1])
+        """D, the length of the vector (or the channels of the maps) that the head sees."""
+        return int(self._head_matrix().shape[1])
+
+    def _head_matrix(self) -> Tensor:
+        """What maps features to logits: a linear layer's weight, a kernel, or fixed codes."""
+        return next(tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1)
 
     def new_head(self, classes: int) -> None:
-        """Put a fresh linear head of ``classes`` logits in place of the head."""
-        self.head = nn.Linear(self.feature_count, classes)
+        """Put a fresh linear head of ``classes`` logits in place of the head.
+
+        Where the head saw maps (Network in Network), a last stage ``avgpool`` takes their means.
+        Side heads, which speak of the old classes, are dropped.
+        """
+        features = self.feature_count
+        if self._head_matrix().dim() == 4:
+            self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        self.head = nn.Linear(features, classes)
+        self.side_heads = nn.ModuleDict()

@@ -1,0 +1,67 @@
+"""What the table of networks says of each network, and how it is built from that."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tortie.images.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from tortie.networks.network import Network
+
+
+@dataclass(frozen=True)
+class Published:
+    """An error that a paper prints, with the protocol it was measured by.
+
+    Attributes:
+        top1: error in percent, or ``None`` where it is not printed.
+        top5: error in percent, or ``None`` where it is not printed.
+        protocol: data and crops.
+        source: where it is printed.
+    """
+
+    top1: float | None
+    top5: float | None
+    protocol: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of the table.
+
+    Attributes:
+        name: its name on the command line, hyphenated.
+        builder: ``module:function`` of the function that builds it; it takes ``classes``.
+        paper: authors, title, venue.
+        year: of the paper.
+        preprocessing: how an image becomes its input.
+        code: revision of the code of its stages; raised when what they compute changes, so that
+            stored activations of the old code are not taken for those of the new.
+        arguments: named arguments that make this variant of the builder.
+        published: errors that papers print.
+        weights: where its trained parameters are, by name (``imagenet``).
+        sibling: the variant that has trained parameters, where this one has none.
+        mirror: whether a mirrored image keeps its class (not so for digits and letters).
+    """
+
+    name: str
+    builder: str
+    paper: str
+    year: int
+    preprocessing: Preprocessing
+    code: int = 1
+    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    published: tuple[Published, ...] = ()
+    weights: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    sibling: str | None = None
+    mirror: bool = True
+
+    def build(self, **arguments: Any) -> "Network":
+        """The network with fresh parameters, drawn from torch's generator."""
+        module, function = self.builder.split(":")
+        builder: Callable[..., Network] = getattr(importlib.import_module(module), function)
+        return builder(**{**self.arguments, **arguments})
