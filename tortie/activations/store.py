@@ -97,6 +97,14 @@ class ActivationStore:
         """Why nothing is found and nothing stored; ``None`` where the store works."""
         return self._off
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing can be found in it."""
+        try:
+            return self._index is None or self._index.count() == 0
+        except (OSError, sqlite3.Error):
+            return True
+
     def contains_many(self, keys: Sequence[bytes]) -> set[bytes]:
         """Those of ``keys`` that have an entry; whether it is intact shows when it is read."""
         return {key for places in self._locate(keys).values() for _, _, key in places}

@@ -19,7 +19,13 @@ from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Photograph, Source, hash_all, read
 from tortie.images.duplicates import duplicate_groups
-from tortie.images.split import Protocol, SplitRow, enough_to_score, plan_split
+from tortie.images.split import (
+    Protocol,
+    SplitRow,
+    enough_to_score,
+    expected_protocol,
+    plan_split,
+)
 from tortie.learning.cross_fitting import (
     Held,
     Labelled,
@@ -293,7 +299,8 @@ def _plan(
     )  # fmt: skip
     network = frozen.network
     features = network.feature_count
-    each = count(network).up_to(frozen.freeze.stages).multiplications
+    stages = count(network).stages[: frozen.freeze.stages]
+    each = sum(stage.arithmetic.multiplications for stage in stages)
     each_seconds = extraction.forward_seconds + extraction.read_seconds / extractor.threads
     splits = Counter(photograph.split or "to split" for photograph in photographs)
     return Plan(
