@@ -1,6 +1,7 @@
 import importlib
 import io
 import os
+import re
 import struct
 import sys
 import threading
@@ -404,3 +405,23 @@ def test_warnings_of_others_are_left_alone():
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused_with_its_shape(array):
+    with pytest.raises(UnreadableImage, match=re.escape(f"{array.dtype} {array.shape}")):
+        decode(array)
+
+
+def test_an_array_with_alpha_goes_over_white():
+    array = np.zeros((1, 2, 4), np.uint8)
+    array[0, 0] = (200, 100, 0, 255)
+    np.testing.assert_array_equal(np.asarray(decode(array).image), [[[200, 100, 0], [255] * 3]])

@@ -4,6 +4,7 @@ from tortie.images.decode import (
     DECODER_VERSION,
     MAX_PIXELS,
     Decoded,
+    Source,
     UnreadableImage,
     decode,
     file_bytes,
@@ -11,7 +12,7 @@ from tortie.images.decode import (
 from tortie.images.facts import Facts, facts_of, perceptual_hash
 from tortie.images.find import SPLITS, Collection, Photograph, Split, find, find_files
 from tortie.images.preprocess import Preprocessing
-from tortie.images.read import Read, Reading, hash_file, read
+from tortie.images.read import Read, Reading, hash_all, read
 
 __all__ = [
     "DECODER_VERSION",
@@ -24,6 +25,7 @@ __all__ = [
     "Preprocessing",
     "Read",
     "Reading",
+    "Source",
     "Split",
     "UnreadableImage",
     "decode",
@@ -31,7 +33,7 @@ __all__ = [
     "file_bytes",
     "find",
     "find_files",
-    "hash_file",
+    "hash_all",
     "perceptual_hash",
     "read",
 ]

@@ -43,6 +43,10 @@ from PIL import (
 
 from tortie.errors import TortieError
 
+Source = Path | Image.Image | NDArray[Any]
+"""An image: a file, or one in memory. Arrays are uint8, ``(H, W)`` or ``(H, W, 1)`` for grey,
+``(H, W, 3)`` for RGB, ``(H, W, 4)`` for RGB and alpha."""
+
 DECODER_VERSION = 1
 """Raised whenever the same bytes may decode to other pixels: it is part of the store's key."""
 
@@ -120,12 +124,12 @@ class Decoded:
 
 
 def decode(
-    source: Path | bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Source | bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Decoded:
     """The image in a file, upright and in RGB, by the rules of this module.
 
     Args:
-        source: a path, or the bytes of a file.
+        source: a path, the bytes of a file, or an image in memory, which the same rules make RGB.
         at_least: the shorter side, in pixels, to which the image will be resized. A JPEG may then
             be decoded at 1/2, 1/4 or 1/8 in the DCT, as long as its shorter side stays at least
             twice this, so that the resampling that follows still has something to average.
@@ -135,6 +139,8 @@ def decode(
         UnreadableImage: whatever is wrong with the file, with the reason; nothing else is raised.
     """
     path = source if isinstance(source, Path) else None
+    if isinstance(source, Image.Image | np.ndarray):
+        return _from_memory(source, max_pixels)
     data = source if isinstance(source, bytes) else file_bytes(source)
     if not data:
         raise UnreadableImage("empty file", path)
@@ -148,6 +154,28 @@ def decode(
         raise UnreadableImage(error.reason, path) from None
     except Exception as error:  # decoders of hostile bytes raise nearly anything
         raise UnreadableImage(_reason(error, format, data), path) from error
+
+
+def _from_memory(source: Image.Image | NDArray[Any], max_pixels: int) -> Decoded:
+    if isinstance(source, np.ndarray):
+        shape = source.shape
+        known = source.ndim == 2 or (source.ndim == 3 and shape[2] in (1, 3, 4))
+        if source.dtype != np.uint8 or not known or 0 in shape:
+            raise UnreadableImage(
+                f"an array of {source.dtype} {shape}: expected uint8 (H, W), (H, W, 3) or (H, W, 4)"
+            )
+        source = Image.fromarray(source[:, :, 0] if shape[2:] == (1,) else source)
+    if source.width * source.height > max_pixels:
+        raise UnreadableImage(
+            f"{source.width}×{source.height} pixels is over the limit of "
+            f"{max_pixels / 1e6:g} megapixels"
+        )
+    orientation = _orientation(source)
+    image = _rgb(source)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    whole = (0.0, 0.0, float(image.width), float(image.height))
+    return Decoded(image, image.width, image.height, "memory", orientation, whole)
 
 
 def file_bytes(path: Path) -> bytes:
