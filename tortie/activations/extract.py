@@ -1,7 +1,7 @@
 """From photographs to activations at the cut: take what the store has, compute and keep the rest."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from torch import nn
 from tortie.activations.engine import BATCH, Engine, Precision, engine_name, native_precision
 from tortie.activations.key import KeyContext, facts_key, hash_tensors
 from tortie.activations.store import ActivationStore
-from tortie.images import DECODER_VERSION, Facts, Read, Source, read
+from tortie.images import DECODER_VERSION, Facts, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.network import Network
 from tortie.networks.table import Entry
@@ -123,7 +123,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         extractor: Extractor,
         sources: Sequence[Source],
         sha256: Sequence[str | None],
-        reads: Iterator[Read] | None = None,
+        reads: Reading | None = None,
     ) -> None:
         """Load what the store has and begin to read what it has not.
 
@@ -131,14 +131,13 @@ class Extraction(AbstractContextManager["Extraction"]):
             extractor: computes what is missing.
             sources: the images.
             sha256: of each source's content; ``None`` where it could not be opened.
-            reads: all of the sources, where reading began before the network was there.
+            reads: of all the sources, where reading began before the network was there.
         """
         self._extractor = extractor
-        self._sources = sources
-        self._keys = [
-            extractor.context.key(digest, UNDISTORTED) if digest else b"" for digest in sha256
-        ]
-        self._fact_keys = [facts_key(digest, DECODER_VERSION) if digest else b"" for digest in sha256]
+        self._sha256 = sha256
+        context = extractor.context
+        self._keys = [context.key(one, UNDISTORTED) if one else b"" for one in sha256]
+        self._fact_keys = [facts_key(one, DECODER_VERSION) if one else b"" for one in sha256]
         self.facts: list[Facts | None] = [None] * len(sources)
         self.reasons: dict[int, str] = {}
         self.computed = 0
@@ -164,13 +163,15 @@ class Extraction(AbstractContextManager["Extraction"]):
         self._writer.__enter__()
 
     def _load(self) -> NDArray[np.bool_]:
+        """Which sources the store had both facts and activations of."""
         store = self._extractor.store
-        found = store.get_many([key for key in self._fact_keys if key])
+        found = store.get_many(self._fact_keys)
         done = store.get_into(self._keys, self._activations)
-        for position, key in enumerate(self._fact_keys):
-            if key in found:
+        for position in np.flatnonzero(done):
+            key = self._fact_keys[position]
+            try:
                 self.facts[position] = Facts.decode(found[key].tobytes())
-            else:
+            except (KeyError, ValueError):  # facts that are gone, or of another version
                 done[position] = False
         return done
 
@@ -183,9 +184,7 @@ class Extraction(AbstractContextManager["Extraction"]):
 
     def close(self) -> None:
         """Stop reading, and make what was computed lasting; twice is harmless."""
-        close = getattr(self._reads, "close", None)
-        if close is not None:
-            close()
+        self._reads.close()
         self._writer.__exit__(None, None, None)
 
     def sample(self) -> None:
@@ -199,16 +198,14 @@ class Extraction(AbstractContextManager["Extraction"]):
         Returns:
             activations float32 ``(n, ...)`` of the images that can be read, and their positions.
         """
-        total = len(self._sources)
+        total = len(self._sha256)
         progress(int(self._done.sum()), total)
         while self._batch():
             progress(int(self._done.sum()) + len(self.reasons), total)
         for position, original in self._copies:
             self._activations[position] = self._activations[original]
             self.facts[position] = self.facts[original]
-            self._done[position] = self._done[original]
-            if original in self.reasons:
-                self.reasons[position] = self.reasons[original]
+            self._done[position] = True
         progress(total, total)
         self.close()
         rows = np.flatnonzero(self._done)
@@ -220,12 +217,15 @@ class Extraction(AbstractContextManager["Extraction"]):
         positions: list[int] = []
         images: list[NDArray[np.uint8]] = []
         seconds = 0.0
-        some = False
+        any_left = False
         for item in self._reads:
-            some = True
+            any_left = True
             position = self._positions[item.index]
             if item.pixels is None or item.facts is None:
                 self.reasons[position] = item.reason or "unreadable"
+                continue
+            if item.sha256 != self._sha256[position]:
+                self.reasons[position] = "it changed while it was being read"
                 continue
             original = self._first_of.setdefault(self._keys[position], position)
             if original != position:
@@ -243,7 +243,7 @@ class Extraction(AbstractContextManager["Extraction"]):
             if timed or not self.forward_seconds:
                 self.forward_seconds = (time.perf_counter() - start) / len(images)
                 self.read_seconds = seconds / len(images)
-        return some
+        return any_left
 
     def _compute(self, positions: list[int], images: list[NDArray[np.uint8]]) -> None:
         batch = torch.from_numpy(np.stack(images))
