@@ -41,13 +41,18 @@ def native_precision(device: torch.device) -> Precision:
     return "bfloat16" if native else "float32"
 
 
+def engine_name(device: torch.device) -> str:
+    """What runs a prefix on this device, with the revision of what it computes; part of the key."""
+    return "fused-1" if device.type == "cpu" and torch.backends.mkldnn.is_available() else "eager-1"
+
+
 class Engine:
     """A frozen prefix, ready to run.
 
     Attributes:
-        name: ``"fused"`` or ``"eager"``; part of the store's key.
-        precision: of the multiplications; part of the store's key.
-        device: where it runs; its kind is part of the store's key.
+        fused: whether it runs fused; otherwise eagerly.
+        precision: of the multiplications.
+        device: where it runs.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Engine:
         eager = self._eager(prefix)
         shape = (1, preprocessing.channels, preprocessing.height, preprocessing.width)
         fused = self._fused(prefix, eager, shape) if device.type == "cpu" else None
-        self.name: Literal["fused", "eager"] = "eager" if fused is None else "fused"
+        self.fused = fused is not None
         self._run = fused or eager
 
     @torch.inference_mode()

@@ -132,7 +132,8 @@ TABLE = (
         paper=f"{_LENET}; as it is built today",
         year=1998,
         preprocessing=Preprocessing(
-            resize=28, height=28, width=28, channels=1, mean=(127.5,), std=(127.5,)
+            resize=28, height=28, width=28, channels=1, interpolation="bicubic",
+            mean=(127.5,), std=(127.5,),
         ),
         mirror=False,
     ),
@@ -328,7 +329,8 @@ TABLE = (
         paper=_EFFICIENTNET,
         year=2019,
         preprocessing=Preprocessing(
-            resize=256, height=224, width=224, mean=(127.0,) * 3, std=(128.0,) * 3
+            resize=256, height=224, width=224, channels=3, interpolation="bicubic",
+            mean=(127.0,) * 3, std=(128.0,) * 3,
         ),
         published=(
             Published(24.9, None, "ImageNet validation, one crop", "EfficientNet-Lite README"),

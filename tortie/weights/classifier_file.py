@@ -46,6 +46,7 @@ class Member(_Data):
         arguments: the builder's arguments.
         code: revision of the network's code that it was trained with.
         weights: where its parameters began.
+        head: ``linear`` for a softmax layer of one's own, ``published`` for the paper's head.
         frozen: stages that were frozen, by name.
         preprocessing: how an image becomes its input.
         precision: of the activations that its head was trained on.
@@ -55,6 +56,7 @@ class Member(_Data):
     arguments: dict[str, Any]
     code: int
     weights: str | None
+    head: Literal["linear", "published"]
     frozen: list[str]
     preprocessing: Preprocessing
     precision: Literal["float32", "bfloat16"]
@@ -92,15 +94,17 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor]") -> No
     """
     from safetensors.torch import save
 
-    blank = "0" * 64
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = bytearray(save(whole, {"tortie": metadata.model_dump_json(), "sha256": blank}))
+    content = memoryview(save(whole, {"tortie": metadata.model_dump_json()}))
     end = 8 + int.from_bytes(content[:8], "little")
-    digest = _digest(json.loads(content[8:end]), memoryview(content)[end:])
-    place = content.index(f'"sha256":"{blank}"'.encode(), 8, end) + len('"sha256":"')
-    content[place : place + 64] = digest.encode()
+    header, tensor_bytes = json.loads(bytes(content[8:end])), content[end:]
+    header["__metadata__"]["sha256"] = _digest(header, tensor_bytes)
+    text = _canonical(header)
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, as the format asks
     with replacing(path) as file:
-        file.write(content)
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        file.write(tensor_bytes)
 
 
 def read(path: Path) -> tuple[Metadata, "dict[str, Tensor]"]:
@@ -165,7 +169,10 @@ def _header(path: Path, whole: mmap.mmap) -> tuple[dict[str, Any], int]:
 
 def _digest(header: Mapping[str, Any], tensors: memoryview) -> str:
     own = {key: value for key, value in header["__metadata__"].items() if key != "sha256"}
-    rest = json.dumps({**header, "__metadata__": own}, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(rest.encode())
+    digest = hashlib.sha256(_canonical({**header, "__metadata__": own}))
     digest.update(tensors)
     return digest.hexdigest()
+
+
+def _canonical(header: Mapping[str, Any]) -> bytes:
+    return json.dumps(header, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,155 @@
+"""The engine against plain eager PyTorch."""
+
+import pytest
+import torch
+from torch import nn
+
+from tortie.activations.engine import BATCH, Engine, FusedConv2d, native_precision
+from tortie.images.preprocess import Preprocessing
+from tortie.networks import build
+from tortie.networks.efficientnet import efficientnet_lite0
+from tortie.networks.layers import SameConv2d
+
+CPU = torch.device("cpu")
+SMALL = Preprocessing(
+    resize=32, height=32, width=32, channels=3, interpolation="bicubic",
+    mean=(127.0,) * 3, std=(128.0,) * 3,
+)  # fmt: skip
+
+
+def pixels(n: int, side: int = 32, channels: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (n, side, side, channels), dtype=torch.uint8, generator=generator)
+
+
+def eager(prefix: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return prefix.eval()((images.permute(0, 3, 1, 2).float() - 127) / 128)
+
+
+def with_statistics(network: nn.Module) -> nn.Module:
+    """Batch-norm statistics as after training, so that folding them is tested."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.bias.data):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.2)
+            for tensor in (module.running_var, module.weight.data):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    return network
+
+
+def close(got: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
+    return float((got - wanted).norm() / wanted.norm()) < tolerance
+
+
+@pytest.mark.parametrize("cut", ["stem", "mbconv2", "mbconv7", "avgpool"])
+def test_lite0_fused_equals_eager_at_every_kind_of_cut(cut):
+    torch.manual_seed(0)
+    prefix, _ = with_statistics(efficientnet_lite0()).cut(cut)
+    engine = Engine(prefix, SMALL, CPU, "float32")
+    assert engine.fused
+    images = pixels(3)
+    assert close(engine(images), eager(prefix, images), 1e-5)
+
+
+@pytest.mark.parametrize("side", [32, 33, 47, 64])
+def test_same_padding_of_odd_and_even_sides(side):
+    torch.manual_seed(0)
+    prefix = with_statistics(efficientnet_lite0()).cut("mbconv6")[0]
+    images = pixels(2, side)
+    assert close(Engine(prefix, SMALL, CPU, "float32")(images), eager(prefix, images), 1e-5)
+
+
+class Residual(nn.Module):
+    """An addition followed by a ReLU, a branch used twice, a concatenation, a strided dilation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, padding="same", dilation=2, bias=False)
+        self.norm = nn.BatchNorm2d(8, affine=False)
+        self.third = nn.Conv2d(8, 8, (1, 3), stride=2, padding=(0, 1), groups=4)
+        self.reflected = nn.Conv2d(8, 4, 3, padding=1, padding_mode="reflect")
+        self.linear = nn.Linear(12 * 16 * 16, 5)
+
+    def forward(self, images):
+        x = torch.relu(self.first(images))
+        x = nn.functional.relu(x + self.norm(self.second(x)))
+        y = self.third(x)
+        return self.linear(torch.cat([y, self.reflected(y)], 1).flatten(1))
+
+
+def test_any_graph_of_layers_equals_eager():
+    torch.manual_seed(0)
+    prefix = with_statistics_of_plain(Residual())
+    engine = Engine(prefix, SMALL, CPU, "float32")
+    assert engine.fused
+    assert close(engine(pixels(4)), eager(prefix, pixels(4)), 1e-5)
+
+
+def with_statistics_of_plain(module: Residual) -> Residual:
+    module.norm.running_mean.normal_()
+    module.norm.running_var.uniform_(0.5, 2)
+    return module
+
+
+class Branching(nn.Module):
+    """What a recorded graph cannot hold: the data decide which way to go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, images):
+        x = self.conv(images)
+        return x if x.sum() > 0 else -x
+
+
+def test_what_cannot_be_fused_runs_eagerly():
+    torch.manual_seed(0)
+    engine = Engine(Branching(), SMALL, CPU, "float32")
+    assert not engine.fused
+    prefix = Branching()
+    engine = Engine(prefix, SMALL, CPU, "float32")
+    assert close(engine(pixels(1)), eager(prefix, pixels(1)), 1e-6)
+
+
+def test_bfloat16_is_near_float32():
+    prefix, _ = build("efficientnet-lite0", weights="imagenet").cut("avgpool")
+    images = pixels(1, 64)
+    images[:, :, :, :] = torch.linspace(0, 255, 64).to(torch.uint8).view(1, 64, 1, 1)
+    wanted = eager(prefix, images)
+    got = Engine(prefix, SMALL, CPU, "bfloat16")(images)
+    assert got.dtype == torch.float32
+    assert close(got, wanted, 0.1)
+
+
+@pytest.mark.parametrize("precision", ["float32", native_precision(CPU)])
+def test_an_image_does_not_depend_on_its_batch(precision):
+    torch.manual_seed(0)
+    prefix = with_statistics(efficientnet_lite0()).cut("avgpool")[0]
+    engine = Engine(prefix, SMALL, CPU, precision)
+    images = pixels(BATCH + 3)
+    together = engine(images)
+    alone = torch.cat([engine(images[i : i + 1]) for i in range(len(images))])
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
+
+
+def test_the_network_is_left_as_it_is():
+    torch.manual_seed(0)
+    network = efficientnet_lite0()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    Engine(network.cut("avgpool")[0], SMALL, CPU, "bfloat16")(pixels(1))
+    assert network.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_same_convolution_at_stride_two_is_fused_without_a_padded_copy():
+    torch.manual_seed(0)
+    conv = SameConv2d(4, 6, 3, stride=2)
+    fused = FusedConv2d(conv, None, torch.float32)
+    images = torch.randn(2, 4, 10, 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(images), conv(images), rtol=1e-5, atol=1e-5)

@@ -1,0 +1,181 @@
+"""Extraction: the same activations live and from the store, and nothing computed twice."""
+
+import importlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tortie.activations import extract
+from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.store import ActivationStore
+from tortie.images import Preprocessing, hash_all, read
+from tortie.networks.efficientnet import efficientnet_lite0
+
+SMALL = Preprocessing(
+    resize=36, height=32, width=32, channels=3, interpolation="bicubic",
+    mean=(127.0,) * 3, std=(128.0,) * 3,
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ActivationStore(tmp_path / "store", 10**9) as store:
+        yield store
+
+
+@pytest.fixture
+def extractor(store):
+    torch.manual_seed(0)
+    network = efficientnet_lite0().eval()
+    return Extractor(
+        prefix=network.cut("avgpool")[0], structure="lite0", code=1, cut="avgpool", output=(1280,),
+        preprocessing=SMALL, store=store, device=torch.device("cpu"), precision="float32",
+        threads=2, max_pixels=10**6,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def paths(tmp_path):
+    generator = np.random.default_rng(0)
+    files = [tmp_path / f"{number:02}.png" for number in range(37)]
+    for path in files:
+        Image.fromarray(generator.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+    files[20].write_bytes(files[3].read_bytes())  # an exact copy
+    files[30].write_text("words")
+    return files
+
+
+def silent(done, total):
+    pass
+
+
+def run(extractor, paths, reads=None):
+    with Extraction(extractor, paths, hash_all(paths, 2), reads) as extraction:
+        return extraction, *extraction.finish(silent)
+
+
+def test_activations_are_those_of_the_network(extractor, paths):
+    extraction, activations, rows = run(extractor, paths)
+    assert [i for i in range(37) if i not in rows] == [30]
+    assert extraction.reasons == {30: "not an image"}
+    pixels = np.stack([SMALL.pixels(Image.open(paths[i])) for i in rows])
+    with torch.inference_mode():
+        images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+        live = extractor.prefix(images).numpy()
+    np.testing.assert_allclose(activations, live, rtol=1e-4, atol=1e-5)
+    assert all(extraction.facts[i].width == 50 for i in rows)
+
+
+def test_a_second_run_decodes_and_computes_nothing(extractor, paths, monkeypatch):
+    _, first, _ = run(extractor, paths)
+
+    def forbidden(*given, **how):
+        raise AssertionError("the store has it")
+
+    paths[30].unlink()
+    monkeypatch.setattr(extract, "Engine", forbidden)
+    reading = importlib.import_module("tortie.images.read")
+    monkeypatch.setattr(reading, "decode", forbidden)
+    again = replace(extractor)  # without the engine that the first one had made ready
+    extraction, second, rows = run(again, paths)
+    assert extraction.computed == 0
+    assert extraction.missing == 1  # the file that is gone
+    np.testing.assert_array_equal(first, second)
+    assert len(rows) == 36
+
+
+def test_copies_are_computed_once(extractor, paths):
+    extraction, activations, rows = run(extractor, paths)
+    assert extraction.computed == 35
+    np.testing.assert_array_equal(activations[3], activations[list(rows).index(20)])
+
+
+def test_only_new_photographs_are_computed(extractor, paths):
+    run(extractor, paths[:10])
+    extraction, _, _ = run(extractor, paths)
+    assert extraction.computed == 25
+
+
+def test_reading_that_began_early_gives_the_same(extractor, paths):
+    _, wanted, _ = run(extractor, paths)
+    extractor.store.clear()
+    reads = read(paths, preprocessing=SMALL, threads=2)
+    extraction, got, rows = run(extractor, paths, reads)
+    assert extraction.computed == 35
+    assert len(rows) == 36
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_flipped_byte_in_the_store_is_computed_anew(extractor, paths):
+    _, wanted, _ = run(extractor, paths)
+    segment = max(extractor.store.root.glob("segment-*"), key=lambda path: path.stat().st_size)
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    extraction, got, _ = run(extractor, paths)
+    assert 1 <= extraction.computed <= 2
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_stopping_keeps_what_was_computed(extractor, paths):
+    with pytest.raises(KeyboardInterrupt), Extraction(
+        extractor, paths, hash_all(paths, 2)
+    ) as extraction:
+        extraction.sample()
+        raise KeyboardInterrupt
+    extraction, _, _ = run(extractor, paths)
+    assert extraction.computed == 35 - 32  # two batches of 16 are there
+
+
+def test_a_full_store_costs_time_and_nothing_else(extractor, paths, tmp_path):
+    _, wanted, _ = run(extractor, paths)
+    nothing = ActivationStore(tmp_path / "none", 0, note=lambda line: None)
+    for _ in range(2):
+        extraction, got, _ = run(replace(extractor, store=nothing), paths)
+        assert extraction.computed == 35
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_left_out(extractor, paths):
+    digests = hash_all(paths, 2)
+    paths[5].write_bytes(paths[6].read_bytes())
+    with Extraction(extractor, paths, digests) as extraction:
+        _, rows = extraction.finish(silent)
+    assert extraction.reasons[5] == "it changed while it was being read"
+    assert 5 not in rows and 6 in rows
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preprocessing": SMALL.model_copy(update={"resize": 40})},
+        {"precision": "bfloat16"},
+        {"code": 2},
+        {"structure": "another"},
+        {"cut": "elsewhere"},
+    ],
+)
+def test_what_computes_otherwise_does_not_share_entries(extractor, paths, change):
+    run(extractor, paths)
+    extraction, _, _ = run(replace(extractor, **change), paths)
+    assert extraction.computed == 35
+
+
+def test_other_weights_do_not_share_entries(extractor, paths):
+    run(extractor, paths)
+    network = efficientnet_lite0().eval()  # the generator has moved on
+    extraction, _, _ = run(replace(extractor, prefix=network.cut("avgpool")[0]), paths)
+    assert extraction.computed == 35
+
+
+def test_networks_that_differ_after_the_cut_share_entries(extractor, paths):
+    torch.manual_seed(0)
+    network = efficientnet_lite0().eval()
+    run(replace(extractor, prefix=network.cut("mbconv7")[0], output=(320, 1, 1)), paths[:5])
+    torch.nn.init.ones_(network.stages.conv_head.conv.weight)
+    shared = replace(extractor, prefix=network.cut("mbconv7")[0], output=(320, 1, 1))
+    extraction, _, _ = run(shared, paths[:5])
+    assert extraction.computed == 0

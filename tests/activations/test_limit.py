@@ -1,0 +1,66 @@
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from tortie.activations import limit
+from tortie.activations.store import ActivationStore
+from tortie.errors import UsageError
+
+Disk = namedtuple("Disk", "total used free")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("123", 123),
+        ("5GB", 5_000_000_000),
+        ("500 mb", 500_000_000),
+        ("1.5GiB", 1_610_612_736),
+        ("64k", 64_000),
+        ("2TB", 2_000_000_000_000),
+    ],
+)
+def test_sizes(text, expected):
+    assert limit.parse_size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "much", "-5GB", "5 XB", "5iB", "1e9", "5GB!"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(UsageError, match=r"TORTIE_CACHE_LIMIT is .* give a size such as 5GB"):
+        limit.parse_size(text)
+
+
+def test_default_limit_is_a_quarter_of_the_free_disk_or_10_gb(tmp_path, monkeypatch):
+    monkeypatch.delenv("TORTIE_CACHE_LIMIT", raising=False)
+    (tmp_path / "segment-1.bin").write_bytes(bytes(400))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(10**12, 0, 10**6))
+    assert limit.default_limit(tmp_path) == 250_100  # what it holds counts as free
+    assert limit.default_limit(tmp_path / "not" / "yet") == 250_000
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(10**12, 0, 10**12))
+    assert limit.default_limit(tmp_path) == 10_000_000_000
+    monkeypatch.setenv("TORTIE_CACHE_LIMIT", "1MB")
+    assert limit.default_limit(tmp_path) == 1_000_000
+
+
+def test_where_the_store_lies(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORTIE_CACHE_LIMIT", "2MB")
+    with ActivationStore.default() as store:
+        assert store.root == tmp_path / "cache" / "activations"
+        assert store.limit == 2_000_000
+    monkeypatch.delenv("TORTIE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert limit.default_root().is_relative_to(tmp_path)
+    assert limit.default_root().parts[-2:] == ("tortie", "activations")
+    monkeypatch.setenv("TORTIE_CACHE", "~/here")
+    assert limit.default_root() == Path(tmp_path, "here", "activations")
+
+
+def test_segments_are_small_beside_the_limit_and_not_too_many():
+    assert limit.segment_bytes(1_600_000) == 100_000
+    assert limit.segment_bytes(10**10) == 64 << 20
+    assert 10**13 / limit.segment_bytes(10**13) <= 256

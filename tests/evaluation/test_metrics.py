@@ -1,0 +1,76 @@
+"""Metrics against scikit-learn, values worked by hand, and exact binomial coverage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.metrics import accuracy_score, classification_report, log_loss
+
+from tortie.evaluation.metrics import score, wilson
+
+
+def test_wilson_by_hand():
+    # Agresti and Coull 1998 give (0.0, 0.2775) for 0 of 10 and Wilson 95%.
+    assert wilson(0, 10).low == 0
+    assert wilson(0, 10).high == pytest.approx(0.27753, abs=1e-5)
+    # 145 of 153: centre (p + z²/2n) / (1 + z²/n) = 0.93675, half-width 0.03674, worked by hand.
+    interval = wilson(145, 153)
+    assert (interval.low, interval.high) == pytest.approx((0.90006, 0.97327), abs=2e-4)
+
+
+@given(st.integers(1, 5000), st.data())
+def test_wilson_holds_the_share_and_is_symmetric(n, data):
+    right = data.draw(st.integers(0, n))
+    interval, mirrored = wilson(right, n), wilson(n - right, n)
+    assert 0 <= interval.low <= right / n <= interval.high <= 1
+    assert interval.low == pytest.approx(1 - mirrored.high, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [153, 1000])
+def test_mean_coverage_is_95_percent(n):
+    # Exact: the sum over outcomes of their probability where the interval holds the truth.
+    outcomes = np.arange(n + 1)
+    intervals = [wilson(int(right), n) for right in outcomes]
+    low = np.array([interval.low for interval in intervals])
+    high = np.array([interval.high for interval in intervals])
+    truths = np.linspace(0.5, 0.99, 99)
+    coverage = [binom.pmf(outcomes, n, p)[(low <= p) & (p <= high)].sum() for p in truths]
+    assert 0.935 < np.mean(coverage) < 0.97
+    assert min(coverage) > 0.92
+
+
+@pytest.mark.parametrize("right, n", [(-1, 5), (6, 5), (0, 0)])
+def test_wilson_refuses_what_is_no_share(right, n):
+    with pytest.raises(ValueError, match="expected 0 <= right <= n"):
+        wilson(right, n)
+
+
+def test_scores_agree_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), 50).astype(np.float32)
+    labels = rng.integers(0, 2, 50)  # the third class never occurs
+    scores = score(probabilities, labels, ["a", "b", "c"])
+    predicted = probabilities.argmax(axis=1)
+    assert scores.accuracy.value == accuracy_score(labels, predicted)
+    assert scores.log_loss == pytest.approx(
+        log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True), labels=[0, 1, 2])
+    )
+    oracle = classification_report(
+        labels, predicted, labels=[0, 1, 2], target_names=["a", "b", "c"],
+        output_dict=True, zero_division=0,
+    )  # fmt: skip
+    for name in "abc":
+        assert scores.per_class[name].precision == pytest.approx(oracle[name]["precision"])
+        assert scores.per_class[name].recall == pytest.approx(oracle[name]["recall"])
+        assert scores.per_class[name].f1 == pytest.approx(oracle[name]["f1-score"])
+        assert scores.per_class[name].n == oracle[name]["support"]
+
+
+def test_confusion_rows_are_true_classes():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]], np.float32)
+    assert score(probabilities, np.array([0, 1, 1]), ["a", "b"]).confusion == [[1, 0], [1, 1]]
+
+
+def test_a_class_given_no_probability_has_a_finite_loss():
+    assert np.isfinite(score(np.array([[1.0, 0.0]], np.float32), np.array([1]), ["a", "b"]).log_loss)

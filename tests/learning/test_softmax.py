@@ -1,0 +1,99 @@
+"""The softmax layer's solver against scikit-learn, and the choice of its penalty."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from tortie.learning import softmax as S
+
+
+def drawn(n: int, d: int, classes: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(classes, d)) * 0.4
+    labels = np.arange(n) % classes
+    spread = 0.5 + 3 * rng.random(d)
+    features = (centres[labels] + rng.normal(size=(n, d))) * spread + 5
+    return features.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("n, d", [(90, 40), (60, 400)])  # features fewer, and images far fewer
+@pytest.mark.parametrize("penalty", [1.0, 0.01])
+def test_solver_agrees_with_scikit_learn(n, d, penalty):
+    features, labels = drawn(n, d, 3)
+    labels[:6] = 0  # classes of unequal size, so that the weights matter
+    head = S.Problem(features, labels, 3).solve(penalty)
+    scaler = StandardScaler().fit(features.astype(np.float64))
+    weights = S.class_weights(labels, 3).astype(np.float64)
+    # scikit-learn minimises C times the summed loss plus half the squared weights.
+    oracle = LogisticRegression(C=1 / (penalty * n), tol=1e-10, max_iter=10000)
+    oracle.fit(scaler.transform(features), labels, sample_weight=weights)
+    expected = oracle.predict_proba(scaler.transform(features))
+    np.testing.assert_allclose(S.softmax(head.logits(features)), expected, atol=2e-3)
+
+
+def test_warm_start_ends_where_a_cold_start_ends():
+    features, labels = drawn(80, 30, 4)
+    path = S.Problem(features, labels, 4)
+    for penalty in (10.0, 1.0):
+        path.solve(penalty)
+    warm = path.solve(0.1).logits(features)
+    cold = S.Problem(features, labels, 4).solve(0.1).logits(features)
+    np.testing.assert_allclose(S.softmax(warm), S.softmax(cold), atol=2e-3)
+
+
+def test_two_photographs_a_class_are_separated():
+    features = np.eye(4, 1280, dtype=np.float32) * 10
+    labels = np.array([0, 0, 1, 1])
+    head = S.Problem(features, labels, 2).solve(1e-3)
+    assert (head.logits(features).argmax(axis=1) == labels).all()
+
+
+def test_constant_features_are_ignored():
+    features, labels = drawn(40, 10, 2)
+    features[:, 3] = 7
+    head = S.Problem(features, labels, 2).solve(0.1)
+    assert (head.weight[:, 3] == 0).all()
+    assert np.isfinite(head.weight).all()
+
+
+def test_class_weights_by_hand():
+    # Counts 9 and 1: 1/3 and 1 before scaling; their mean over ten images is (9/3 + 1) / 10 = 0.4.
+    weights = S.class_weights(np.array([0] * 9 + [1]), 2)
+    np.testing.assert_allclose(weights, [1 / 3 / 0.4] * 9 + [1 / 0.4], rtol=1e-6)
+
+
+def test_log_loss_by_hand():
+    logits = np.log(np.array([[0.5, 0.5], [0.9, 0.1]], np.float32))
+    assert S.log_loss(logits, np.array([0, 1])) == pytest.approx((np.log(2) + np.log(10)) / 2)
+
+
+def test_softmax_does_not_overflow():
+    probabilities = S.softmax(np.array([[1e4, 0.0]], np.float32))
+    np.testing.assert_array_equal(probabilities, [[1, 0]])
+
+
+def test_choice_is_the_least_of_the_losses_it_reports():
+    features, labels = drawn(60, 200, 3)
+    choice = S.choose(features, labels, 3, S.held_out_parts(np.arange(60) // 3 % 5))
+    assert choice.penalty == min(choice.losses, key=choice.losses.get)
+    assert S.log_loss(choice.logits, np.array(labels)[choice_order()]) == pytest.approx(
+        choice.losses[choice.penalty]
+    )
+
+
+def choice_order():
+    folds = np.arange(60) // 3 % 5
+    return np.concatenate([np.flatnonzero(folds == fold) for fold in range(5)])
+
+
+def test_noise_is_penalised_hardest_and_clean_signal_least():
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(80, 50)).astype(np.float32)
+    folds = np.arange(80) // 2 % 5
+    parts = S.held_out_parts(folds)
+    on_noise = S.choose(noise, np.arange(80) % 2, 2, parts).penalty
+    signal = noise.copy()
+    signal[:, 0] = (np.arange(80) % 2) * 10
+    on_signal = S.choose(signal, np.arange(80) % 2, 2, parts).penalty
+    assert on_noise >= 1 > on_signal

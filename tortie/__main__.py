@@ -1,0 +1,5 @@
+"""``python -m tortie``."""
+
+from tortie.cli.main import main
+
+main()

@@ -1,0 +1,436 @@
+"""A classifier of photographs, with scikit-learn's habits: fit, predict, score, save, load."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.activations.store import ActivationStore
+from tortie.errors import TortieError, UsageError
+from tortie.evaluation.metrics import Scores, score
+from tortie.images import Source, Split, hash_all
+from tortie.images.given import Images, labelled, named, unlabelled, with_split
+from tortie.learning.fit import Events, Fitted, LeftOut, core_count, fit
+from tortie.learning.options import FitOptions
+from tortie.learning.plan import Plan
+from tortie.learning.record import describe, member, restore
+from tortie.networks import table
+from tortie.weights import classifier_file
+from tortie.weights.classifier_file import Accuracy, Metadata
+
+if TYPE_CHECKING:
+    from tortie.evaluation.predict import Member, Predictions
+    from tortie.networks.network import Network
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody is told of the progress."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the classifier says of one photograph.
+
+    Attributes:
+        source: the photograph, as it was given.
+        probabilities: by class name, most probable first; empty where it cannot be read.
+        reason: why it cannot be read; ``None`` where it can.
+    """
+
+    source: Source
+    probabilities: dict[str, float]
+    reason: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class; ``None`` where the photograph cannot be read."""
+        return next(iter(self.probabilities), None)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a classifier is on labelled photographs that it was not trained on.
+
+    Attributes:
+        scores: every figure; ``None`` where no photograph could be counted.
+        reason: why there are no scores.
+        split: which split of the folder was counted; ``None`` where it has none.
+        seen: how many photographs were left out of the count as the classifier was trained on them.
+        left_out: those that cannot be read, or whose class the classifier does not know.
+        paths: the photographs counted.
+        labels: their true class indices ``(n,)``.
+        probabilities: theirs, ``(n, K)``.
+    """
+
+    scores: Scores | None
+    reason: str | None
+    split: Split | None
+    seen: int
+    left_out: list[LeftOut]
+    paths: list[Path]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+class ImageClassifier:
+    """Photographs to class names.
+
+    Args:
+        network: a name of the table of networks.
+        weights: where the network's parameters begin: ``"imagenet"``.
+        freeze: which stages are frozen; ``"all"`` trains the softmax layer alone.
+        valid: photographs of the validation: a fraction of the others, or a folder of classes.
+        test: photographs of the test: a fraction of the others, or a folder of classes.
+        seed: of every draw.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``.
+        precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
+        threads: that read and multiply; ``None`` for one a core.
+        max_megapixels: a photograph with more is left out.
+
+    Attributes:
+        classes_: class names, in the order of the probabilities; after ``fit``.
+        accuracy_: measured share of right answers with its interval, or ``None``; after ``fit``.
+        plan_: what ``fit`` planned; after ``fit``.
+        left_out_: photographs that took no part, and why; after ``fit``.
+
+    Example:
+        >>> cats = ImageClassifier().fit("photos/")  # doctest: +SKIP
+        >>> cats.predict(["new.jpg"])  # doctest: +SKIP
+        array(['misty'], dtype='<U6')
+    """
+
+    def __init__(
+        self,
+        network: str = "efficientnet-lite0",
+        *,
+        weights: str | None = "imagenet",
+        freeze: str | int = "all",
+        valid: float | str | Path | None = None,
+        test: float | str | Path | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        max_megapixels: float = 200,
+    ) -> None:
+        self.network = network
+        self.weights = weights
+        self.freeze = freeze
+        self.valid = valid
+        self.test = test
+        self.seed = seed
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.max_megapixels = max_megapixels
+        self._metadata: Metadata | None = None
+        self._networks: list[Network] = []
+        self._trained_on: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
+        self._members: list[Member] | None = None
+        self.fitted_: Fitted | None = None
+
+    def fit(
+        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
+    ) -> "ImageClassifier":
+        """Learn from labelled photographs.
+
+        Args:
+            images: a folder ``IMAGES/class/*`` or ``IMAGES/{train,validation,test}/class/*``, a
+                CSV of ``path,label[,split[,group]]``, or a sequence of paths, PIL images or uint8
+                arrays ``(H, W, 3)`` with ``labels``.
+            labels: class names, where ``images`` is a sequence.
+            events: whom to tell of the plan and the progress.
+
+        Raises:
+            UsageError: what was given cannot be meant.
+            TortieError: no photograph can be read.
+        """
+        result = self.plan_and_fit(images, labels, events or Events())
+        if isinstance(result, Plan):
+            raise UsageError("the plan was refused, so nothing was fitted")
+        return self
+
+    def plan_and_fit(
+        self, images: Images, labels: Sequence[str] | None, events: Events
+    ) -> Fitted | Plan:
+        """As :meth:`fit`; returns the plan alone where ``events.plan`` says to stop there."""
+        options = FitOptions.of(**self.get_params())
+        collection, sources = labelled(images, labels)
+        if isinstance(options.valid, Path):
+            collection, sources = with_split(collection, sources, options.valid, "validation")
+        if isinstance(options.test, Path):
+            collection, sources = with_split(collection, sources, options.test, "test")
+        result = fit(collection, sources, options, ActivationStore.default(events.note), events)
+        if isinstance(result, Fitted):
+            self._take(result)
+        return result
+
+    def _take(self, fitted: Fitted) -> None:
+        self.fitted_ = fitted
+        self._metadata = describe(fitted)
+        self._networks, self._members = [fitted.network], None
+        trained = [
+            bytes.fromhex(digest)
+            for digest, split in zip(fitted.sha256, fitted.protocol.splits, strict=True)
+            if split != fitted.protocol.on
+        ]
+        self._trained_on = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the classifier's file says of it.
+
+        Raises:
+            UsageError: it is not fitted yet.
+        """
+        if self._metadata is None:
+            raise UsageError("this classifier is not fitted yet: call fit, or tortie.load a file")
+        return self._metadata
+
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """Class names, in the order of the probabilities."""
+        return np.array(self.metadata.classes)
+
+    @property
+    def accuracy_(self) -> Accuracy | None:
+        """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
+        return self.metadata.accuracy
+
+    def judge(
+        self, images: Images, progress: Progress = _silent
+    ) -> list[Judgement]:
+        """What the classifier says of each photograph; one that cannot be read has a reason."""
+        sources = unlabelled(images)
+        found = self._predict(sources, progress)
+        judgements = [Judgement(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+        names = self.metadata.classes
+        for position, row in zip(found.rows, found.probabilities, strict=True):
+            order = np.argsort(-row, kind="stable")
+            ranked = {names[k]: float(row[k]) for k in order}
+            judgements[position] = replace(judgements[position], probabilities=ranked)
+        return judgements
+
+    def predict_proba(self, images: Images) -> NDArray[np.float32]:
+        """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
+
+        Raises:
+            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+        """
+        sources = unlabelled(images)
+        found = self._predict(sources)
+        for position, reason in sorted(found.reasons.items()):
+            raise TortieError(f"{named(sources[position], position)}: {reason}")
+        return found.probabilities
+
+    def predict(self, images: Images) -> NDArray[np.str_]:
+        """The most probable class name of each photograph, ``(N,)``.
+
+        Raises:
+            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+        """
+        return self.classes_[self.predict_proba(images).argmax(axis=1)]
+
+    def score(self, images: Images, labels: Sequence[str] | None = None) -> float:
+        """Share of right answers, 0 to 1, on photographs that were not trained on.
+
+        Raises:
+            TortieError: there is no such photograph; :meth:`evaluate` says more.
+        """
+        evaluation = self.evaluate(images, labels)
+        if evaluation.scores is None:
+            raise TortieError(f"no accuracy: {evaluation.reason}")
+        return evaluation.scores.accuracy.value
+
+    def evaluate(
+        self,
+        images: Images,
+        labels: Sequence[str] | None = None,
+        progress: Progress = _silent,
+    ) -> Evaluation:
+        """Every figure on labelled photographs; those that were trained on are not counted.
+
+        Args:
+            images: as :meth:`fit` takes them. Of a folder with splits, the test photographs are
+                counted, or the validation photographs where it has no test.
+            labels: class names, where ``images`` is a sequence.
+            progress: told images done and images in all.
+
+        Raises:
+            UsageError: no photograph of a class that the classifier knows.
+        """
+        collection, sources = labelled(images, labels)
+        split = next((s for s in ("test", "validation") if s in collection.splits), None)
+        names = self.metadata.classes
+        left_out, chosen = [], []
+        for position, photograph in enumerate(collection.photographs):
+            if split is not None and photograph.split != split:
+                continue
+            if photograph.label in names:
+                chosen.append(position)
+            else:
+                reason = f"class {photograph.label!r} is not one of the classifier's"
+                left_out.append(LeftOut(str(photograph.path), reason))
+        if not chosen:
+            raise UsageError(
+                f"no photograph of a class that the classifier knows: {', '.join(names)}"
+            )
+        sources = [sources[i] for i in chosen]
+        sha256 = hash_all(sources, self._threads)
+        known = {row.tobytes() for row in self._trained_on}
+        fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
+        found = self._predict(
+            [sources[i] for i in fresh], progress, sha256=[sha256[i] for i in fresh]
+        )
+        counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
+        for row, reason in sorted(found.reasons.items()):
+            path = collection.photographs[chosen[fresh[row]]].path
+            left_out.append(LeftOut(str(path), reason))
+        truth = np.array([names.index(photograph.label) for photograph in counted], np.int64)
+        seen = len(chosen) - len(fresh)
+        return Evaluation(
+            scores=score(found.probabilities, truth, names) if counted else None,
+            reason=None if counted else _nothing_to_count(seen, len(left_out)),
+            split=split,
+            seen=seen,
+            left_out=left_out,
+            paths=[photograph.path for photograph in counted],
+            labels=truth,
+            probabilities=found.probabilities,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
+
+        Raises:
+            UsageError: it is not fitted yet.
+            TortieError: the disk is full, or the folder cannot be written.
+        """
+        import torch
+
+        tensors: dict[str, torch.Tensor] = {}
+        for number, network in enumerate(self._networks):
+            for name, tensor in network.state_dict().items():
+                tensors[f"members.{number}.{name}"] = tensor
+        tensors["training.sha256"] = torch.from_numpy(self._trained_on.copy())
+        classifier_file.write(Path(path), self.metadata, tensors)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments that the classifier was made with, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in FitOptions.model_fields}
+
+    def set_params(self, **params: Any) -> "ImageClassifier":
+        """Change arguments by name, as scikit-learn does.
+
+        Raises:
+            UsageError: no such argument.
+        """
+        for name, value in params.items():
+            if name not in FitOptions.model_fields:
+                raise UsageError(f"no argument {name!r}: {', '.join(FitOptions.model_fields)}")
+            setattr(self, name, value)
+        return self
+
+    @property
+    def _threads(self) -> int:
+        return self.threads or core_count()
+
+    def _predict(
+        self,
+        sources: Sequence[Source],
+        progress: Progress = _silent,
+        sha256: Sequence[str | None] | None = None,
+    ) -> "Predictions":
+        from tortie.evaluation.predict import predict
+
+        digests = hash_all(sources, self._threads) if sha256 is None else sha256
+        temperature = self.metadata.temperature["1"]
+        return predict(self._ready(), temperature, sources, digests, progress)
+
+    def _ready(self) -> "list[Member]":
+        from tortie.activations.extract import Extractor
+        from tortie.evaluation.predict import Member
+        from tortie.learning.frozen import chosen_device, chosen_precision
+
+        if self._members is None:
+            store = ActivationStore.default()
+            self._members = []
+            for network, described in zip(self._networks, self.metadata.members, strict=True):
+                extractor = Extractor.of(
+                    network.eval(), table.find(described.network), store=store,
+                    device=chosen_device(self.device), precision=chosen_precision(self.precision),
+                    threads=self._threads, max_pixels=int(self.max_megapixels * 1e6),
+                )  # fmt: skip
+                self._members.append(Member(network, extractor))
+        return self._members
+
+
+def load(path: str | Path) -> ImageClassifier:
+    """A classifier from its file. Nothing in the file can run code.
+
+    Raises:
+        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
+    """
+    path = Path(path)
+    metadata, tensors = classifier_file.read(path)
+    described = metadata.members[0]
+    classifier = ImageClassifier(described.network, weights=described.weights)
+    classifier._metadata = metadata
+    classifier._networks = restore(path, metadata, tensors)
+    trained_on = tensors.get("training.sha256")
+    if trained_on is not None:
+        classifier._trained_on = trained_on.numpy()
+    return classifier
+
+
+def pretrained(name: str, weights: str = "imagenet") -> ImageClassifier:
+    """A network with its published head: 1,000 ImageNet classes, nothing trained here.
+
+    Raises:
+        UsageError: no such network, or it has no published weights.
+    """
+    from tortie import __version__
+    from tortie.networks import build
+    from tortie.weights import imagenet_classes
+
+    entry = table.find(name)
+    network = build(entry.name, weights=weights)
+    classifier = ImageClassifier(entry.name, weights=weights)
+    classifier._networks = [network]
+    classifier._metadata = Metadata(
+        tortie=__version__,
+        classes=list(imagenet_classes()),
+        members=[member(entry, weights, "published", list(network.stage_names), "float32")],
+        accuracy_reason="a published network: its paper has its figures",
+    )
+    return classifier
+
+
+def load_or_pretrained(model: str | Path) -> ImageClassifier:
+    """A classifier's file, or a network of the table with its published head.
+
+    Raises:
+        UsageError: neither a file nor a network with published weights.
+        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
+    """
+    path = Path(model)
+    if path.suffix or path.exists():
+        return load(path)
+    try:
+        return pretrained(str(model))
+    except UsageError as error:
+        raise UsageError(f"no file {str(model)!r}, and {error}") from None
+
+
+def _nothing_to_count(seen: int, left_out: int) -> str:
+    reasons = []
+    if seen:
+        reasons.append(f"the classifier was trained on {seen} of the photographs")
+    if left_out:
+        reasons.append(f"{left_out} were left out")
+    return " and ".join(reasons) or "no photograph"

@@ -1,0 +1,89 @@
+"""``tortie demo``: the main job on photographs that an installed package carries."""
+
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tortie.cli import show
+from tortie.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NAME = "demo"
+
+_TEXTURES = ("brick", "grass", "gravel")
+_PATCH = 128  # pixels of a patch's side; patches overlap by half
+
+
+def command(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to put the results.", show_default="a new folder")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+) -> None:
+    """Fit brick, grass and gravel, predict, and name chelsea the cat: a look at the machinery.
+
+    The photographs are scikit-image's: training and test patches are halves of one photograph
+    each, so the accuracy is no evidence of quality.
+
+    Example: tortie demo
+    """
+    show.begin(False, quiet)
+    folder = folder or Path(tempfile.mkdtemp(prefix="tortie-demo-"))
+    photographs, cat = lay_out(folder)
+    show.say(
+        f"{folder}: patches of one photograph each of {', '.join(_TEXTURES)}; training from the\n"
+        "left half, test from the right. A look at the machinery, no evidence of quality."
+    )
+    from tortie.cli.main import app
+
+    model = folder / "textures.safetensors"
+    tests = sorted(photographs.glob("test/*/0.png"))
+    for arguments in (
+        ["fit", photographs, "-o", model, "--force"],
+        ["predict", model, *tests],
+        ["predict", "efficientnet-lite0", cat],
+    ):
+        words = [str(word) for word in arguments]
+        show.say(f"\n$ tortie {shlex.join(words)}")
+        app(words, standalone_mode=False)
+    show.say(f"\nopen {model.with_suffix('.report.html')} in a browser")
+
+
+def lay_out(folder: Path) -> tuple[Path, Path]:
+    """Write the patches as ``photographs/{train,test}/TEXTURE/*.png``, and the cat.
+
+    Returns:
+        the folder of photographs, and the cat's file.
+
+    Raises:
+        UsageError: scikit-image is not installed.
+    """
+    try:
+        from skimage import data
+    except ImportError:
+        raise UsageError("the demo needs scikit-image: pip install 'tortie[demo]'") from None
+    from PIL import Image
+
+    photographs = folder / "photographs"
+    for texture in _TEXTURES:
+        whole = getattr(data, texture)()  # 512×512
+        for split, left in (("train", 0), ("test", whole.shape[1] // 2)):
+            half = whole[:, left : left + whole.shape[1] // 2]
+            (photographs / split / texture).mkdir(parents=True, exist_ok=True)
+            for number, patch in enumerate(_patches(half)):
+                Image.fromarray(patch).save(photographs / split / texture / f"{number}.png")
+    Image.fromarray(data.chelsea()).save(folder / "chelsea.png")
+    return photographs, folder / "chelsea.png"
+
+
+def _patches(half: "NDArray[np.uint8]") -> "Iterator[NDArray[np.uint8]]":
+    for top in range(0, half.shape[0] - _PATCH + 1, _PATCH // 2):
+        for left in range(0, half.shape[1] - _PATCH + 1, _PATCH // 2):
+            yield half[top : top + _PATCH, left : left + _PATCH]

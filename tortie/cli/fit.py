@@ -1,0 +1,130 @@
+"""``tortie fit``: a folder of photographs to a classifier."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tortie.cli import options, show
+from tortie.errors import TortieError, UsageError
+
+if TYPE_CHECKING:
+    from tortie.classifier import ImageClassifier
+    from tortie.learning.fit import Fitted
+    from tortie.learning.plan import Plan
+
+_BEGAN = time.monotonic()
+
+NAME = "fit"
+
+
+def command(
+    images: Annotated[Path, typer.Argument(help="IMAGES/class/*, with or without splits; a CSV.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The classifier's file, .safetensors.")
+    ],
+    network: Annotated[str, typer.Option(help="See: tortie networks.")] = "efficientnet-lite0",
+    weights: Annotated[str, typer.Option(help="imagenet, or none.")] = "imagenet",
+    freeze: Annotated[str, typer.Option(help="all: train the softmax layer.")] = "all",
+    valid: Annotated[
+        str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Test: a folder of classes, or a fraction.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    max_megapixels: options.Megapixels = 200,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Stop after the plan.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Learn to tell classes of photographs apart, and measure how well.
+
+    Writes the classifier, and beside it NAME.report.html and NAME.split.csv.
+
+    Example: tortie fit photos -o pets.safetensors
+    """
+    show.begin(json, quiet)
+    from tortie.classifier import ImageClassifier
+    from tortie.learning.fit import Events
+    from tortie.learning.plan import Plan
+
+    _check_output(output, force or plan)
+    choices = ImageClassifier(
+        network, weights=None if weights == "none" else weights, freeze=freeze, valid=valid,
+        test=test, seed=seed, device=device, precision=precision, threads=threads,
+        max_megapixels=max_megapixels,
+    )  # fmt: skip
+    with show.progress("photographs") as progress:
+        events = Events(_announce(stop=plan), progress, show.say)
+        fitted = choices.plan_and_fit(images, None, events)
+    if isinstance(fitted, Plan):
+        show.result(fitted.model_dump(mode="json"), [])
+    else:
+        show.result(*_written(choices, fitted, output))
+
+
+def _check_output(output: Path, may_replace: bool) -> None:
+    """Refuse an output that could not be written before any work is done."""
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
+    if not output.parent.is_dir():
+        raise UsageError(f"no folder {output.parent} to write {output.name} into: make it first")
+    if output.exists() and not may_replace:
+        raise UsageError(f"{output} exists: --force replaces it, or choose another name")
+
+
+def _announce(stop: bool) -> "Callable[[Plan], bool]":
+    def announce(plan: "Plan") -> bool:
+        show.plan(plan)
+        return not stop
+
+    return announce
+
+
+def _written(
+    classifier: "ImageClassifier", fitted: "Fitted", output: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the classifier, its report and its split; the result as JSON and as lines."""
+    from tortie.evaluation.report import write_report
+    from tortie.images.split import write_split
+    from tortie.learning.record import report_of
+
+    report = output.with_suffix(".report.html")
+    split = output.with_suffix(".split.csv")
+    for one in fitted.left_out:
+        show.say(f"left out: {one.path}: {one.reason}")
+    for note in fitted.notes:
+        show.say(f"note: {note}")
+    write_split(split, fitted.split_rows())
+    write_report(report, report_of(fitted, output.name))
+    classifier.save(output)
+    metadata = classifier.metadata
+    document = {
+        "file": str(output),
+        "report": str(report),
+        "split": str(split),
+        "classes": metadata.classes,
+        "images": len(fitted.photographs),
+        "left_out": [one._asdict() for one in fitted.left_out],
+        "network": fitted.plan.network,
+        "freeze": fitted.plan.freeze.model_dump(),
+        "plan": fitted.plan.model_dump(mode="json"),
+        "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
+        "accuracy_reason": metadata.accuracy_reason,
+        "notes": fitted.notes,
+        "seconds": round(time.monotonic() - _BEGAN, 2),
+    }
+    lines = [
+        f"{output}: {', '.join(metadata.classes)}; {len(fitted.photographs):,} photographs"
+        + (f", {len(fitted.left_out)} left out" if fitted.left_out else ""),
+        show.accuracy(metadata.accuracy, metadata.accuracy_reason),
+        f"report {report}, split {split}",
+    ]
+    return document, lines

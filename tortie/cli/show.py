@@ -1,0 +1,109 @@
+"""How the commands speak: results on stdout, progress, plan and notes on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tortie.learning.plan import Plan
+    from tortie.weights.classifier_file import Accuracy
+
+_SECONDS_BETWEEN_LINES = 10.0
+_state = {"json": False, "quiet": False, "printed": False}
+
+
+def begin(as_json: bool, quiet: bool = False) -> None:
+    """Say how this command is to speak."""
+    _state.update(json=as_json, quiet=quiet, printed=False)
+
+
+def result(document: Any, lines: list[str]) -> None:
+    """The result: one JSON document, or lines for a person."""
+    _state["printed"] = True
+    text = json.dumps(document, ensure_ascii=False, indent=2) if _state["json"] else "\n".join(lines)
+    # A file name may hold bytes that are no text: they are written as they are.
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+    sys.stdout.flush()
+
+
+def failure(message: str, code: int) -> int:
+    """One line on stderr, and with ``--json`` the one document on stdout; returns the code."""
+    line = " ".join(message.split())
+    say(f"tortie: {line}", always=True)
+    if _state["json"] and not _state["printed"]:
+        result({"error": line}, [])
+    return code
+
+
+def say(line: str, always: bool = False) -> None:
+    """A line on stderr, unless ``--quiet``."""
+    if always or not _state["quiet"]:
+        sys.stderr.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stderr.flush()
+
+
+def plan(planned: "Plan") -> None:
+    """The plan, on stderr."""
+    for heading, line in planned.lines():
+        say(f"{heading:>12}  {line}")
+    for note in planned.notes:
+        say(f"{'note':>12}  {note}")
+
+
+def accuracy(measured: "Accuracy | None", reason: str | None) -> str:
+    """An accuracy with its interval, never bare."""
+    if measured is None:
+        return f"accuracy unknown: {reason}"
+    return (
+        f"accuracy {measured.value:.1%} (95% interval {measured.low:.1%} to {measured.high:.1%}) "
+        f"on {measured.n:,} photographs of the {measured.on}"
+    )
+
+
+class Progress:
+    """Images done of images in all: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begin = self._last = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Tell how far the work is."""
+        if _state["quiet"]:
+            return
+        if sys.stderr.isatty():
+            self._draw(done, total)
+        elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and done < total:
+            self._last = time.monotonic()
+            rate = done / (self._last - self._begin)
+            say(f"{self._what}: {done:,} of {total:,}, {rate:,.0f} a second")
+
+    def _draw(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=total)
+        self._bar.update(self._task, completed=done, total=total)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """A bar that is gone when the block ends."""
+    bar = Progress(what)
+    try:
+        yield bar
+    finally:
+        bar.close()

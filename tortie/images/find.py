@@ -1,0 +1,374 @@
+"""Which images there are, and of which class: from a folder, or from a CSV."""
+
+import contextlib
+import csv
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tortie.errors import TortieError, UsageError
+
+Split = Literal["train", "validation", "calibration", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif"),
+)
+"""Suffixes of image files, in lower case; what a file holds is found out when it is decoded."""
+
+_SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "valid": "validation",
+    "val": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_SPLIT_CELLS: dict[str, Split] = {**_SPLIT_NAMES, "calibration": "calibration"}
+_LAYOUT = "one folder for each class, IMAGES/CLASS/*.jpg, or IMAGES/{train,validation,test}/CLASS"
+_COLUMNS = "path,label[,split[,group]] with commas between"
+_SHOWN = 5  # names in a note
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """An image file and what is said of it.
+
+    Attributes:
+        path: the file; whether it can be read is not known yet.
+        label: its class.
+        split: the part of the data that it is said to belong to; ``None`` where nothing is said.
+        group: images of one group (one animal, one scene) stay on one side of any split.
+    """
+
+    path: Path
+    label: str
+    split: Split | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """The images of a folder or a CSV, in an order that depends on their names alone.
+
+    Attributes:
+        root: the folder, or the CSV.
+        photographs: sorted by path.
+        notes: what was found and left out, and which class misses from a split; a line each.
+    """
+
+    root: Path
+    photographs: tuple[Photograph, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted by code points."""
+        return tuple(sorted({photograph.label for photograph in self.photographs}))
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Splits that are given, from train to test; empty where none is."""
+        given = {photograph.split for photograph in self.photographs}
+        return tuple(split for split in SPLITS if split in given)
+
+
+def find(source: Path) -> Collection:
+    """The images of ``IMAGES/class/**``, ``IMAGES/{train,validation,test}/class/**`` or a CSV.
+
+    Raises:
+        UsageError: nothing there that can be meant, or a class that train misses and another
+            split has.
+        TortieError: a folder or the CSV that cannot be read.
+    """
+    with _telling(source):
+        exists, is_folder = source.exists(), source.is_dir()
+    if is_folder:
+        collection = _find_in_folder(source)
+    elif exists and source.suffix.lower() == ".csv":
+        collection = _find_in_csv(source)
+    elif exists:
+        raise UsageError(
+            f"{str(source)!r} is neither a folder of images nor a .csv: give {_LAYOUT}"
+        )
+    else:
+        raise UsageError(f"no such folder or CSV: {str(source)!r}")
+    return Collection(
+        source,
+        tuple(sorted(collection.photographs, key=lambda one: str(one.path))),
+        (*collection.notes, *_missing_classes(collection)),
+    )
+
+
+def find_files(sources: Sequence[Path]) -> list[Path]:
+    """Files as they are given, and folders' images in sorted order, for prediction.
+
+    A file with an unusual suffix, or that is missing, is kept: reading it tells.
+
+    Raises:
+        TortieError: a folder that cannot be listed.
+    """
+    files: list[Path] = []
+    for source in sources:
+        files.extend(_images(source, _Strays()) if os.path.isdir(source) else [source])
+    return files
+
+
+@dataclass
+class _Strays:
+    """What is met on the way and left out."""
+
+    hidden: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    loose: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+
+    def notes(self) -> Iterator[str]:
+        """One line for each kind that was met."""
+        kinds = (
+            (self.hidden, "left out, hidden"),
+            (self.others, "left out, no images by their suffix"),
+            (self.empty, "no class, without an image"),
+            (self.loose, "left out, in no class's folder"),
+            (self.repeated, "met twice, counted once"),
+        )
+        for names, what in kinds:
+            if names:
+                yield f"{what}: {_listed(names)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """How many, and the first few different names; quoted, so that a line stays a line."""
+    names = list(names)
+    different = [repr(name) for name in sorted(set(names))]
+    more = ", ..." if len(different) > _SHOWN else ""
+    return f"{len(names)} ({', '.join(different[:_SHOWN])}{more})"
+
+
+def _label(name: str) -> str:
+    """One spelling: macOS composes accents otherwise than others do; spaces at the ends slip in."""
+    return unicodedata.normalize("NFC", name.strip()) or name
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder, sorted; links count as their target."""
+    folders: list[str] = []
+    files: list[str] = []
+    with _telling(folder), os.scandir(folder) as entries:
+        for entry in entries:
+            (folders if entry.is_dir() else files).append(entry.name)
+    return sorted(folders), sorted(files)
+
+
+@contextlib.contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into errors that name the path."""
+    try:
+        yield
+    except OSError as error:
+        raise TortieError(f"cannot read {str(path)!r}: {error.strerror}") from error
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _images(folder: Path, strays: _Strays) -> list[Path]:
+    """Image files below a folder, sorted; a folder that links lead to again is entered once."""
+    found: list[Path] = []
+    entered: set[tuple[int, int]] = set()
+    ahead = [folder]
+    while ahead:
+        here = ahead.pop()
+        with _telling(here):
+            status = os.stat(here)
+        if (status.st_dev, status.st_ino) in entered:
+            strays.repeated.append(str(here))
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders, files = _entries(here)
+        _sort_files(here, files, found, strays)
+        strays.hidden.extend(name for name in folders if _is_hidden(name))
+        ahead.extend(here / name for name in reversed(folders) if not _is_hidden(name))
+    return sorted(found, key=str)
+
+
+def _sort_files(folder: Path, names: list[str], images: list[Path], strays: _Strays) -> None:
+    for name in names:
+        if _is_hidden(name):
+            strays.hidden.append(name)
+        elif os.path.splitext(name)[1].lower() in SUFFIXES:
+            images.append(folder / name)
+        else:
+            strays.others.append(name)
+
+
+def _class_folders(folder: Path, strays: _Strays) -> dict[str, list[Path]]:
+    """Names of the folders that hold images, with the images; those without are strays."""
+    folders, files = _entries(folder)
+    strays.hidden.extend(name for name in folders if _is_hidden(name))
+    loose: list[Path] = []
+    _sort_files(folder, files, loose, strays)
+    strays.loose.extend(str(path) for path in loose)
+    classes: dict[str, list[Path]] = {}
+    for name in folders:
+        if _is_hidden(name):
+            continue
+        images = _images(folder / name, strays)
+        if images:
+            classes[name] = images
+        else:
+            strays.empty.append(str(folder / name))
+    return classes
+
+
+def _find_in_folder(root: Path) -> Collection:
+    strays = _Strays()
+    classes = _class_folders(root, strays)
+    if not classes:
+        if strays.loose:
+            raise UsageError(f"the images in {str(root)!r} lie in no class: put them in {_LAYOUT}")
+        raise UsageError(f"no image in {str(root)!r}: give {_LAYOUT}")
+    splits = _split_folders(root, classes)
+    photographs: list[Photograph] = []
+    for name, paths in classes.items():
+        if splits:
+            photographs.extend(_in_split(root / name, paths, splits[name], strays))
+        else:
+            photographs.extend(Photograph(path, _label(name)) for path in paths)
+    return Collection(root, tuple(photographs), tuple(strays.notes()))
+
+
+def _in_split(
+    folder: Path, images: list[Path], split: Split, strays: _Strays
+) -> Iterator[Photograph]:
+    """The images below a split's folder, each of the class whose folder it lies in."""
+    met = set()
+    for path in images:
+        name, *rest = path.relative_to(folder).parts
+        if rest:
+            met.add(name)
+            yield Photograph(path, _label(name), split)
+        else:
+            strays.loose.append(str(path))
+    folders = (name for name in _entries(folder)[0] if not _is_hidden(name))
+    strays.empty.extend(str(folder / name) for name in folders if name not in met)
+
+
+def _split_folders(root: Path, folders: dict[str, list[Path]]) -> dict[str, Split]:
+    """Those of the folders that are splits, with their split; none where they are classes."""
+    named = {name: _SPLIT_NAMES[name.lower()] for name in folders if name.lower() in _SPLIT_NAMES}
+    layered = {name for name in named if any(path.parent != root / name for path in folders[name])}
+    if not layered:
+        if len(named) == len(folders):
+            raise UsageError(
+                f"the images in {_listed(named)} of {str(root)!r} lie in no class: give {_LAYOUT}"
+            )
+        return {}
+    others = folders.keys() - named.keys()
+    if others:
+        raise UsageError(
+            f"{str(root)!r} has splits, {_listed(layered)}, beside other folders of images, "
+            f"{_listed(others)}: move or rename one kind, or list the images in a CSV"
+        )
+    for split in SPLITS:
+        same = [name for name in named if named[name] == split]
+        if len(same) > 1:
+            raise UsageError(f"{_listed(same)} of {str(root)!r} all mean {split}: keep one")
+    return named
+
+
+def _find_in_csv(source: Path) -> Collection:
+    rows = list(_rows(source))
+    seen: dict[Path, tuple[int, Photograph]] = {}
+    repeated: list[str] = []
+    for line, photograph in rows:
+        first, earlier = seen.setdefault(photograph.path, (line, photograph))
+        if earlier != photograph:
+            raise UsageError(
+                f"{str(source)!r}, lines {first} and {line}: {str(photograph.path)!r} is listed "
+                "twice, and not alike: keep one"
+            )
+        if first != line:
+            repeated.append(str(photograph.path))
+    if not rows:
+        raise UsageError(f"no image in {str(source)!r}: a header, {_COLUMNS}, and a line an image")
+    photographs = tuple(photograph for _, photograph in seen.values())
+    return Collection(source, photographs, tuple(_Strays(repeated=repeated).notes()))
+
+
+def _rows(source: Path) -> Iterator[tuple[int, Photograph]]:
+    """Line numbers and photographs of a CSV."""
+    with (
+        _telling(source),
+        open(source, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+    ):
+        reader = csv.reader(file, strict=True)
+        try:
+            columns = _columns(source, next(reader, []))
+            for cells in reader:
+                if cells:
+                    where = f"{str(source)!r}, line {reader.line_num}"
+                    yield reader.line_num, _photograph(source.parent, where, columns, cells)
+        except csv.Error as error:
+            raise UsageError(f"{str(source)!r}, line {reader.line_num}: {error}") from error
+
+
+def _columns(source: Path, header: list[str]) -> list[str]:
+    columns = [name.strip().lower() for name in header]
+    unknown = [name for name in columns if name not in ("path", "label", "split", "group")]
+    missing = {"path", "label"} - set(columns)
+    if unknown or missing or len(set(columns)) < len(columns):
+        raise UsageError(
+            f"{str(source)!r}, line 1: the columns are {','.join(header)!r}; "
+            f"expected {_COLUMNS}, in UTF-8"
+        )
+    return columns
+
+
+def _photograph(folder: Path, where: str, columns: list[str], cells: list[str]) -> Photograph:
+    if len(cells) != len(columns):
+        raise UsageError(f"{where}: {len(cells)} cells; expected {len(columns)}")
+    row = dict(zip(columns, cells, strict=True))
+    for column in ("path", "label", "split"):
+        if column in row and not row[column].strip():
+            raise UsageError(f"{where}: no {column}; only a group may be left empty")
+    split = None
+    if "split" in row:
+        split = _SPLIT_CELLS.get(row["split"].strip().lower())
+        if split is None:
+            raise UsageError(
+                f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
+            )
+    group = row.get("group", "").strip() or None
+    return Photograph(folder / row["path"], _label(row["label"]), split, group)
+
+
+def _missing_classes(collection: Collection) -> Iterator[str]:
+    """Classes that a split misses, a line each.
+
+    Raises:
+        UsageError: a class that cannot be learned, because it is not in train.
+    """
+    classes: dict[Split | None, Counter[str]] = defaultdict(Counter)
+    for photograph in collection.photographs:
+        classes[photograph.split][photograph.label] += 1
+    train = classes.get("train")
+    if train is None:
+        return
+    for split in collection.splits[1:]:
+        unlearned = classes[split].keys() - train.keys()
+        if unlearned:
+            raise UsageError(
+                f"{str(collection.root)!r}: classes in {split}, but not in train: "
+                f"{_listed(unlearned)}; add images of them to train, or take them out"
+            )
+        absent = train.keys() - classes[split].keys()
+        if absent:
+            yield f"classes in train, but not in {split}: {_listed(absent)}"

@@ -1,0 +1,176 @@
+"""Reading images in threads, beside the network: hash, decode, facts and pixels.
+
+Pillow decodes and resamples without holding the interpreter's lock, so threads share the work as
+processes would, and copy nothing.
+"""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tortie.errors import UsageError
+from tortie.images.decode import MAX_PIXELS, Source, UnreadableImage, decode, file_bytes
+from tortie.images.facts import Facts, facts_of
+from tortie.images.preprocess import Preprocessing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """What reading one image gave.
+
+    Attributes:
+        index: its place among the sources, from 0.
+        sha256: of its content, hexadecimal; ``None`` where it cannot be opened.
+        facts: ``None`` where it cannot be read.
+        pixels: uint8 ``(height, width, channels)``; ``None`` where it cannot be read.
+        reason: why it cannot be read; ``None`` where it can.
+        seconds: that reading took in its thread.
+    """
+
+    index: int
+    sha256: str | None
+    facts: Facts | None
+    pixels: NDArray[np.uint8] | None
+    reason: str | None
+    seconds: float
+
+
+class Reading(Iterator[Read]):
+    """Files being read: an iterator in the order of the paths, which can be closed early.
+
+    At most ``ahead`` files are read before their turn, whatever the number of paths. An error,
+    Ctrl-C included, ends the threads as soon as the files in hand are done.
+    """
+
+    def __init__(self, work: Callable[[int], Read], count: int, threads: int, ahead: int) -> None:
+        self._work = work
+        self._left = iter(range(count))
+        self._ahead = ahead
+        self._pending: deque[Future[Read]] = deque()
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="tortie-read")
+        self._fill()
+
+    def _fill(self) -> None:
+        while len(self._pending) < self._ahead:
+            index = next(self._left, None)
+            if index is None:
+                return
+            self._pending.append(self._executor.submit(self._work, index))
+
+    def __next__(self) -> Read:
+        if not self._pending:
+            self.close()
+            raise StopIteration
+        try:
+            result = self._pending[0].result()
+            self._pending.popleft()
+            self._fill()
+        except BaseException:
+            self.close()
+            raise
+        return result
+
+    def close(self) -> None:
+        """Drop what was not begun, and wait for the files in hand."""
+        self._left = iter(range(0))
+        self._pending.clear()
+        self._executor.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        executor = getattr(self, "_executor", None)
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def read(
+    sources: Sequence[Source],
+    *,
+    preprocessing: Preprocessing,
+    threads: int,
+    max_pixels: int = MAX_PIXELS,
+    ahead: int = 512,
+) -> Reading:
+    """Read images in threads, in order; the work begins at once, not at the first ``next``.
+
+    An image that cannot be read yields its reason.
+
+    Args:
+        sources: files or images in memory, in the order in which they are wanted.
+        preprocessing: what the pixels are made by.
+        threads: how many images are read at once, 1 or more.
+        max_pixels: the largest image that is decoded, width × height.
+        ahead: how many images may be read before their turn: the bound on memory, 77 MB at
+            224×224×3.
+
+    Raises:
+        UsageError: fewer than one thread, or than one image ahead.
+    """
+    if threads < 1 or ahead < 1:
+        raise UsageError(f"cannot read with {threads} threads, {ahead} images ahead: at least 1")
+
+    def work(index: int) -> Read:
+        return _read(index, sources[index], preprocessing, max_pixels)
+
+    return Reading(work, len(sources), threads, ahead)
+
+
+def _read(index: int, source: Source, preprocessing: Preprocessing, max_pixels: int) -> Read:
+    begin = time.perf_counter()
+    sha256 = None
+    try:
+        content = file_bytes(source) if isinstance(source, Path) else source
+        sha256 = _digest(content)
+        decoded = decode(content, at_least=preprocessing.at_least, max_pixels=max_pixels)
+    except UnreadableImage as error:
+        return Read(index, sha256, None, None, error.reason, time.perf_counter() - begin)
+    facts, pixels = facts_of(decoded), preprocessing.pixels(decoded.image, decoded.extent)
+    return Read(index, sha256, facts, pixels, None, time.perf_counter() - begin)
+
+
+def hash_all(sources: Sequence[Source], threads: int) -> list[str | None]:
+    """SHA-256 of the content of each source, hexadecimal; ``None`` where it cannot be opened.
+
+    Of a file, the content is its bytes; of an image in memory, its type, shape and pixels.
+    """
+
+    def work(source: Source) -> str | None:
+        try:
+            return _digest(file_bytes(source) if isinstance(source, Path) else source)
+        except UnreadableImage:
+            return None
+
+    if len(sources) < 2:
+        return [work(source) for source in sources]
+    with ThreadPoolExecutor(threads, thread_name_prefix="tortie-hash") as executor:
+        return list(executor.map(work, sources))
+
+
+def _digest(content: bytes | Image.Image | NDArray[Any]) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    array = np.ascontiguousarray(content)
+    kind = content.mode if isinstance(content, Image.Image) else "array"
+    digest = hashlib.sha256(f"{kind} {array.dtype.str} {array.shape}\n".encode())
+    digest.update(array)
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""Choosing the penalty and measuring the classifier on photographs that chose nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.images.split import folds
+from tortie.learning.softmax import (
+    Choice,
+    Floats,
+    Integers,
+    LinearHead,
+    Problem,
+    choose,
+    held_out_parts,
+    softmax,
+)
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Activations with what is known of the photographs they come from.
+
+    Attributes:
+        features: float32 ``(N, D)``.
+        labels: class indices ``(N,)``.
+        keys: SHA-256 of each photograph's content: draws depend on nothing else.
+        groups: photographs of one group are never on two sides of a split.
+        classes: K.
+    """
+
+    features: Floats
+    labels: Integers
+    keys: Sequence[str]
+    groups: Sequence[int | str | None]
+    classes: int
+
+    def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
+        """A fold for each photograph ``among`` them, stratified, groups kept together."""
+        labels = [str(self.labels[i]) for i in among]
+        smallest = min(np.bincount(self.labels[among], minlength=self.classes))
+        count = int(max(2, min(FOLDS, smallest)))
+        keys, groups = [self.keys[i] for i in among], [self.groups[i] for i in among]
+        return folds(labels, keys, groups, count, seed)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Probabilities of photographs that had no part in training or choosing.
+
+    Attributes:
+        positions: which photographs, indices ``(n,)``.
+        probabilities: float32 ``(n, K)``.
+    """
+
+    positions: Integers
+    probabilities: Floats
+
+
+def choose_among(data: Labelled, train: Integers, seed: int) -> Choice:
+    """The penalty by cross-fitting inside ``train``."""
+    parts = [
+        (train[inside], train[outside])
+        for inside, outside in held_out_parts(data.folds(seed, train))
+    ]
+    return choose(data.features, data.labels, data.classes, parts)
+
+
+def choose_on(data: Labelled, train: Integers, validation: Integers) -> Choice:
+    """The penalty by training on ``train`` and scoring on ``validation``."""
+    return choose(data.features, data.labels, data.classes, [(train, validation)])
+
+
+def train_on(data: Labelled, train: Integers, penalty: float) -> LinearHead:
+    """The softmax layer of ``train``."""
+    return Problem(data.features[train], data.labels[train], data.classes).solve(penalty)
+
+
+def cross_validate(data: Labelled, seed: int) -> Held:
+    """Nested cross-fitting: each photograph judged by a head that neither it nor its group chose.
+
+    In each outer fold the penalty is chosen by an inner cross-fitting of the other folds.
+    """
+    everything = np.arange(len(data.labels))
+    outer = held_out_parts(data.folds(seed, everything))
+    probabilities = np.zeros((len(data.labels), data.classes), np.float32)
+    for number, (train, held) in enumerate(outer, 1):
+        penalty = choose_among(data, train, seed + number).penalty
+        probabilities[held] = softmax(train_on(data, train, penalty).logits(data.features[held]))
+    return Held(everything, probabilities)
+
+
+def judge(data: Labelled, head: LinearHead, positions: Integers) -> Held:
+    """Probabilities of ``positions`` by a trained head."""
+    return Held(positions, softmax(head.logits(data.features[positions])))

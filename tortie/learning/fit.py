@@ -1,0 +1,327 @@
+"""The main job: photographs to a trained and measured classifier, with everything frozen.
+
+One function, :func:`fit`, read from top to bottom: hash the files, cut the network, plan, take or
+compute the activations, split, choose the penalty, measure, train the softmax layer.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.activations.store import ActivationStore
+from tortie.errors import TortieError, UsageError
+from tortie.images import Collection, Photograph, Source, hash_all, read
+from tortie.images.duplicates import duplicate_groups
+from tortie.images.split import (
+    Protocol,
+    SplitRow,
+    enough_to_score,
+    expected_protocol,
+    plan_split,
+)
+from tortie.learning.cross_fitting import (
+    Held,
+    Labelled,
+    choose_among,
+    choose_on,
+    cross_validate,
+    judge,
+    train_on,
+)
+from tortie.learning.options import FitOptions
+from tortie.learning.plan import Plan
+from tortie.learning.softmax import LinearHead
+from tortie.networks.table import Entry, find
+
+if TYPE_CHECKING:
+    from tortie.activations.extract import Extraction
+    from tortie.learning.frozen import Frozen
+    from tortie.networks.network import Network
+
+
+class LeftOut(NamedTuple):
+    """A photograph that takes no part, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Events:
+    """Whom to tell what happens: each is called in the fit's own thread.
+
+    Attributes:
+        plan: the plan, before the work begins; ``False`` stops there.
+        progress: images done, images in all.
+        note: one line that the user should know.
+    """
+
+    plan: Callable[[Plan], bool] = lambda plan: True
+    progress: Callable[[int, int], None] = lambda done, total: None
+    note: Callable[[str], None] = lambda line: None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit made and measured.
+
+    Attributes:
+        network: the network, its head trained.
+        entry: its row in the table.
+        plan: what was planned.
+        seed: of every draw.
+        classes: names in the order of the logits.
+        photographs: those that took part.
+        sources: what was read for each of them.
+        sha256: content of each of them.
+        labels: class index of each of them.
+        protocol: the split and group of each of them, and what the accuracy is counted on.
+        left_out: photographs that took no part.
+        held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
+        probabilities: theirs, ``(n, K)``.
+        too_few: why there is no accuracy, where there is none.
+        penalty: λ of the softmax layer.
+        notes: what the user should know.
+        seconds: spent, by phase.
+    """
+
+    network: "Network"
+    entry: Entry
+    plan: Plan
+    seed: int
+    classes: tuple[str, ...]
+    photographs: list[Photograph]
+    sources: list[Source]
+    sha256: list[str]
+    labels: NDArray[np.int64]
+    protocol: Protocol
+    left_out: list[LeftOut]
+    held: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    too_few: str | None
+    penalty: float
+    notes: list[str]
+    seconds: dict[str, float]
+
+    def split_rows(self) -> Iterator[SplitRow]:
+        """The split of every photograph, to be written and given back."""
+        for photograph, split, group in zip(
+            self.photographs, self.protocol.splits, self.protocol.groups, strict=True
+        ):
+            yield SplitRow(photograph.path, photograph.label, split, group)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._last, 3)
+        self._last = now
+
+
+def fit(
+    collection: Collection,
+    sources: Sequence[Source],
+    options: FitOptions,
+    store: ActivationStore,
+    events: Events,
+) -> Fitted | Plan:
+    """Turn labelled photographs into a trained and measured classifier.
+
+    Args:
+        collection: the photographs' paths, labels, splits and groups.
+        sources: what to read for each of them.
+        options: the user's choices.
+        store: where activations are kept.
+        events: whom to tell.
+
+    Returns:
+        the classifier; or the plan alone, where ``events.plan`` said to stop there.
+
+    Raises:
+        UsageError: fewer than two classes, a class of one photograph, a choice that cannot be met.
+        TortieError: no photograph can be read.
+    """
+    clock = _Clock()
+    entry = find(options.network)
+    classes = _enough_classes(photograph.label for photograph in collection.photographs)
+    threads = options.threads or core_count()
+    max_pixels = int(options.max_megapixels * 1e6)
+    sha256 = hash_all(sources, threads)
+    early = None
+    if store.is_empty:  # everything is missing: decoding begins while torch is imported
+        early = read(
+            sources, preprocessing=entry.preprocessing, threads=threads, max_pixels=max_pixels
+        )
+    clock.lap("find and hash")
+
+    from tortie.activations.extract import Extraction
+    from tortie.learning.frozen import freeze_network
+
+    frozen = freeze_network(entry, options, store, threads, max_pixels)
+    clock.lap("load the network")
+    with Extraction(frozen.extractor, sources, sha256, early) as extraction:
+        extraction.sample()
+        plan = _plan(collection, len(classes), options, frozen, extraction)
+        if not events.plan(plan):
+            return plan
+        features, rows = extraction.finish(events.progress)
+    clock.lap("activations")
+
+    left_out = [
+        LeftOut(str(collection.photographs[i].path), reason)
+        for i, reason in sorted(extraction.reasons.items())
+    ]
+    if not len(rows):
+        raise TortieError(
+            f"none of the {len(sources)} photographs can be read: {left_out[0].reason}"
+        )
+    photographs = [collection.photographs[i] for i in rows]
+    labels = [photograph.label for photograph in photographs]
+    readable = _enough_classes(labels)
+    keys = [digest for i in rows if (digest := sha256[i])]
+    facts = [fact for i in rows if (fact := extraction.facts[i])]
+    duplicates = duplicate_groups(keys, facts, labels)
+    protocol = plan_split(
+        labels, keys, duplicates.joined([photograph.group for photograph in photographs]),
+        [photograph.split for photograph in photographs],
+        valid=_fraction(options.valid), test=_fraction(options.test), seed=options.seed,
+    )  # fmt: skip
+    clock.lap("duplicates and split")
+
+    data = Labelled(
+        features, np.array([readable.index(label) for label in labels]), keys, protocol.groups,
+        len(readable),
+    )  # fmt: skip
+    penalty, head, held = learn(data, protocol, options.seed)
+    clock.lap("softmax layer")
+    return Fitted(
+        network=frozen.with_head(head),
+        entry=entry,
+        plan=plan,
+        seed=options.seed,
+        classes=readable,
+        photographs=photographs,
+        sources=[sources[i] for i in rows],
+        sha256=keys,
+        labels=data.labels,
+        protocol=protocol,
+        left_out=left_out,
+        held=held.positions,
+        probabilities=held.probabilities,
+        too_few=enough_to_score([labels[i] for i in held.positions], protocol.on),
+        penalty=penalty,
+        notes=[
+            *collection.notes,
+            *(f"class {name} has no readable photograph" for name in classes if name not in readable),
+            *duplicates.notes,
+            *protocol.notes,
+        ],
+        seconds=clock.seconds,
+    )
+
+
+def learn(data: Labelled, protocol: Protocol, seed: int) -> tuple[float, LinearHead, Held]:
+    """Choose the penalty, train the softmax layer, judge what was held out.
+
+    The penalty is chosen on the validation photographs where there are both these and a test, and
+    by cross-fitting inside the training photographs otherwise.
+    """
+    if protocol.on == "cross-validation":
+        held = cross_validate(data, seed)
+        everything = np.arange(len(data.labels))
+        penalty = choose_among(data, everything, seed).penalty
+        return penalty, train_on(data, everything, penalty), held
+    train = protocol.positions("train")
+    validation = protocol.positions("validation")
+    if protocol.on == "test" and len(validation):
+        penalty = choose_on(data, train, validation).penalty
+    else:
+        penalty = choose_among(data, train, seed).penalty
+    head = train_on(data, train, penalty)
+    counted = np.setdiff1d(protocol.positions(protocol.on), protocol.leaks)
+    return penalty, head, judge(data, head, counted)
+
+
+def core_count() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """The classes in the order of their names.
+
+    Raises:
+        UsageError: fewer than two classes, or a class of one photograph.
+    """
+    counts = Counter(labels)
+    if len(counts) < 2:
+        raise UsageError(
+            f"only one class, {next(iter(counts))!r}: a classifier needs two or more, each a "
+            "folder of photographs (a class of anything else will do)"
+        )
+    single = sorted(name for name, count in counts.items() if count < 2)
+    if single:
+        raise UsageError(
+            f"only one readable photograph of {', '.join(single)}: every class needs at least two; "
+            "add some, or take the folder away"
+        )
+    return tuple(sorted(counts))
+
+
+def _fraction(part: float | Path | None) -> float | None:
+    return part if isinstance(part, float) else None
+
+
+def _plan(
+    collection: Collection, classes: int, options: FitOptions, frozen: "Frozen",
+    extraction: "Extraction",
+) -> Plan:  # fmt: skip
+    """What is known before the work: the counts, the cut, and the time a photograph takes."""
+    from tortie.cost.count import count
+
+    photographs, extractor = collection.photographs, frozen.extractor
+    on, rule = expected_protocol(
+        [photograph.split for photograph in photographs],
+        _fraction(options.valid), _fraction(options.test),
+    )  # fmt: skip
+    network = frozen.network
+    features = network.feature_count
+    stages = count(network).stages[: frozen.freeze.stages]
+    each = sum(stage.arithmetic.multiplications for stage in stages)
+    each_seconds = extraction.forward_seconds + extraction.read_seconds / extractor.threads
+    splits = Counter(photograph.split or "to split" for photograph in photographs)
+    return Plan(
+        network=extractor.structure,
+        weights=options.weights,
+        freeze=frozen.freeze,
+        classes=classes,
+        images=len(photographs),
+        splits=dict(splits),
+        on=on,
+        rule=rule,
+        images_in_store=len(photographs) - extraction.missing,
+        images_to_compute=extraction.missing,
+        trained_parameters=(features + 1) * classes,
+        frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
+        multiplications_per_image=each,
+        multiplications=each * extraction.missing,
+        seconds=extraction.missing * each_seconds,
+        memory_bytes=len(photographs) * features * 4 * 3,
+        disk_bytes=extraction.missing * (features * 4 + 1200),
+        device=str(extractor.device),
+        precision=extractor.context.precision,
+        threads=extractor.threads,
+    )

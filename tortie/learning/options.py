@@ -1,0 +1,55 @@
+"""What a user may ask of a fit."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tortie.errors import UsageError
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class FitOptions(BaseModel):
+    """The choices of one fit; each has a default that suits somebody with photographs.
+
+    Attributes:
+        network: its name in the table of networks.
+        weights: where its parameters begin: ``imagenet``, or ``None`` for fresh ones.
+        freeze: what to freeze: ``all``, ``none``, the number of stages from the input, or the
+            last frozen stage's name.
+        valid: photographs of the validation: a fraction of the others, or a folder of classes.
+        test: photographs of the test: a fraction of the others, or a folder of classes.
+        seed: of every draw.
+        device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
+        precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        threads: that read photographs and multiply; ``None`` for one a core.
+        max_megapixels: a photograph with more is left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str = "efficientnet-lite0"
+    weights: str | None = "imagenet"
+    freeze: str | int = "all"
+    valid: Fraction | Path | None = None
+    test: Fraction | Path | None = None
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    max_megapixels: float = Field(default=200, gt=0)
+
+    @classmethod
+    def of(cls, **choices: object) -> "FitOptions":
+        """The options, checked.
+
+        Raises:
+            UsageError: the first choice that cannot be meant, with its value.
+        """
+        try:
+            return cls.model_validate(choices)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            raise UsageError(f"{name} is {choices.get(name)!r}: {first['msg']}") from None

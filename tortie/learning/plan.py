@@ -1,0 +1,118 @@
+"""The plan of a fit: what will be done and what it costs, before it is done."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Freeze(BaseModel):
+    """How deep the network is frozen.
+
+    Attributes:
+        asked: what the user asked for.
+        stages: number of frozen stages, from the input.
+        last_frozen: the last of them, where the network is cut.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    asked: str
+    stages: int
+    last_frozen: str | None
+
+
+class Plan(BaseModel):
+    """What a fit will do, and what it will cost on this machine.
+
+    Attributes:
+        network: name in the table.
+        weights: where its parameters begin.
+        freeze: the frozen stages.
+        head: what is trained on the frozen activations.
+        augment: policy of the drawn views.
+        views: of each photograph, the undistorted one included.
+        classes: number of classes.
+        images: photographs found.
+        splits: photographs found in each split that was given; ``all`` where none was.
+        on: what the accuracy will be counted on.
+        rule: how the photographs are split and the penalty is chosen, in words.
+        images_in_store: photographs whose activations are known already.
+        images_to_compute: photographs that have to be read and go through the network.
+        trained_parameters: weights and biases that are trained.
+        frozen_parameters: parameters that stay as they are.
+        multiplications_per_image: of convolution and linear layers up to the cut.
+        multiplications: of all photographs to compute.
+        seconds: estimate for reading and computing, from a few timed photographs.
+        memory_bytes: estimate of the activations and their standardised copy.
+        disk_bytes: what the store will grow by.
+        device: where the network runs.
+        precision: of the frozen part.
+        threads: that read and multiply.
+        notes: what the user should know before the work begins.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    network: str
+    weights: str | None
+    freeze: Freeze
+    head: str = "linear"
+    augment: str = "none"
+    views: int = 1
+    classes: int
+    images: int
+    splits: dict[str, int]
+    on: str
+    rule: str
+    images_in_store: int
+    images_to_compute: int
+    trained_parameters: int
+    frozen_parameters: int
+    multiplications_per_image: int
+    multiplications: int
+    seconds: float
+    memory_bytes: int
+    disk_bytes: int
+    device: str
+    precision: str
+    threads: int
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The plan as a person reads it: pairs of a heading and a line."""
+        freeze = self.freeze
+        frozen = f"{freeze.stages} stages, up to and with {freeze.last_frozen}"
+        splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
+        seconds = "nothing to compute" if not self.images_to_compute else _duration(self.seconds)
+        return [
+            ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
+            ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
+            ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
+            ("trained", f"softmax layer: {self.trained_parameters:,} parameters"),
+            ("accuracy", f"on {self.on}; {self.rule}"),
+            (
+                "activations",
+                f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute "
+                f"({self.precision}, {self.device}, {self.threads} threads)",
+            ),
+            (
+                "cost",
+                f"{_scaled(self.multiplications, '')} multiplications "
+                f"({_scaled(self.multiplications_per_image, '')} a photograph), "
+                f"{_scaled(self.memory_bytes, 'B')} of memory, "
+                f"{_scaled(self.disk_bytes, 'B')} of disk, {seconds}",
+            ),
+        ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def _scaled(value: float, unit: str) -> str:
+    for limit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {name}{unit}"
+    return f"{value:,.0f} {unit}".strip()

@@ -1,0 +1,143 @@
+"""What a classifier's file remembers of the fit that made it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tortie import __version__
+from tortie.errors import TortieError, UsageError
+from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.report import Report
+from tortie.learning.fit import Fitted
+from tortie.networks.table import Entry, find
+from tortie.weights.classifier_file import Accuracy, Member, Metadata
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tortie.networks.network import Network
+
+
+def scores_of(fitted: Fitted) -> Scores | None:
+    """Every figure on the photographs that were held out; ``None`` where there are too few."""
+    if fitted.too_few is not None:
+        return None
+    return score(fitted.probabilities, fitted.labels[fitted.held], fitted.classes)
+
+
+def accuracy_of(fitted: Fitted) -> Accuracy | None:
+    """The share of right answers with its interval; ``None`` where there are too few."""
+    scores = scores_of(fitted)
+    if scores is None:
+        return None
+    interval = scores.accuracy
+    return Accuracy(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+        on=fitted.protocol.on,
+    )
+
+
+def member(
+    entry: Entry, weights: str | None, head: str, frozen: list[str], precision: str
+) -> Member:
+    """What a file says of one network."""
+    return Member.model_validate(
+        {
+            "network": entry.name,
+            "arguments": dict(entry.arguments),
+            "code": entry.code,
+            "weights": weights,
+            "head": head,
+            "frozen": frozen,
+            "preprocessing": entry.preprocessing,
+            "precision": precision,
+        }
+    )
+
+
+def describe(fitted: Fitted) -> Metadata:
+    """The metadata of the classifier's file."""
+    plan = fitted.plan
+    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
+    training: dict[str, Any] = {
+        "plan": plan.model_dump(mode="json"),
+        "seed": fitted.seed,
+        "penalty": fitted.penalty,
+        "splits": dict(Counter(fitted.protocol.splits)),
+        "left_out": [one._asdict() for one in fitted.left_out],
+        "notes": fitted.notes,
+    }
+    return Metadata(
+        tortie=__version__,
+        classes=list(fitted.classes),
+        members=[member(fitted.entry, plan.weights, plan.head, frozen, plan.precision)],
+        accuracy=accuracy_of(fitted),
+        accuracy_reason=fitted.too_few,
+        training=training,
+    )
+
+
+def report_of(fitted: Fitted, title: str) -> Report:
+    """What the report of a fit shows."""
+    return Report(
+        title=title,
+        classes=fitted.classes,
+        scores=scores_of(fitted),
+        reason=fitted.too_few,
+        on=fitted.protocol.on,
+        held=[fitted.sources[i] for i in fitted.held],
+        labels=fitted.labels[fitted.held],
+        probabilities=fitted.probabilities,
+        plan=fitted.plan.lines(),
+        counts=dict(Counter(fitted.protocol.splits)),
+        seconds=fitted.seconds,
+        left_out=fitted.left_out,
+        notes=fitted.notes,
+    )
+
+
+def restore(path: Path, metadata: Metadata, tensors: "dict[str, Tensor]") -> "list[Network]":
+    """The networks of a classifier's file, each tensor of the shape that it must have.
+
+    Raises:
+        TortieError: a network that is not in the table, or a tensor that does not fit.
+    """
+    return [
+        _restore_one(path, described, len(metadata.classes), tensors, f"members.{number}.")
+        for number, described in enumerate(metadata.members)
+    ]
+
+
+def _restore_one(
+    path: Path, described: Member, classes: int, tensors: "dict[str, Tensor]", prefix: str
+) -> "Network":
+    import torch
+
+    try:
+        entry = find(described.network)
+        with torch.device("meta"):
+            if described.head == "published":
+                network = entry.build(**{**described.arguments, "classes": classes})
+            else:
+                network = entry.build(**described.arguments)
+                network.new_head(classes)
+    except (UsageError, TypeError) as error:
+        raise TortieError(f"{path} cannot be built: {error}") from None
+    own = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+    expected = network.state_dict()
+    for name in sorted(own.keys() | expected.keys()):
+        wanted = tuple(expected[name].shape) if name in expected else "not there"
+        given = tuple(own[name].shape) if name in own else "not there"
+        if wanted != given:
+            raise TortieError(
+                f"{path} does not fit {described.network}: {name} is {given}, expected {wanted}"
+            )
+    network.load_state_dict(own, assign=True)
+    return network.eval()
