@@ -8,7 +8,8 @@ Input 224×224×3. Parameters: A and A-LRN 132,863,336, B 133,047,848, C 133,638
 
 Departures: weights start as Glorot's uniform, with which the authors later found their networks to
 train from scratch (section 3.1); the printed variance of 10⁻² diverges. Batch normalisation is not
-in the paper; with it, convolutions keep their biases, as in the published weights.
+in the paper; with it, convolutions keep their biases, as in the published weights, and the linear
+layers, whose input it no longer lets fade, start as N(0, 0.01²).
 """
 
 from collections import OrderedDict
@@ -82,6 +83,9 @@ def vgg(
     network = Network(stages, nn.Linear(4096, classes), (224, 224, in_channels), fixed_size=True)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
+            if batch_norm and isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, 0.0, 0.01)
+            else:
+                nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return network
