@@ -10,14 +10,21 @@ from PIL import Image
 
 
 def photograph(label: str, number: int) -> Image.Image:
-    """Stripes or blobs, each in its own colours, 96×128."""
+    """Stripes of one direction, or blobs here and there, each in its own colours, 96×128."""
     generator = np.random.default_rng([len(label), number])
-    rows, columns = np.mgrid[:96, :128] / 8
-    angle = generator.uniform(-0.3, 0.3)
-    wave = np.sin(rows + angle * columns) if label == "stripes" else np.sin(rows) * np.sin(columns)
-    colour = generator.uniform(40, 215, 3)
-    noise = generator.normal(0, 12, (96, 128, 3))
-    return Image.fromarray((colour + 40 * wave[..., None] + noise).clip(0, 255).astype(np.uint8))
+    rows, columns = np.mgrid[:96, :128].astype(float)
+    if label == "stripes":
+        angle, wavelength, phase = generator.uniform((0, 8, 0), (np.pi, 24, 6.3))
+        along = np.cos(angle) * rows + np.sin(angle) * columns
+        height = np.sin(2 * np.pi * along / wavelength + phase)
+    else:
+        height = np.zeros((96, 128))
+        for y, x, radius in generator.uniform((0, 0, 6), (96, 128, 14), (12, 3)):
+            height += np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / radius**2)
+    colour = generator.uniform(60, 195, 3)
+    noise = generator.normal(0, 8, (96, 128, 3))
+    levels = colour + 55 * height[..., None] * generator.uniform(0.6, 1, 3) + noise
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
 
 
 def lay_out(folder, count=12, splits=("",)):
