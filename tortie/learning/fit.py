@@ -308,7 +308,7 @@ def _plan(
     features = network.feature_count
     stages = count(network).stages[: frozen.freeze.stages]
     each = sum(stage.arithmetic.multiplications for stage in stages)
-    each_seconds = extraction.forward_seconds + extraction.read_seconds / extractor.threads
+    each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
     splits = Counter(photograph.split or "to split" for photograph in photographs)
     return Plan(
         network=extractor.structure,
