@@ -31,7 +31,7 @@ from tortie.augment import Policy, draw
 
 SIDE = 224
 AREA, ASPECT, DEGREES, LEAN, JITTER = (0.35, 1.0), (3 / 4, 4 / 3), 15.0, 8.0, 0.2
-RMS, SMOOTHNESS = 0.01, 0.05  # of the side: 2.2 pixels along each axis, sigma 11.2 pixels
+RMS, SMOOTHNESS = 0.01, 0.1  # of the side: 2.2 pixels along each axis, sigma 22.4 pixels
 PCA = 0.1
 # Even noise in ±1 has variance 1/3; a Gaussian of sigma s divides it by 4π s².
 ALPHA = RMS * SIDE * math.sqrt(3) * 2 * math.sqrt(math.pi) * SMOOTHNESS * SIDE

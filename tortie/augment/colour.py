@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tortie.errors import UsageError
 
-LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG has it
 MID_GREY = 127.5
 
 Triple = tuple[float, float, float]
@@ -101,12 +101,19 @@ def colour_matrix(
 
     Saturation leaves grey as it is, so the contrast's mid-grey passes through it unchanged.
     """
-    matrix = np.empty((3, 4))
-    matrix[:, :3] = (1 - saturation) * LUMA
-    matrix[:, :3] += saturation * np.eye(3)
-    matrix[:, :3] *= brightness * contrast
-    matrix[:, 3] = (1 - contrast) * MID_GREY + np.array(added)
-    return matrix
+    gain, offset = brightness * contrast, (1 - contrast) * MID_GREY
+    # Plain numbers: numpy takes longer on so few.
+    return np.array(
+        [
+            [
+                gain * ((1 - saturation) * LUMA[0] + saturation * (channel == 0)),
+                gain * ((1 - saturation) * LUMA[1] + saturation * (channel == 1)),
+                gain * ((1 - saturation) * LUMA[2] + saturation * (channel == 2)),
+                offset + added[channel],
+            ]
+            for channel in range(3)
+        ]
+    )
 
 
 def recolour(image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from tortie.augment.crop import Window
 
+Linear = tuple[tuple[float, float], tuple[float, float]]
+
 # Mean over a cell of the sum of the squared weights of a cubic B-spline; per axis.
 _WEIGHT_POWER = 151 / 315
 
@@ -96,7 +98,7 @@ class CoordinateMap:
 
 def linear_part(
     *, mirror: bool, scale: float, squeeze: float, shear: float, rotate: float
-) -> NDArray[np.float64]:
+) -> Linear:
     """What mirror, scale, shear and rotation, in this order, do to offsets from the centre: 2×2.
 
     Args:
@@ -111,17 +113,15 @@ def linear_part(
     across = scale / squeeze * (-1 if mirror else 1)
     down = scale * squeeze
     # y points down: anticlockwise as seen is (x, y) to (x cos + y sin, y cos − x sin).
-    return np.array(
-        [
-            [across * cosine, down * (sine - lean * cosine)],
-            [-across * sine, down * (cosine + lean * sine)],
-        ]
+    return (
+        (across * cosine, down * (sine - lean * cosine)),
+        (-across * sine, down * (cosine + lean * sine)),
     )
 
 
 def coordinate_map(
     window: Window,
-    linear: NDArray[np.float64],
+    linear: Linear,
     shift: tuple[float, float],
     warp: Warp | None,
     height: int,
@@ -140,23 +140,31 @@ def coordinate_map(
     side = min(height, width)
     # Without a warp one cell covers the picture: four by four points carry an affine map.
     spacing = max(height, width) if warp is None else math.sqrt(3) * warp.smoothness * side
-    grid = _grid(height, width, spacing)
-    offsets = grid - np.array(shift)[:, None, None]
+    across, down = _grid(height, width, spacing) - np.array(shift)[:, None, None]
     if warp is not None:
-        offsets += warp.displacements(*grid.shape[1:]) * side
-
-    left, top, wide, tall = window
-    centre = np.array([left + wide / 2, top + tall / 2])
-    back = np.linalg.inv(linear) * np.array([[wide / width], [tall / height]])
-    points = (back @ offsets.reshape(2, -1) + centre[:, None]).reshape(grid.shape)
+        displacements = warp.displacements(*across.shape) * side
+        across, down = across + displacements[0], down + displacements[1]
 
     # An affine map reaches furthest at a corner; a warp adds at most its limit along each axis.
     slack = 0.0 if warp is None else warp.limit * side
-    half = np.abs(back) @ np.array([width / 2 + slack, height / 2 + slack])
-    middle = centre - back @ np.array(shift)
-    (x0, y0), (x1, y1) = (middle - half).tolist(), (middle + half).tolist()
-    x_step, y_step = (math.hypot(*row) for row in back.tolist())
-    return CoordinateMap(points, spacing, (x_step, y_step), (x0, y0, x1, y1))
+    points, steps, low, high = np.empty((2, *across.shape)), [], [], []
+    for axis, (first, second) in enumerate(_inverse(linear)):
+        ratio = window[2] / width if axis == 0 else window[3] / height
+        first, second = first * ratio, second * ratio
+        centre = window[axis] + window[2 + axis] / 2
+        points[axis] = first * across + second * down + centre
+        middle = centre - first * shift[0] - second * shift[1]
+        half = abs(first) * (width / 2 + slack) + abs(second) * (height / 2 + slack)
+        low.append(middle - half)
+        high.append(middle + half)
+        steps.append(math.hypot(first, second))
+    return CoordinateMap(points, spacing, (steps[0], steps[1]), (low[0], low[1], high[0], high[1]))
+
+
+def _inverse(linear: Linear) -> Linear:
+    (a, b), (c, d) = linear
+    determinant = a * d - b * c
+    return (d / determinant, -b / determinant), (-c / determinant, a / determinant)
 
 
 @functools.lru_cache(maxsize=64)

@@ -158,7 +158,7 @@ def _resting(name: str) -> Any:
 
 def _unknown(name: str) -> str:
     known = list(Policy.model_fields)
-    close = difflib.get_close_matches(name, known, 1)
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.7)
     hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
     return f"augmentation: no operation {name!r}: {hint}"
 
