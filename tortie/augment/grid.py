@@ -62,8 +62,10 @@ def save_grid(
         raise UsageError(f"cannot write {output}: expected .png, .jpg or .webp")
     if any(abs(value) > 255 for value in shift):
         raise UsageError(f"shift: expected grey levels within ±255, not {shift}")
-    pixels = np.asarray(decode(image, at_least=2 * _TILE).image)
-    grid = draw_grid(pixels, shift=shift, seed=seed, title=image.name)
+    decoded = decode(image, at_least=2 * _TILE)
+    size = (decoded.width, decoded.height)  # not that of a JPEG decoded at a reduced scale
+    pixels = np.asarray(decoded.image)
+    grid = draw_grid(pixels, shift=shift, seed=seed, title=image.name, size=size)
     with replacing(output) as file:
         grid.save(file, _FORMATS[output.suffix.lower()], quality=88, optimize=True)
     return grid.size
@@ -75,6 +77,7 @@ def draw_grid(
     shift: Triple = (20, -20, 20),
     seed: int = 0,
     title: str = "",
+    size: tuple[int, int] | None = None,
 ) -> Image.Image:
     """Every operation at six strengths, geometry left, colour right, and draws of two policies.
 
@@ -82,7 +85,8 @@ def draw_grid(
         image: uint8 ``(H, W, 3)``; its largest central square is shown.
         shift: the first channel shift that is shown, grey levels (R, G, B).
         seed: of the policies' draws.
-        title: printed above, after the image's size.
+        title: printed above, before the image's size.
+        size: that size, width and height, where ``image`` is a reduced copy.
     """
     blocks = [_geometry(), _colour(shift, seed)]
     height = 2 * _MARGIN + 34 + max(len(rows) for rows in blocks) * _ROW - 10
@@ -92,8 +96,8 @@ def draw_grid(
     name = title.encode("utf-8", "replace").decode()
     pen.text((_MARGIN, _MARGIN - 6), name, _INK, _font(18))
     after = pen.textlength(name, _font(18)) + 10 if name else 0
-    size = f"{image.shape[1]}×{image.shape[0]}"
-    pen.text((_MARGIN + after, _MARGIN - 2), size, _SOFT, _font(14))
+    width, tall = size or (image.shape[1], image.shape[0])
+    pen.text((_MARGIN + after, _MARGIN - 2), f"{width}×{tall}", _SOFT, _font(14))
     source = _at_most(image, 8 * _TILE)
     for block, rows in enumerate(blocks):
         left = _MARGIN + block * (_BLOCK + _MARGIN)
