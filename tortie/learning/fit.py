@@ -32,7 +32,7 @@ from tortie.learning.cross_fitting import (
 )
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
-from tortie.learning.softmax import LinearHead
+from tortie.learning.softmax import LinearHead, few_threads
 from tortie.networks.table import Entry, find
 
 if TYPE_CHECKING:
@@ -205,7 +205,8 @@ def fit(
         [labels[i] for i in protocol.scored], [groups[i] for i in protocol.scored],
         crossed=protocol.on == "cross-validation",
     )  # fmt: skip
-    penalty, head, held = learn(data, protocol, options.seed, too_few is None)
+    with few_threads(features):
+        penalty, head, held = learn(data, protocol, options.seed, too_few is None)
     clock.lap("softmax layer")
     return Fitted(
         network=frozen.with_head(head),
@@ -228,7 +229,7 @@ def fit(
             *collection.notes,
             *(f"class {name} has no readable photograph" for name in classes if name not in readable),
             *duplicates.notes,
-            *protocol.notes,
+            *(note for note in protocol.notes if note not in plan.rule),
         ],
         seconds=clock.seconds,
     )
