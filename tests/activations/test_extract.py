@@ -121,9 +121,10 @@ def test_a_flipped_byte_in_the_store_is_computed_anew(extractor, paths):
 
 
 def test_stopping_keeps_what_was_computed(extractor, paths):
-    with pytest.raises(KeyboardInterrupt), Extraction(
-        extractor, paths, hash_all(paths, 2)
-    ) as extraction:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Extraction(extractor, paths, hash_all(paths, 2)) as extraction,
+    ):
         extraction.sample()
         raise KeyboardInterrupt
     extraction, _, _ = run(extractor, paths)

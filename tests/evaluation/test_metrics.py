@@ -73,4 +73,6 @@ def test_confusion_rows_are_true_classes():
 
 
 def test_a_class_given_no_probability_has_a_finite_loss():
-    assert np.isfinite(score(np.array([[1.0, 0.0]], np.float32), np.array([1]), ["a", "b"]).log_loss)
+    assert np.isfinite(
+        score(np.array([[1.0, 0.0]], np.float32), np.array([1]), ["a", "b"]).log_loss
+    )

@@ -1,0 +1,284 @@
+"""Networks here against torchvision's, timm's and a port's, with the same random tensors.
+
+Run by `make conformance`, in an environment that has torchvision and timm. Every batch-norm
+statistic is drawn too: at rest, a normalisation of mean 0 and variance 1 would hide a swap.
+"""
+
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tortie import networks
+from tortie.networks.network import Network
+from tortie.weights.layouts import translate
+
+torchvision_models = pytest.importorskip("torchvision.models")
+timm = pytest.importorskip("timm")
+
+PRECISIONS = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
+
+
+@torch.no_grad()
+def perturb(network: nn.Module) -> None:
+    """Draw every tensor so that activations keep their size and no normalisation is at rest."""
+    generator = torch.Generator().manual_seed(7)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0, (1.6 / fan_in) ** 0.5, generator=generator)
+            if module.bias is not None:
+                module.bias.normal_(0, 0.2, generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.weight.uniform_(0.5, 1.0, generator=generator)
+            module.bias.normal_(0, 0.2, generator=generator)
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+
+
+def relative(got: Tensor, wanted: Tensor) -> float:
+    return float((got - wanted).abs().max() / wanted.abs().max())
+
+
+def keep(seen: dict[str, Tensor], name: str) -> Callable[..., None]:
+    """A hook; an in-place ReLU after the module must not reach what it keeps."""
+
+    def hook(module: nn.Module, args: object, out: Tensor) -> None:
+        seen[name] = out.clone()
+
+    return hook
+
+
+@torch.no_grad()
+def compare(name: str, other: nn.Module, stages: dict[str, str], size: int, **arguments) -> None:
+    """Logits and the outputs of ``stages`` (here: their names there), in both precisions."""
+    perturb(other)
+    other.eval()
+    entry = networks.find(name)
+    network: Network = entry.build(**arguments)
+    network.load_state_dict(translate(entry, network, other.state_dict()))
+    network.eval()
+    assert set(stages) <= set(network.stage_names)
+    for dtype, tolerance in PRECISIONS:
+        seen: dict[str, Tensor] = {}
+        hooks = [
+            module.register_forward_hook(keep(seen, there))
+            for there, module in other.to(dtype).named_modules()
+            if there in stages.values()
+        ]
+        images = torch.randn(
+            2, 3, size, size, dtype=dtype, generator=torch.Generator().manual_seed(1)
+        )
+        wanted = other(images)
+        for hook in hooks:
+            hook.remove()
+        own = network.to(dtype)
+        activations = images
+        for stage, module in own.stages.named_children():
+            activations = module(activations)
+            if stage in stages:
+                there = seen[stages[stage]]
+                got = activations.reshape(there.shape)
+                assert relative(got, there) < tolerance, (stage, dtype)
+        assert relative(own(images), wanted) < tolerance, dtype
+        assert wanted.std() > 1e-3  # logits that vanish would agree by themselves
+
+
+RESNET_STAGES = {
+    "conv1": "relu",
+    "conv2_x": "layer1",
+    "conv3_x": "layer2",
+    "conv4_x": "layer3",
+    "conv5_x": "layer4",
+    "avgpool": "avgpool",
+}
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_resnet_is_torchvisions(depth: int) -> None:
+    other = getattr(torchvision_models, f"resnet{depth}")()
+    stages = {name: there for name, there in RESNET_STAGES.items() if name != "conv1"}
+    compare(f"resnet{depth}", other, stages, 160)
+
+
+@pytest.mark.parametrize("depth", [18, 50, 152])
+def test_resnet_is_timms(depth: int) -> None:
+    other = timm.create_model(f"resnet{depth}")
+    stages = RESNET_STAGES | {"conv1": "act1", "avgpool": "global_pool"}
+    compare(f"resnet{depth}", other, stages, 160)
+
+
+def vgg_stages(name: str) -> dict[str, str]:
+    """Each stage's last layer in torchvision's and timm's row of layers."""
+    stages, place = {}, -1
+    for stage, module in networks.find(name).build().stages.named_children():
+        if stage.startswith("fc"):
+            break
+        place += max(1, len(list(module.children())))
+        stages[stage] = f"features.{place}"
+    return stages
+
+
+VGGS = ["vgg11", "vgg11-bn", "vgg13", "vgg16", "vgg16-bn", "vgg19"]
+
+
+@pytest.mark.parametrize("name", VGGS)
+def test_vgg_is_torchvisions(name: str) -> None:
+    other = getattr(torchvision_models, name.replace("-", "_"))()
+    stages = vgg_stages(name) | {"fc6": "classifier.1", "fc7": "classifier.4"}
+    compare(name, other, stages, 224)
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg16-bn"])
+def test_vgg_is_timms(name: str) -> None:
+    other = timm.create_model(name.replace("-", "_"))
+    compare(name, other, vgg_stages(name), 224)
+
+
+@pytest.mark.parametrize("size", [224, 180])
+def test_alexnet_in_one_tower_is_torchvisions(size: int) -> None:
+    stages = {
+        "conv1": "features.2",
+        "conv2": "features.5",
+        "conv3": "features.7",
+        "conv4": "features.9",
+        "conv5": "features.12",
+        "fc6": "classifier.2",
+        "fc7": "classifier.5",
+    }
+    compare("alexnet-one-tower", torchvision_models.alexnet(), stages, size)
+
+
+@pytest.mark.parametrize("sides", [True, False])
+@pytest.mark.parametrize("size", [224, 192])
+def test_googlenet_is_torchvisions(sides: bool, size: int) -> None:
+    other = torchvision_models.googlenet(
+        aux_logits=sides, init_weights=False, transform_input=False
+    )
+    stages = {
+        "conv1": "conv1",
+        "maxpool1": "maxpool1",
+        "conv2": "conv3",
+        "maxpool2": "maxpool2",
+        "inception_3a": "inception3a",
+        "inception_3b": "inception3b",
+        "maxpool3": "maxpool3",
+        **{f"inception_4{letter}": f"inception4{letter}" for letter in "abcde"},
+        "maxpool4": "maxpool4",
+        "inception_5a": "inception5a",
+        "inception_5b": "inception5b",
+        "avgpool": "avgpool",
+    }
+    compare("googlenet-bn", other, stages, size, side_heads=sides)
+
+
+@torch.no_grad()
+def test_googlenets_side_heads_are_torchvisions() -> None:
+    other = torchvision_models.googlenet(init_weights=False, transform_input=False)
+    perturb(other)
+    entry = networks.find("googlenet-bn")
+    network = entry.build()
+    network.load_state_dict(translate(entry, network, other.state_dict()))
+    # In training torchvision runs its side heads; the statistics of batches then hide running ones,
+    # and dropout would draw, so both are put at rest module by module.
+    other.eval(), network.eval()
+    other.training = True
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    wanted = other(images)
+    logits, sides = network.forward_with_sides(images)
+    assert relative(logits, wanted.logits) < 1e-5
+    assert relative(sides["inception_4a"], wanted.aux_logits1) < 1e-5
+    assert relative(sides["inception_4d"], wanted.aux_logits2) < 1e-5
+
+
+class PortBlock(nn.Module):
+    """A block of the CIFAR port, written from its description: zeros on both sides."""
+
+    def __init__(self, in_planes: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_planes, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.widens = stride != 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        way = x
+        if self.widens:
+            way = x[:, :, ::2, ::2]
+            zeros = torch.zeros_like(way[:, : way.shape[1] // 2])
+            way = torch.cat([zeros, way, zeros], dim=1)
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + way)
+
+
+class Port(nn.Module):
+    """The CIFAR port's layout: conv1, bn1, layer1 to layer3, linear."""
+
+    def __init__(self, repeats: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        planes = 16
+        for number, width in enumerate((16, 32, 64), 1):
+            strides = [1 if number == 1 else 2] + [1] * (repeats - 1)
+            blocks = [
+                PortBlock(planes if place == 0 else width, width, stride)
+                for place, stride in enumerate(strides)
+            ]
+            setattr(self, f"layer{number}", nn.Sequential(*blocks))
+            planes = width
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("depth", [20, 56, 110])
+def test_resnet_for_cifar_is_the_ports(depth: int) -> None:
+    stages = {"conv2_x": "layer1", "conv3_x": "layer2", "conv4_x": "layer3"}
+    compare(f"resnet{depth}-cifar", Port((depth - 2) // 6), stages, 32)
+
+
+@torch.no_grad()
+def test_lite0_is_timms() -> None:
+    other = timm.create_model("tf_efficientnet_lite0")
+    perturb(other)
+    network = networks.find("efficientnet-lite0").build()
+    own = network.state_dict()  # the two list the same tensors in the same order
+    tensors = list(other.state_dict().values())
+    assert [tensor.shape for tensor in own.values()] == [tensor.shape for tensor in tensors]
+    network.load_state_dict(dict(zip(own, tensors, strict=True)))
+    for dtype, tolerance in PRECISIONS:
+        images = torch.randn(
+            2, 3, 224, 224, dtype=dtype, generator=torch.Generator().manual_seed(1)
+        )
+        wanted = other.eval().to(dtype)(images)
+        assert relative(network.eval().to(dtype)(images), wanted) < tolerance
+
+
+PUBLISHED: dict[str, Callable[[], nn.Module]] = {
+    name: getattr(torchvision_models, builder)
+    for name, builder in [("alexnet-one-tower", "alexnet"), ("googlenet-bn", "googlenet")]
+    + [(name, name.replace("-", "_")) for name in (*VGGS, "vgg13-bn", "vgg19-bn")]
+    + [(f"resnet{depth}", f"resnet{depth}") for depth in (18, 34, 50, 101, 152)]
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_addresses_are_those_that_torchvision_has(name: str) -> None:
+    """Addresses and errors of the table against torchvision's own record of its weights."""
+    builder = PUBLISHED[name].__name__
+    weights = torchvision_models.get_model_weights(builder).IMAGENET1K_V1
+    entry = networks.find(name)
+    assert entry.weights["imagenet"] == weights.url
+    accuracy = weights.meta["_metrics"]["ImageNet-1K"]
+    (found,) = [error for error in entry.published if "torchvision" in error.source]
+    assert found.top1 == pytest.approx(100 - accuracy["acc@1"])
+    assert found.top5 == pytest.approx(100 - accuracy["acc@5"])
+    assert re.search(r"-[0-9a-f]{8}\.pth$", weights.url)

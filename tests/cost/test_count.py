@@ -1,0 +1,269 @@
+"""Counts against published and hand-worked figures, and against torch's own counter."""
+
+import copy
+import json
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tortie import networks
+from tortie.cost.count import count
+from tortie.cost.outline import outline
+from tortie.errors import UsageError
+from tortie.networks.network import Network
+
+# Parameters and multiplications of convolutions and linear layers, as papers and libraries count.
+FIGURES = {
+    "lenet5": (61_706, 416_520),
+    "alexnet": (60_965_224, 724_406_816),
+    "alexnet-one-tower": (61_100_840, 714_188_480),
+    "vgg11": (132_863_336, 7_609_090_048),
+    "vgg11-lrn": (132_863_336, 7_609_090_048),
+    "vgg13": (133_047_848, 11_308_466_176),
+    "vgg16-c": (133_638_952, 11_770_888_192),
+    "vgg16": (138_357_544, 15_470_264_320),
+    "vgg19": (143_667_240, 19_632_062_464),
+    "nin": (966_986, 222_486_528),
+    "nin-imagenet": (7_595_176, 1_100_188_800),
+    "googlenet": (6_998_552, 1_582_671_872),
+    "googlenet-bn": (6_624_904, 1_498_376_192),
+    "resnet18-a": (11_515_688, 1_794_805_760),
+    "plain18": (11_515_688, 1_794_805_760),
+    "resnet18": (11_689_512, 1_814_073_344),
+    "resnet34-a": (21_623_848, 3_644_493_824),
+    "plain34": (21_623_848, 3_644_493_824),
+    "resnet34": (21_797_672, 3_663_761_408),
+    "resnet34-c": (22_716_840, 3_830_747_136),
+    "resnet50-v1": (25_557_032, 3_857_973_248),
+    "resnet101-v1": (44_549_160, 7_570_194_432),
+    "resnet152-v1": (60_192_808, 11_282_415_616),
+    "resnet50": (25_557_032, 4_089_184_256),
+    "resnet101": (44_549_160, 7_801_405_440),
+    "resnet152": (60_192_808, 11_513_626_624),
+    "resnet20-cifar": (269_722, 40_551_040),
+    "resnet32-cifar": (464_154, 68_862_592),
+    "resnet44-cifar": (658_586, 97_174_144),
+    "resnet56-cifar": (853_018, 125_485_696),
+    "resnet110-cifar": (1_727_962, 252_887_680),
+    "plain20-cifar": (269_722, 40_551_040),
+    "efficientnet-lite0": (4_652_008, 385_187_552),
+}
+# By torch's counter: one of each family fast.
+COUNTED = [
+    name
+    if name in ("lenet5-1998", "alexnet", "vgg11", "nin", "googlenet", "resnet18", "resnet20-cifar")
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in networks.names()
+    if name != "resnet1202-cifar"
+]
+OTHER_FIGURES = [
+    ("alexnet", {"input_size": 224}, 60_965_224, 724_406_816),
+    ("alexnet", {"groups": 1}, 62_378_344, 1_135_256_096),
+    ("resnet18", {"shortcut": "C"}, 12_043_816, 1_878_298_624),
+    ("resnet50-v1", {"shortcut": "A"}, 22_780_456, 3_498_311_680),
+    ("resnet50-v1", {"shortcut": "C"}, 40_128_552, 6_324_224_000),
+]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_published_figures_are_reproduced(name):
+    cost = count(outline(name))
+    assert (cost.parameters, cost.multiplications) == FIGURES[name]
+
+
+@pytest.mark.parametrize(("name", "arguments", "parameters", "multiplications"), OTHER_FIGURES)
+def test_figures_of_variants_are_reproduced(name, arguments, parameters, multiplications):
+    cost = count(outline(name, **arguments))
+    assert (cost.parameters, cost.multiplications) == (parameters, multiplications)
+
+
+@pytest.mark.slow
+def test_figures_of_resnet_1202():
+    cost = count(outline("resnet1202-cifar"))
+    assert (cost.parameters, cost.multiplications) == (19_421_274, 2_829_238_912)
+
+
+def test_the_papers_rounded_figures():
+    """ResNet's table 1, in billions of multiply-adds, and table 6, in millions of parameters."""
+    billions = {"resnet18": 1.8, "plain34": 3.6, "resnet50-v1": 3.8}
+    billions |= {"resnet101-v1": 7.6, "resnet152-v1": 11.3}
+    for name, wanted in billions.items():
+        assert FIGURES[name][1] / 1e9 == pytest.approx(wanted, abs=0.06)
+    for depth, wanted in {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85}.items():
+        assert round(FIGURES[f"resnet{depth}-cifar"][0] / 1e6, 2) == wanted
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", COUNTED)
+def test_torchs_counter_finds_twice_as_many_operations(name):
+    """It counts a multiplication and an addition for each product, and nothing else."""
+    network = outline(name).eval()
+    height, width, channels = network.input_shape
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(3, channels, height, width, device="meta"))
+    cost = count(network, batch=3)
+    assert 2 * cost.multiplications == counter.get_total_flops()
+    assert not cost.arithmetic.uncounted
+
+
+def test_lenet_layer_by_layer():
+    """Worked by hand from 28×28, padded by 2; a window of 4 compares 3 times."""
+    rows = {layer.name: layer.row() for layer in count(outline("lenet5")).layers}
+    keys = ("output", "multiplications", "additions", "comparisons", "parameters")
+    got = {name: tuple(row[key] for key in keys) for name, row in rows.items()}
+    assert got == {
+        "c1.0": ([28, 28, 6], 28 * 28 * 6 * 25, 28 * 28 * 6 * 25, 0, 156),
+        "c1.1": ([28, 28, 6], 0, 0, 4704, 0),
+        "s2": ([14, 14, 6], 0, 0, 14 * 14 * 6 * 3, 0),
+        "c3.0": ([10, 10, 16], 1600 * 150, 1600 * 150, 0, 2416),
+        "c3.1": ([10, 10, 16], 0, 0, 1600, 0),
+        "s4": ([5, 5, 16], 0, 0, 400 * 3, 0),
+        "c5.0": ([400], 0, 0, 0, 0),
+        "c5.1": ([120], 48_000, 48_000, 0, 48_120),
+        "c5.2": ([120], 0, 0, 120, 0),
+        "f6.0": ([84], 10_080, 10_080, 0, 10_164),
+        "f6.1": ([84], 0, 0, 84, 0),
+        "head": ([10], 840, 840, 0, 850),
+    }
+
+
+def test_lenet_as_printed():
+    """C3 counts its 60 pairs alone; tanh is counted by name; S layers add three times a value."""
+    cost = count(outline("lenet5-1998"))
+    stages = {stage.name: stage.arithmetic for stage in cost.stages}
+    assert stages["c3"].multiplications == 100 * 60 * 25
+    assert stages["s2"].additions == 14 * 14 * 6 * (3 + 1)  # four inputs, and the bias
+    # the coefficient; inside the squashing function 2/3 and 1.7159
+    assert stages["s2"].other_multiplications == 14 * 14 * 6 * 3
+    assert stages["s2"].functions == {"tanh": 14 * 14 * 6}
+    # 84 differences squared and summed, ten times, then the sign
+    assert stages["head"].other_multiplications == 840
+    assert stages["head"].additions == 840 + 10 * 83
+    assert stages["head"].functions == {"neg": 10}
+    assert cost.buffers == 840  # the codes; not parameters
+
+
+def test_normalisation_pooling_and_residual_additions_are_counted():
+    block = count(outline("resnet18")).layers
+    rows = {layer.name: layer for layer in block}
+    values = 56 * 56 * 64
+    norm = rows["conv2_x.block1.norm1"].arithmetic
+    assert (norm.other_multiplications, norm.additions) == (values, values)
+    assert rows["conv2_x.block1"].arithmetic.additions == values  # the shortcut's
+    assert rows["conv2_x.block1.relu"].arithmetic.comparisons == 2 * values  # used twice
+    assert rows["conv2_x.maxpool"].arithmetic.comparisons == values * 8
+    assert rows["conv2_x.block1.conv1"].arithmetic.additions == values * (9 * 64 - 1)  # no bias
+    pool = rows["avgpool.0"].arithmetic
+    assert (pool.additions, pool.other_multiplications) == (512 * 48, 512)
+
+
+def test_local_response_normalisation_is_counted():
+    cost = count(outline("alexnet"))
+    (norm,) = (layer for layer in cost.layers if layer.name == "conv1.norm")
+    values = 55 * 55 * 96
+    # squares, the mean of 5, alpha; then k is added, the power taken, and the value divided by it
+    assert norm.arithmetic.other_multiplications == 3 * values
+    assert norm.arithmetic.additions == (4 + 1) * values
+    assert norm.arithmetic.functions == {"power": values, "division": values}
+
+
+@pytest.mark.parametrize("name", ["googlenet", "resnet50", "lenet5-1998", "nin"])
+def test_stages_and_layers_sum_to_the_whole(name):
+    cost = count(outline(name))
+    for parts in (cost.stages, cost.layers):
+        assert sum(part.parameters for part in parts) == cost.parameters
+        for key in ("multiplications", "other_multiplications", "additions", "comparisons"):
+            assert sum(getattr(part.arithmetic, key) for part in parts) == getattr(
+                cost.arithmetic, key
+            )
+
+
+def test_a_batch_multiplies_the_arithmetic_and_not_the_parameters():
+    one, four = (count(outline("resnet20-cifar"), batch=batch) for batch in (1, 4))
+    assert four.multiplications == 4 * one.multiplications
+    assert four.additions == 4 * one.additions
+    assert four.parameters == one.parameters
+
+
+def test_twice_the_side_is_four_times_the_convolutions():
+    cost = count(outline("resnet20-cifar"), (64, 64, 3))
+    assert cost.multiplications - 640 == 4 * (40_551_040 - 640)  # the head is as large as before
+
+
+class Sorting(nn.Module):
+    def forward(self, images):
+        return images.flatten(1).sort(dim=1).values
+
+
+def test_an_operation_without_a_rule_is_named():
+    network = Network({"sort": Sorting()}, nn.Linear(12, 2), (2, 2, 3))
+    cost = count(network)
+    assert set(cost.arithmetic.uncounted) == {"sort"}
+    assert cost.multiplications == 24
+
+
+def test_the_network_is_left_as_it_is():
+    torch.manual_seed(0)
+    network = networks.build("resnet20-cifar").train()
+    before = copy.deepcopy(network.state_dict())
+    cost = count(network, training=True)
+    assert network.training
+    assert not network._forward_hooks
+    after = network.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert cost == count(outline("resnet20-cifar"), training=True)
+
+
+def test_side_heads_are_no_part_of_inference():
+    with_sides, without = (count(outline("googlenet", side_heads=sides)) for sides in (True, False))
+    assert with_sides.side_parameters == 3_188_840 + 3_190_888
+    assert without.side_parameters == 0
+    assert with_sides.stages == without.stages
+
+
+def test_weights_take_four_two_or_one_byte():
+    cost = count(outline("vgg16"))
+    assert cost.weight_bytes == {
+        "float32": 4 * 138_357_544,
+        "bfloat16": 2 * 138_357_544,
+        "int8": 138_357_544,
+    }
+
+
+def test_the_document_is_json_and_complete():
+    document = json.loads(json.dumps(count(outline("alexnet")).document("alexnet")))
+    assert document["network"] == "alexnet"
+    assert document["input"] == [227, 227, 3]
+    assert document["multiplications"] == 724_406_816
+    conv1 = document["stages"][0]
+    assert conv1["name"] == "conv1" and conv1["output"] == [27, 27, 96]
+    assert conv1["multiplications"] == 55 * 55 * 96 * 363
+    assert document["stages"][-1]["name"] == "head"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("alexnet-one-tower", (20, 20, 3), "cannot take images of 20×20"),
+        ("vgg16", (256, 256, 3), r"\(images, 3, 224, 224\)"),
+        ("resnet50", (224, 224, 1), r"\(1, 1, 224, 224\)"),
+    ],
+)
+def test_images_that_the_network_cannot_take_are_refused(name, shape, message):
+    with pytest.raises(UsageError, match=message):
+        count(outline(name), shape)
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(UsageError, match="at least one image, not 0"):
+        count(outline("lenet5"), batch=0)
+
+
+def test_transposed_convolutions_are_named_not_miscounted():
+    stages = OrderedDict(up=nn.Sequential(nn.ConvTranspose2d(3, 2, 2, 2), nn.Flatten()))
+    cost = count(Network(stages, nn.Linear(32, 2), (2, 2, 3)))
+    assert cost.arithmetic.uncounted == {"convolution": 32}

@@ -1,0 +1,186 @@
+"""What must hold for every network of the table: one of each family fast, all in the slow tests."""
+
+import copy
+import io
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tortie import networks
+from tortie.cost.outline import outline
+from tortie.networks.layers import SameConv2d
+from tortie.networks.lenet import rbf_loss
+from tortie.networks.network import Network
+
+FAMILIES = (
+    "lenet5",
+    "lenet5-1998",
+    "alexnet-one-tower",
+    "nin",
+    "googlenet-bn",
+    "resnet18",
+    "resnet20-cifar",
+    "efficientnet-lite0",
+)
+NAMES = [
+    name if name in FAMILIES else pytest.param(name, marks=pytest.mark.slow)
+    for name in networks.names()
+    if name != "resnet1202-cifar"  # the code of resnet20-cifar, sixty times over
+]
+
+
+def fresh(name: str) -> tuple[Network, Tensor, Tensor]:
+    """The network, drawn from a seed; two images, small where it takes any size; two labels."""
+    torch.manual_seed(0)
+    network = networks.build(name)
+    height, width, channels = network.input_shape
+    # the printed side heads see images of 224×224 alone
+    if not network.fixed_size and name != "googlenet":
+        height, width = min(height, 64), min(width, 64)
+    scale = networks.find(name).preprocessing.std[0] == 1.0  # images in grey levels
+    images = torch.randn(2, channels, height, width) * (60.0 if scale else 1.0)
+    return network, images, torch.tensor([1, network.classes - 1])
+
+
+def loss_of(network: Network, images: Tensor, labels: Tensor) -> Tensor:
+    logits, sides = network.forward_with_sides(images)
+    if network.stage_names[0] == "c1" and not list(network.head.parameters()):
+        return rbf_loss(logits, labels)
+    loss = nn.functional.cross_entropy(logits, labels)
+    for side in sides.values():
+        loss = loss + network.side_weight * nn.functional.cross_entropy(side, labels)
+    return loss
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(name):
+    network, images, labels = fresh(name)
+    network.train()
+    for layer in network.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0  # the same function before and after the step
+    before = loss_of(network, images, labels)
+    assert torch.isfinite(before)
+    before.backward()
+    gradients = {key: parameter.grad for key, parameter in network.named_parameters()}
+    for key, gradient in gradients.items():
+        assert gradient is not None and torch.isfinite(gradient).all(), key
+    assert any(gradient.any() for gradient in gradients.values())
+    length = math.sqrt(sum(float(g.square().sum()) for g in gradients.values() if g is not None))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            assert parameter.grad is not None
+            # to first order, 0.2% off the loss: gradients of a deep plain network hold no farther
+            parameter -= 0.002 * before.item() / length**2 * parameter.grad
+    assert loss_of(network, images, labels) < before
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NAMES)
+def test_cut_after_any_stage_and_joined_it_is_the_whole(name):
+    network, images, _ = fresh(name)
+    network.eval()
+    wanted = network(images)
+    assert wanted.shape == (2, network.classes)
+    assert torch.isfinite(wanted).all()
+    activations = images
+    for number, stage in enumerate(network.stages, 1):
+        activations = stage(activations)
+        prefix, rest = network.cut(number)
+        assert len(prefix) == number
+        torch.testing.assert_close(rest(activations), wanted)
+    if name != "nin" and name != "nin-imagenet":  # whose head sees maps, as in the paper
+        assert activations.shape == (2, network.feature_count)
+    torch.testing.assert_close(network.forward_features(images), activations)
+
+
+class Tracer(torch.fx.Tracer):
+    """What runs frozen stages traces so: TensorFlow's padding looks at shapes, and is a leaf."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, SameConv2d) or super().is_leaf_module(m, module_qualified_name)
+
+    def trace_module(self, module: nn.Module) -> torch.fx.GraphModule:
+        return torch.fx.GraphModule(module, self.trace(module))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded_copied_and_traced_it_is_the_same(name):
+    network, images, _ = fresh(name)
+    for module in network.modules():  # so that a statistic that is not saved shows
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+    network.eval()
+    wanted = network(images)
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    assert torch.equal(Tracer().trace_module(network)(images), wanted)
+    other = copy.deepcopy(network)
+    for tensor in other.state_dict().values():
+        tensor.zero_()
+    assert not torch.equal(other(images), wanted)
+    assert torch.equal(network(images), wanted)  # the copy shares nothing
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(other(images), wanted)
+
+
+@pytest.mark.parametrize("name", [*NAMES, pytest.param("resnet1202-cifar", marks=pytest.mark.slow)])
+def test_classes_and_channels_are_arguments(name):
+    arguments = {} if name == "lenet5-1998" else {"in_channels": 2}  # its C1 sees one, as printed
+    network = outline(name, classes=7, **arguments)
+    height, width, channels = network.input_shape
+    assert channels == (2 if arguments else 1)
+    images = torch.empty(1, channels, height, width, device="meta")
+    assert network(images).shape == (1, 7)
+    assert network.classes == 7
+    assert all(side.fc2.out_features == 7 for side in network.side_heads.values())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "lenet5-1998"])
+def test_first_loss_is_near_that_of_guessing(name):
+    """Mean over all classes as labels, so that no label's luck shows; ln K is no knowledge."""
+    network, images, _ = fresh(name)
+    # normalisations must measure the batch; at rest they know nothing of it yet
+    network.train(any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()))
+    logits = network(images)
+    loss = (logits.logsumexp(dim=1) - logits.mean(dim=1)).mean().item()
+    guessing = math.log(network.classes)
+    assert guessing - 1e-4 <= loss <= guessing + 0.8
+
+
+@pytest.mark.parametrize("name", [name for name in networks.names() if "1202" not in name])
+def test_the_table_agrees_with_the_network(name):
+    entry = networks.find(name)
+    network = outline(name)
+    preprocessing = entry.preprocessing
+    shape = (preprocessing.height, preprocessing.width, preprocessing.channels)
+    assert network.input_shape == shape
+    assert preprocessing.resize >= max(shape[:2])
+    if entry.sibling:
+        sibling = networks.find(entry.sibling)
+        assert sibling.weights and not entry.weights
+
+
+def test_one_batch_is_learnt_by_heart():
+    network, images, labels = fresh("resnet20-cifar")
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = loss_of(network, images, labels)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05
+
+
+def test_export_takes_any_number_of_images():
+    network, images, _ = fresh("resnet20-cifar")
+    network.eval()
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},))
+    more = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(program.module()(more), network(more))
