@@ -1,7 +1,9 @@
 """From photographs to activations at the cut: take what the store has, compute and keep the rest."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +12,13 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from tortie.activations.engine import BATCH, Engine, Precision, engine_name, native_precision
 from tortie.activations.key import KeyContext, facts_key, hash_tensors
 from tortie.activations.store import ActivationStore
-from tortie.images import DECODER_VERSION, Facts, Reading, Source, read
+from tortie.images import DECODER_VERSION, Facts, Read, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.network import Network
 from tortie.networks.table import Entry
@@ -115,7 +118,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         missing: how many sources the store had nothing for.
         computed: how many went through the network here.
         read_seconds: an image, reading and decoding, on one thread (0 before the first batch).
-        forward_seconds: an image, in the network (0 before the first batch).
+        forward_seconds: an image, in the network, on one thread (0 before the first batch).
     """
 
     def __init__(
@@ -159,6 +162,7 @@ class Extraction(AbstractContextManager["Extraction"]):
                 threads=extractor.threads,
                 max_pixels=extractor.max_pixels,
             )
+        self._workers: ThreadPoolExecutor | None = None
         self._writer = extractor.store.writer()
         self._writer.__enter__()
 
@@ -185,12 +189,15 @@ class Extraction(AbstractContextManager["Extraction"]):
     def close(self) -> None:
         """Stop reading, and make what was computed lasting; twice is harmless."""
         self._reads.close()
+        if self._workers is not None:
+            self._workers.shutdown(cancel_futures=True)
         self._writer.__exit__(None, None, None)
 
     def sample(self) -> None:
-        """Compute one batch, and a second one for its time: the first includes the preparation."""
-        self._batch()
-        self._batch(timed=True)
+        """Compute one batch, and a second one for its time: the first one prepares the engine."""
+        for _ in range(2):
+            if batch := self._next_batch():
+                self._keep(batch, self._submit(batch).result())
 
     def finish(self, progress: Progress) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Compute all that is missing.
@@ -199,9 +206,15 @@ class Extraction(AbstractContextManager["Extraction"]):
             activations float32 ``(n, ...)`` of the images that can be read, and their positions.
         """
         total = len(self._sha256)
-        progress(int(self._done.sum()), total)
-        while self._batch():
+        running: deque[tuple[_Batch, Future[_Result]]] = deque()
+        while batch := self._next_batch():
+            running.append((batch, self._submit(batch)))
+            if len(running) > self._extractor.threads:
+                self._keep(running[0][0], running[0][1].result())
+                running.popleft()
             progress(int(self._done.sum()) + len(self.reasons), total)
+        for batch, future in running:
+            self._keep(batch, future.result())
         for position, original in self._copies:
             self._activations[position] = self._activations[original]
             self.facts[position] = self.facts[original]
@@ -212,16 +225,12 @@ class Extraction(AbstractContextManager["Extraction"]):
         whole = self._activations
         return (whole if len(rows) == len(whole) else whole[rows]), rows
 
-    def _batch(self, timed: bool = False) -> bool:
-        """Read one batch and compute it; whether there was anything left to read."""
-        positions: list[int] = []
-        images: list[NDArray[np.uint8]] = []
-        seconds = 0.0
-        any_left = False
+    def _next_batch(self) -> "_Batch":
+        """The next images that are missing; empty where there are none."""
+        batch: _Batch = []
         for item in self._reads:
-            any_left = True
             position = self._positions[item.index]
-            if item.pixels is None or item.facts is None:
+            if item.pixels is None:
                 self.reasons[position] = item.reason or "unreadable"
                 continue
             if item.sha256 != self._sha256[position]:
@@ -231,29 +240,51 @@ class Extraction(AbstractContextManager["Extraction"]):
             if original != position:
                 self._copies.append((position, original))
                 continue
-            self.facts[position] = item.facts
-            seconds += item.seconds
-            positions.append(position)
-            images.append(item.pixels)
-            if len(images) == BATCH:
+            batch.append((position, item))
+            if len(batch) == BATCH:
                 break
-        if images:
-            start = time.perf_counter()
-            self._compute(positions, images)
-            if timed or not self.forward_seconds:
-                self.forward_seconds = (time.perf_counter() - start) / len(images)
-                self.read_seconds = seconds / len(images)
-        return any_left
+        return batch
 
-    def _compute(self, positions: list[int], images: list[NDArray[np.uint8]]) -> None:
-        batch = torch.from_numpy(np.stack(images))
-        results = self._extractor.engine(batch).numpy()
-        self.computed += len(images)
-        for position, result in zip(positions, results, strict=True):
-            self._activations[position] = result
+    def _submit(self, batch: "_Batch") -> "Future[_Result]":
+        """Send a batch through the network, each batch on one thread.
+
+        Threads that share nothing wait for nobody: where the machine is busy, threads that share
+        each convolution spend most of their time waiting for the last of them.
+        """
+        if self._workers is None:
+            engine = self._extractor.engine
+            self._workers = ThreadPoolExecutor(
+                self._extractor.threads, "tortie-forward", initializer=_multiply_alone
+            )
+            self._run = lambda pixels: _timed(engine, pixels)
+        pixels = np.stack([item.pixels for _, item in batch if item.pixels is not None])
+        return self._workers.submit(self._run, torch.from_numpy(pixels))
+
+    def _keep(self, batch: "_Batch", result: "_Result") -> None:
+        activations, seconds = result
+        self.forward_seconds = seconds / len(batch)
+        self.read_seconds = sum(item.seconds for _, item in batch) / len(batch)
+        self.computed += len(batch)
+        for (position, item), row in zip(batch, activations, strict=True):
+            assert item.facts is not None
+            self.facts[position] = item.facts
+            self._activations[position] = row
             self._done[position] = True
-            facts = self.facts[position]
-            assert facts is not None
-            self._writer.put(self._keys[position], result)
-            encoded = np.frombuffer(facts.encode(), np.uint8)
+            self._writer.put(self._keys[position], row)
+            encoded = np.frombuffer(item.facts.encode(), np.uint8)
             self._writer.put(self._fact_keys[position], encoded)
+
+
+_Batch = list[tuple[int, Read]]
+_Result = tuple[NDArray[np.float32], float]
+
+
+def _multiply_alone() -> None:
+    """One thread for each operator of the calling thread, and of no other."""
+    torch.get_num_threads()  # torch sets the thread up at its first use, and never again
+    threadpool_limits(1, user_api="openmp")
+
+
+def _timed(engine: Engine, pixels: torch.Tensor) -> _Result:
+    begin = time.perf_counter()
+    return engine(pixels).numpy(), time.perf_counter() - begin

@@ -4,7 +4,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from tortie import __version__
@@ -20,6 +19,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# Typer carries its own copy of click, whose class of wrong uses has no public name.
+_WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 for verb in (fit, predict, evaluate, networks, cache, demo):
     app.command(verb.NAME)(verb.command)
 
@@ -43,16 +46,28 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; errors are one line, and the exit code is 1 or 2."""
     try:
         code = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = 2
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+    except _WrongUse as error:
+        code = show.failure(_with_help(error), 2)
     except TortieError as error:
         code = show.failure(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         code = show.failure("stopped; what was computed is kept, the same command goes on", 1)
     except BrokenPipeError:  # the reader of our output has gone: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except MemoryError:
-        code = show.failure("out of memory: take fewer --threads or smaller photographs", 1)
+        code = show.failure("out of memory: take smaller photographs or fewer at once", 1)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        code = show.failure(f"{error.strerror or error}{where}", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_help(error: Exception) -> str:
+    """The wrong use in one line, with the command whose help tells the right one."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "tortie"
+    message = getattr(error, "format_message", error.__str__)()
+    return f"{message} See: {command} --help"

@@ -36,15 +36,15 @@ class Labelled:
     features: Floats
     labels: Integers
     keys: Sequence[str]
-    groups: Sequence[int | str | None]
+    groups: Sequence[int | None]
     classes: int
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""
         labels = [str(self.labels[i]) for i in among]
-        smallest = min(np.bincount(self.labels[among], minlength=self.classes))
-        count = int(max(2, min(FOLDS, smallest)))
         keys, groups = [self.keys[i] for i in among], [self.groups[i] for i in among]
+        units = {key if group is None else group for key, group in zip(keys, groups, strict=True)}
+        count = max(2, min(FOLDS, len(units)))
         return folds(labels, keys, groups, count, seed)
 
 

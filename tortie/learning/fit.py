@@ -18,14 +18,9 @@ from numpy.typing import NDArray
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Photograph, Source, hash_all, read
-from tortie.images.duplicates import duplicate_groups
-from tortie.images.split import (
-    Protocol,
-    SplitRow,
-    enough_to_score,
-    expected_protocol,
-    plan_split,
-)
+from tortie.images.duplicates import duplicate_groups, join_groups, usable_groups
+from tortie.images.protocol import Protocol, enough_to_score, plan_split
+from tortie.images.split import Row
 from tortie.learning.cross_fitting import (
     Held,
     Labelled,
@@ -37,7 +32,7 @@ from tortie.learning.cross_fitting import (
 )
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
-from tortie.learning.softmax import LinearHead
+from tortie.learning.softmax import LinearHead, few_threads
 from tortie.networks.table import Entry, find
 
 if TYPE_CHECKING:
@@ -82,7 +77,8 @@ class Fitted:
         sources: what was read for each of them.
         sha256: content of each of them.
         labels: class index of each of them.
-        protocol: the split and group of each of them, and what the accuracy is counted on.
+        protocol: the split of each of them, and what the accuracy is counted on.
+        groups: those of one number are copies, or were given as one group.
         left_out: photographs that took no part.
         held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
         probabilities: theirs, ``(n, K)``.
@@ -102,6 +98,7 @@ class Fitted:
     sha256: list[str]
     labels: NDArray[np.int64]
     protocol: Protocol
+    groups: list[int | None]
     left_out: list[LeftOut]
     held: NDArray[np.int64]
     probabilities: NDArray[np.float32]
@@ -110,12 +107,13 @@ class Fitted:
     notes: list[str]
     seconds: dict[str, float]
 
-    def split_rows(self) -> Iterator[SplitRow]:
+    def split_rows(self) -> Iterator[Row]:
         """The split of every photograph, to be written and given back."""
         for photograph, split, group in zip(
-            self.photographs, self.protocol.splits, self.protocol.groups, strict=True
+            self.photographs, self.protocol.splits, self.groups, strict=True
         ):
-            yield SplitRow(photograph.path, photograph.label, split, group)
+            name = None if group is None else str(group)
+            yield Row(photograph.path, photograph.label, split, name)
 
 
 class _Clock:
@@ -191,19 +189,24 @@ def fit(
     readable = _enough_classes(labels)
     keys = [digest for i in rows if (digest := sha256[i])]
     facts = [fact for i in rows if (fact := extraction.facts[i])]
-    duplicates = duplicate_groups(keys, facts, labels)
+    duplicates = usable_groups(duplicate_groups(keys, facts), labels)
+    groups = join_groups([photograph.group for photograph in photographs], duplicates)
     protocol = plan_split(
-        labels, keys, duplicates.joined([photograph.group for photograph in photographs]),
-        [photograph.split for photograph in photographs],
-        valid=_fraction(options.valid), test=_fraction(options.test), seed=options.seed,
+        labels, [photograph.split for photograph in photographs], keys, groups, options.seed,
+        _fraction(options.valid), _fraction(options.test),
     )  # fmt: skip
     clock.lap("duplicates and split")
 
     data = Labelled(
-        features, np.array([readable.index(label) for label in labels]), keys, protocol.groups,
+        features, np.array([readable.index(label) for label in labels]), keys, groups,
         len(readable),
     )  # fmt: skip
-    penalty, head, held = learn(data, protocol, options.seed)
+    too_few = enough_to_score(
+        [labels[i] for i in protocol.scored], [groups[i] for i in protocol.scored],
+        crossed=protocol.on == "cross-validation",
+    )  # fmt: skip
+    with few_threads(features):
+        penalty, head, held = learn(data, protocol, options.seed, too_few is None)
     clock.lap("softmax layer")
     return Fitted(
         network=frozen.with_head(head),
@@ -216,41 +219,43 @@ def fit(
         sha256=keys,
         labels=data.labels,
         protocol=protocol,
+        groups=groups,
         left_out=left_out,
         held=held.positions,
         probabilities=held.probabilities,
-        too_few=enough_to_score([labels[i] for i in held.positions], protocol.on),
+        too_few=too_few,
         penalty=penalty,
         notes=[
             *collection.notes,
             *(f"class {name} has no readable photograph" for name in classes if name not in readable),
             *duplicates.notes,
-            *protocol.notes,
+            *(note for note in protocol.notes if note not in plan.rule),
         ],
         seconds=clock.seconds,
     )
 
 
-def learn(data: Labelled, protocol: Protocol, seed: int) -> tuple[float, LinearHead, Held]:
+def learn(
+    data: Labelled, protocol: Protocol, seed: int, measure: bool = True
+) -> tuple[float, LinearHead, Held]:
     """Choose the penalty, train the softmax layer, judge what was held out.
 
     The penalty is chosen on the validation photographs where there are both these and a test, and
     by cross-fitting inside the training photographs otherwise.
     """
-    if protocol.on == "cross-validation":
-        held = cross_validate(data, seed)
-        everything = np.arange(len(data.labels))
-        penalty = choose_among(data, everything, seed).penalty
-        return penalty, train_on(data, everything, penalty), held
-    train = protocol.positions("train")
-    validation = protocol.positions("validation")
+    scored = np.array(protocol.scored, np.int64)
+    parts = np.array(protocol.splits)
+    train, validation = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "validation")
     if protocol.on == "test" and len(validation):
         penalty = choose_on(data, train, validation).penalty
     else:
         penalty = choose_among(data, train, seed).penalty
     head = train_on(data, train, penalty)
-    counted = np.setdiff1d(protocol.positions(protocol.on), protocol.leaks)
-    return penalty, head, judge(data, head, counted)
+    if not measure:
+        return penalty, head, judge(data, head, scored[:0])
+    if protocol.on == "cross-validation":
+        return penalty, head, cross_validate(data, seed)
+    return penalty, head, judge(data, head, scored)
 
 
 def core_count() -> int:
@@ -293,15 +298,18 @@ def _plan(
     from tortie.cost.count import count
 
     photographs, extractor = collection.photographs, frozen.extractor
-    on, rule = expected_protocol(
+    preview = plan_split(
+        [photograph.label for photograph in photographs],
         [photograph.split for photograph in photographs],
-        _fraction(options.valid), _fraction(options.test),
+        [str(photograph.path) for photograph in photographs],
+        [photograph.group for photograph in photographs],
+        options.seed, _fraction(options.valid), _fraction(options.test),
     )  # fmt: skip
     network = frozen.network
     features = network.feature_count
     stages = count(network).stages[: frozen.freeze.stages]
     each = sum(stage.arithmetic.multiplications for stage in stages)
-    each_seconds = extraction.forward_seconds + extraction.read_seconds / extractor.threads
+    each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
     splits = Counter(photograph.split or "to split" for photograph in photographs)
     return Plan(
         network=extractor.structure,
@@ -310,8 +318,8 @@ def _plan(
         classes=classes,
         images=len(photographs),
         splits=dict(splits),
-        on=on,
-        rule=rule,
+        on=preview.on,
+        rule="; ".join(preview.notes),
         images_in_store=len(photographs) - extraction.missing,
         images_to_compute=extraction.missing,
         trained_parameters=(features + 1) * classes,

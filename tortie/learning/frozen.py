@@ -59,7 +59,6 @@ def freeze_network(
         raise UsageError(
             "fresh weights cannot be frozen: they are random numbers; take --weights imagenet"
         )
-    torch.set_num_threads(threads)
     network = build(entry.name, weights=options.weights)
     freeze = _depth(network, options.freeze)
     network.freeze(freeze.stages)

@@ -3,11 +3,30 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tortie.errors import UsageError
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+def _fraction_or_folder(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return Path(value)
+
+
+def _between_0_and_1(value: object) -> object:
+    if isinstance(value, float) and not 0 < value < 1:
+        raise ValueError("a fraction is between 0 and 1")
+    return value
+
+
+Part = Annotated[
+    float | Path | None, AfterValidator(_between_0_and_1), BeforeValidator(_fraction_or_folder)
+]
+"""Photographs for validation or test: a fraction of the others, or a folder of classes."""
 
 
 class FitOptions(BaseModel):
@@ -32,8 +51,8 @@ class FitOptions(BaseModel):
     network: str = "efficientnet-lite0"
     weights: str | None = "imagenet"
     freeze: str | int = "all"
-    valid: Fraction | Path | None = None
-    test: Fraction | Path | None = None
+    valid: Part = None
+    test: Part = None
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

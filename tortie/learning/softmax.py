@@ -7,7 +7,8 @@ than features it is solved in the images' own span, which holds the solution exa
 does not change under rotation).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,20 @@ def log_loss(logits: Floats, labels: Integers) -> float:
     return float(np.mean(total - logits[np.arange(len(labels)), labels]))
 
 
+@contextmanager
+def few_threads(features: Floats) -> Iterator[None]:
+    """One thread for each matrix product where the features are small.
+
+    Below 16 MB a product takes less time than waking a second thread, and on a busy machine far
+    less than waiting for it.
+    """
+    import scipy.optimize  # noqa: F401  (a library of matrix products that is not loaded is not told)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1 if features.nbytes < 2**24 else None, "blas"):
+        yield
+
+
 class Problem:
     """Softmax regression on one training set, solved for one penalty after another."""
 
@@ -106,15 +121,11 @@ class Problem:
     def solve(self, penalty: float) -> LinearHead:
         """The minimum for ``penalty``; the last solution is the starting point."""
         from scipy.optimize import minimize
-        from threadpoolctl import threadpool_limits
 
-        # Below 16 MB a matrix product takes less time than waking a second thread.
-        threads = 1 if self._rows.nbytes < 2**24 else None
-        with threadpool_limits(threads, "blas"):
-            solution = minimize(
-                self._loss, self._start, args=(penalty,), jac=True, method="L-BFGS-B",
-                options={"maxiter": 1000, "ftol": 1e-7, "gtol": 1e-5, "maxcor": 20},
-            )  # fmt: skip
+        solution = minimize(
+            self._loss, self._start, args=(penalty,), jac=True, method="L-BFGS-B",
+            options={"maxiter": 1000, "ftol": 1e-7, "gtol": 1e-5, "maxcor": 20},
+        )  # fmt: skip
         self._start = solution.x
         found = solution.x.reshape(-1, self._classes).astype(np.float32)
         weight = found[:-1].T if self._basis is None else found[:-1].T @ self._basis.T

@@ -1,0 +1,31 @@
+"""Draw distortions of photographs; apply each in one resampling and one matrix.
+
+::
+
+    from tortie.augment import draw, policy
+
+    distortion = draw(policy("standard"), seed=0, image_key="tigger.jpg", view=1)
+    picture = distortion.apply(image, 224, 224)  # uint8 (224, 224, 3)
+"""
+
+from tortie.augment.colour import IMAGENET_COLOURS, IMAGENET_COLOURS_DEVIATION, ColourBasis
+from tortie.augment.crop import AreaCrop, ScaledCrop
+from tortie.augment.distortion import Distortion
+from tortie.augment.drawing import draw
+from tortie.augment.geometry import Warp
+from tortie.augment.named import POLICIES, policy
+from tortie.augment.ranges import Policy
+
+__all__ = [
+    "IMAGENET_COLOURS",
+    "IMAGENET_COLOURS_DEVIATION",
+    "POLICIES",
+    "AreaCrop",
+    "ColourBasis",
+    "Distortion",
+    "Policy",
+    "ScaledCrop",
+    "Warp",
+    "draw",
+    "policy",
+]
