@@ -23,6 +23,7 @@ from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Member, Predictions
+    from tortie.evaluation.report import Report
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
@@ -65,6 +66,7 @@ class Evaluation:
         paths: the photographs counted.
         labels: their true class indices ``(n,)``.
         probabilities: theirs, ``(n, K)``.
+        classes: names, in the order of the columns.
     """
 
     scores: Scores | None
@@ -75,6 +77,26 @@ class Evaluation:
     paths: list[Path]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    classes: Sequence[str]
+
+    def report(self, title: str) -> "Report":
+        """What the report of this evaluation shows."""
+        from tortie.evaluation.report import Report
+
+        return Report(
+            title=title,
+            classes=self.classes,
+            scores=self.scores,
+            reason=self.reason,
+            on=self.split or "folder given",
+            held=self.paths,
+            labels=self.labels,
+            probabilities=self.probabilities,
+            left_out=self.left_out,
+            notes=[f"{self.seen:,} photographs it was trained on are not counted"]
+            if self.seen
+            else [],
+        )
 
 
 class ImageClassifier:
@@ -202,13 +224,13 @@ class ImageClassifier:
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
-    def judge(
-        self, images: Images, progress: Progress = _silent
-    ) -> list[Judgement]:
+    def judge(self, images: Images, progress: Progress = _silent) -> list[Judgement]:
         """What the classifier says of each photograph; one that cannot be read has a reason."""
         sources = unlabelled(images)
         found = self._predict(sources, progress)
-        judgements = [Judgement(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+        judgements = [
+            Judgement(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)
+        ]
         names = self.metadata.classes
         for position, row in zip(found.rows, found.probabilities, strict=True):
             order = np.argsort(-row, kind="stable")
@@ -302,6 +324,7 @@ class ImageClassifier:
             paths=[photograph.path for photograph in counted],
             labels=truth,
             probabilities=found.probabilities,
+            classes=names,
         )
 
     def save(self, path: str | Path) -> None:

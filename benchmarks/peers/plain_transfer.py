@@ -47,7 +47,9 @@ def main() -> None:
     network = build("efficientnet-lite0", weights="imagenet").eval()
     found = {}
     for split in ("train", "val"):
-        paths = [(p, k) for k, name in enumerate(classes) for p in (images / split / name).iterdir()]
+        paths = [
+            (p, k) for k, name in enumerate(classes) for p in (images / split / name).iterdir()
+        ]
         found[split] = features(network, [p for p, _ in paths]), [k for _, k in paths]
     warnings.simplefilter("ignore")  # what its defaults warn of is not our subject
     head = make_pipeline(StandardScaler(), LogisticRegressionCV(max_iter=1000))

@@ -147,7 +147,7 @@ def test_quiet_says_nothing_on_stderr(run, photographs, tmp_path):
 )
 def test_wrong_use_is_one_line_and_exit_code_2(run, photographs, monkeypatch, words, message):
     monkeypatch.chdir(photographs.parent)
-    code, out, err = run(*(photographs if word == "PHOTOS" else word for word in words))
+    code, _, err = run(*(photographs if word == "PHOTOS" else word for word in words))
     assert code == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
@@ -195,7 +195,13 @@ def test_broken_photographs_are_named_and_left_out(run, photographs, tmp_path):
 
 def test_names_with_anything_in_them(run, photographs, tmp_path):
     folder = photographs / "stripes"
-    names = ["a b.jpg", "quote'\".jpg", "new\nline.jpg", "猫.jpg", b"\xff\xfe.jpg".decode("utf-8", "surrogateescape")]
+    names = [
+        "a b.jpg",
+        "quote'\".jpg",
+        "new\nline.jpg",
+        "猫.jpg",
+        b"\xff\xfe.jpg".decode("utf-8", "surrogateescape"),
+    ]
     for old, new in zip(sorted(folder.iterdir()), names, strict=False):
         old.rename(folder / new)
     model = tmp_path / "a model.safetensors"
@@ -271,7 +277,7 @@ def test_the_same_photograph_in_both_splits_is_said_and_not_counted(run, tmp_pat
     folder = lay_out(tmp_path / "photographs", 8, ("train", "test"))
     copy = folder / "test" / "blobs" / "copy.jpg"
     copy.write_bytes((folder / "train" / "blobs" / "00.jpg").read_bytes())
-    code, out, err = run("fit", folder, "-o", tmp_path / "a.safetensors", "--json")
+    code, out, _ = run("fit", folder, "-o", tmp_path / "a.safetensors", "--json")
     assert code == 0
     document = json.loads(out)
     assert document["accuracy"]["n"] == 16
@@ -287,7 +293,9 @@ def test_two_photographs_a_class_work(run, tmp_path):
     assert document["accuracy_reason"]
 
 
-def test_a_heic_is_named_with_the_way_out_where_the_extra_is_missing(run, fitted_file, tmp_path, monkeypatch):
+def test_a_heic_is_named_with_the_way_out_where_the_extra_is_missing(
+    run, fitted_file, tmp_path, monkeypatch
+):
     import tortie.images.decode  # noqa: F401
 
     file = tmp_path / "IMG_0001.HEIC"
@@ -308,6 +316,8 @@ def test_an_unreadable_folder_of_models_is_one_line(run, photographs):
 def test_a_grey_icon_and_a_strip_are_predicted(run, fitted_file, tmp_path):
     Image.new("1", (3, 3)).save(tmp_path / "icon.png")
     Image.new("L", (3000, 2)).save(tmp_path / "strip.png")
-    code, out, _ = run("predict", fitted_file, tmp_path / "icon.png", tmp_path / "strip.png", "--json")
+    code, out, _ = run(
+        "predict", fitted_file, tmp_path / "icon.png", tmp_path / "strip.png", "--json"
+    )
     assert code == 0
     assert len(json.loads(out)) == 2

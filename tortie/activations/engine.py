@@ -223,7 +223,8 @@ def _fuse(prefix: nn.Module, dtype: torch.dtype) -> fx.GraphModule:
 
 def _chain(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[list[fx.Node], list[fx.Node]]:
     """The convolution's node with those that fuse into it, and what is added to it."""
-    chain, other = [node], []
+    chain: list[fx.Node] = [node]
+    other: list[fx.Node] = []
     after = _only_user(chain[-1])
     norm = _module(after, modules)
     if after is not None and isinstance(norm, _NORM) and norm.track_running_stats:
@@ -232,7 +233,7 @@ def _chain(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[list[fx.Node],
     if after is not None and after.target in _ADD and len(after.args) == 2 and not after.kwargs:
         added = [arg for arg in after.args if arg is not chain[-1]]
         if len(added) == 1 and isinstance(added[0], fx.Node):
-            other = added
+            other = [added[0]]
             chain.append(after)
             after = _only_user(after)
     if after is not None and _activation(after, modules):
@@ -253,9 +254,7 @@ def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
     return _RELU.get(type(module)) if module is not None else _RELU.get(node.target)
 
 
-def _finish_in_float32(
-    graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype
-) -> None:
+def _finish_in_float32(graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype) -> None:
     """Layers up to the last that multiplies matrices in ``dtype``, those after it in float32."""
     heavy = [node for node in graph.nodes if isinstance(_module(node, modules), _HEAVY)]
     if not heavy:

@@ -1,4 +1,4 @@
-"""From photographs to activations at the cut: take what the store has, compute and keep the rest."""
+"""From images to activations at the cut: take what the store has, compute and keep the rest."""
 
 import time
 from collections import deque

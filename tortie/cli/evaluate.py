@@ -42,9 +42,8 @@ def command(
         evaluation = classifier.evaluate(images, progress=progress)
     if report is not None:
         from tortie.evaluation.report import write_report
-        from tortie.learning.record import report_of_evaluation
 
-        write_report(report, report_of_evaluation(evaluation, classifier.metadata, model.name))
+        write_report(report, evaluation.report(model.name))
     show.result(*_told(evaluation))
 
 
@@ -75,8 +74,8 @@ def _told(evaluation: "Evaluation") -> tuple[dict[str, Any], list[str]]:
     )
     width = max(len(name) for name in scores.per_class)
     lines.append(f"{'class':{width}}  precision  recall     F1  photographs")
-    for name, one in scores.per_class.items():
-        figures = f"{one.precision:9.1%}  {one.recall:6.1%}  {one.f1:5.1%}  {one.n:11,}"
+    for name, each in scores.per_class.items():
+        figures = f"{each.precision:9.1%}  {each.recall:6.1%}  {each.f1:5.1%}  {each.n:11,}"
         lines.append(f"{name:{width}}  {figures}")
     for true, row in zip(scores.per_class, scores.confusion, strict=True):
         wrong = {

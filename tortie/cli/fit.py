@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
-from tortie.errors import TortieError, UsageError
+from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier

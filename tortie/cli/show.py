@@ -23,7 +23,9 @@ def begin(as_json: bool, quiet: bool = False) -> None:
 def result(document: Any, lines: list[str]) -> None:
     """The result: one JSON document, or lines for a person."""
     _state["printed"] = True
-    text = json.dumps(document, ensure_ascii=False, indent=2) if _state["json"] else "\n".join(lines)
+    text = (
+        json.dumps(document, ensure_ascii=False, indent=2) if _state["json"] else "\n".join(lines)
+    )
     # A file name may hold bytes that are no text: they are written as they are.
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
     sys.stdout.flush()

@@ -37,7 +37,9 @@ def labelled(
         count = "none" if labels is None else str(len(labels))
         raise UsageError(f"{len(sources)} images need as many labels, got {count}")
     photographs = [
-        Photograph(source if isinstance(source, Path) else Path(named(source, position)), str(label))
+        Photograph(
+            source if isinstance(source, Path) else Path(named(source, position)), str(label)
+        )
         for position, (source, label) in enumerate(zip(sources, labels, strict=True))
     ]
     return Collection(Path(), tuple(photographs), ()), sources

@@ -172,5 +172,5 @@ def _digest(content: bytes | Image.Image | NDArray[Any]) -> str:
     array = np.ascontiguousarray(content)
     kind = content.mode if isinstance(content, Image.Image) else "array"
     digest = hashlib.sha256(f"{kind} {array.dtype.str} {array.shape}\n".encode())
-    digest.update(array)
+    digest.update(array.data)
     return digest.hexdigest()

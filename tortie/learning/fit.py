@@ -227,7 +227,11 @@ def fit(
         penalty=penalty,
         notes=[
             *collection.notes,
-            *(f"class {name} has no readable photograph" for name in classes if name not in readable),
+            *(
+                f"class {name} has no readable photograph"
+                for name in classes
+                if name not in readable
+            ),
             *duplicates.notes,
             *(note for note in protocol.notes if note not in plan.rule),
         ],
@@ -290,13 +294,21 @@ def _fraction(part: float | Path | None) -> float | None:
     return part if isinstance(part, float) else None
 
 
+def _multiplications(entry: Entry, network: "Network") -> int:
+    """Of one image through all stages, the head not counted."""
+    whole = entry.multiplications
+    if whole is None:
+        from tortie.cost.count import count
+
+        whole = count(network).multiplications
+    return whole - network.feature_count * network.classes
+
+
 def _plan(
     collection: Collection, classes: int, options: FitOptions, frozen: "Frozen",
     extraction: "Extraction",
 ) -> Plan:  # fmt: skip
     """What is known before the work: the counts, the cut, and the time a photograph takes."""
-    from tortie.cost.count import count
-
     photographs, extractor = collection.photographs, frozen.extractor
     preview = plan_split(
         [photograph.label for photograph in photographs],
@@ -307,10 +319,9 @@ def _plan(
     )  # fmt: skip
     network = frozen.network
     features = network.feature_count
-    stages = count(network).stages[: frozen.freeze.stages]
-    each = sum(stage.arithmetic.multiplications for stage in stages)
+    each = _multiplications(find(options.network), network)
     each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
-    splits = Counter(photograph.split or "to split" for photograph in photographs)
+    splits: Counter[str] = Counter(one.split or "to split" for one in photographs)
     return Plan(
         network=extractor.structure,
         weights=options.weights,

@@ -132,7 +132,9 @@ class Problem:
         weight = weight * self._scale
         return LinearHead(weight, found[-1] - weight @ self._mean)
 
-    def _loss(self, point: NDArray[np.float64], penalty: float) -> tuple[float, Floats]:
+    def _loss(
+        self, point: NDArray[np.float64], penalty: float
+    ) -> tuple[float, NDArray[np.float64]]:
         weight = point.reshape(-1, self._classes)[:-1].astype(np.float32)  # (D, K)
         bias = point.reshape(-1, self._classes)[-1].astype(np.float32)
         logits = self._rows @ weight

@@ -42,6 +42,8 @@ class Entry:
         code: revision of the code of its stages; raised when what they compute changes, so that
             stored activations of the old code are not taken for those of the new.
         arguments: named arguments that make this variant of the builder.
+        multiplications: of one image of the paper's size in convolutions and linear layers, where
+            it is worth knowing without counting (counting takes a second to begin).
         published: errors that papers print.
         weights: where its trained parameters are, by name (``imagenet``).
         sibling: the variant that has trained parameters, where this one has none.
@@ -55,6 +57,7 @@ class Entry:
     preprocessing: Preprocessing
     code: int = 1
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    multiplications: int | None = None
     published: tuple[Published, ...] = ()
     weights: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sibling: str | None = None

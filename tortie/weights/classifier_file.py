@@ -151,7 +151,9 @@ def _checked(path: Path) -> Metadata:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise TortieError(f"{path} does not describe a classifier: {where}: {first['msg']}") from None
+        raise TortieError(
+            f"{path} does not describe a classifier: {where}: {first['msg']}"
+        ) from None
 
 
 def _header(path: Path, whole: mmap.mmap) -> tuple[dict[str, Any], int]:

