@@ -281,7 +281,7 @@ def test_the_same_photograph_in_both_splits_is_said_and_not_counted(run, tmp_pat
     assert code == 0
     document = json.loads(out)
     assert document["accuracy"]["n"] == 16
-    assert any("train" in note and "test" in note for note in document["notes"])
+    assert any("not counted" in note and "copy.jpg" in note for note in document["notes"])
 
 
 def test_two_photographs_a_class_work(run, tmp_path):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Photograph, Source, hash_all, read
 from tortie.images.duplicates import duplicate_groups, join_groups, usable_groups
+from tortie.images.given import LeftOut
 from tortie.images.protocol import Protocol, enough_to_score, plan_split
 from tortie.images.split import Row
 from tortie.learning.cross_fitting import (
@@ -39,13 +40,6 @@ if TYPE_CHECKING:
     from tortie.activations.extract import Extraction
     from tortie.learning.frozen import Frozen
     from tortie.networks.network import Network
-
-
-class LeftOut(NamedTuple):
-    """A photograph that takes no part, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass
@@ -234,6 +228,7 @@ def fit(
             ),
             *duplicates.notes,
             *(note for note in protocol.notes if note not in plan.rule),
+            *_named("not counted", [photographs[i].path for i in protocol.leaks]),
         ],
         seconds=clock.seconds,
     )
@@ -288,6 +283,12 @@ def _enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
             "add some, or take the folder away"
         )
     return tuple(sorted(counts))
+
+
+def _named(what: str, paths: Sequence[Path]) -> list[str]:
+    """A note that names the first few of the paths; none where there are none."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return [f"{what}: {', '.join(map(str, paths[:3]))}{more}"] if paths else []
 
 
 def _fraction(part: float | Path | None) -> float | None:

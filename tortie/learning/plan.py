@@ -87,7 +87,7 @@ class Plan(BaseModel):
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             ("trained", f"softmax layer: {self.trained_parameters:,} parameters"),
-            ("accuracy", f"on {self.on}; {self.rule}"),
+            ("split", self.rule),
             (
                 "activations",
                 f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute "
