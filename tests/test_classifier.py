@@ -75,7 +75,7 @@ def test_the_head_is_the_softmax_of_the_networks_logits(classifier):
     image = photograph("stripes", 62)
     network = classifier._networks[0].eval()
     preprocessing = classifier.metadata.members[0].preprocessing
-    pixels = torch.from_numpy(preprocessing.pixels(image)).permute(2, 0, 1)[None].float()
+    pixels = torch.from_numpy(preprocessing.pixels(image).copy()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
         wanted = network((pixels - 127) / 128).softmax(dim=1).numpy()
     classifier.set_params(precision="float32")
