@@ -30,7 +30,7 @@ def test_under_a_thousand_images_are_cross_validated(given):
     assert protocol.on == "cross-validation"
     assert set(protocol.splits) == {"train"}
     assert protocol.scored == tuple(range(998))
-    assert "998 images" in protocol.notes[0] and "cross-validation" in protocol.notes[0]
+    assert "998 images" in protocol.rule and "cross-validation" in protocol.rule
 
 
 def test_a_thousand_images_are_drawn_70_10_5_15():
@@ -40,8 +40,8 @@ def test_a_thousand_images_are_drawn_70_10_5_15():
         "train": 700, "validation": 100, "calibration": 50, "test": 150,
     }  # fmt: skip
     assert protocol.scored == tuple(i for i, s in enumerate(protocol.splits) if s == "test")
-    assert "70% train, 10% validation, 5% calibration, 15% test (seed 0)" in protocol.notes[0]
-    assert "choices are made on validation" in protocol.notes[1]
+    assert "70% train, 10% validation, 5% calibration, 15% test (seed 0)" in protocol.rule
+    assert "choices are made on validation" in protocol.rule
 
 
 def test_a_given_calibration_part_is_kept_and_the_rest_drawn_in_proportion():
@@ -60,14 +60,15 @@ def test_a_given_split_is_kept(count):
     given = ["train", "train", "train", "train", "test", "test", "train", "train"] * (count // 8)
     protocol = plan(two_classes(count), given)
     assert protocol.on == "test" and list(protocol.splits) == given
-    assert "cross-fitting inside train" in protocol.notes[0]
+    assert "cross-fitting inside train" in protocol.rule
     given = ["validation" if split == "test" else split for split in given]
     protocol = plan(two_classes(count), given)
     assert protocol.on == "validation" and list(protocol.splits) == given
     assert [given[i] for i in protocol.scored] == ["validation"] * (count // 4)
-    assert protocol.notes == (
-        "accuracy is measured on validation, once; choices are made by cross-fitting inside train",
+    assert protocol.rule == (
+        "accuracy is measured on validation, once; choices are made by cross-fitting inside train"
     )
+    assert protocol.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_fraction_is_drawn_from_the_training_images_alone():
     protocol = plan(two_classes(30), given, valid=0.2)
     assert Counter(protocol.splits[:20]) == {"train": 16, "validation": 4}
     assert protocol.splits[20:] == ("test",) * 10
-    assert protocol.on == "test" and "choices are made on validation" in protocol.notes[1]
+    assert protocol.on == "test" and "choices are made on validation" in protocol.rule
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_cross_validation_of_noise_is_chance():
     data = labelled()
     noise = np.random.default_rng(1).normal(size=(200, 400)).astype(np.float32)
     data = Labelled(noise, data.labels, data.keys, data.groups, 2)
-    protocol = Protocol(("train",) * 200, "cross-validation", ())
+    protocol = Protocol(("train",) * 200, "cross-validation", "")
     _, _, held = learn(data, protocol, 0)
     right = (held.probabilities.argmax(axis=1) == data.labels).mean()
     assert abs(right - 0.5) < 0.15  # four standard deviations
@@ -44,7 +44,7 @@ def test_copies_in_one_group_do_not_inflate_cross_validation():
     features = np.repeat(base, 4, axis=0)
     labels = np.repeat(np.arange(50) % 2, 4)
     keys = [f"{i:064x}" for i in range(200)]
-    protocol = Protocol(("train",) * 200, "cross-validation", ())
+    protocol = Protocol(("train",) * 200, "cross-validation", "")
     apart = Labelled(features, labels, keys, [None] * 200, 2)
     together = Labelled(features, labels, keys, [i // 4 for i in range(200)], 2)
     accuracy = {}
@@ -60,30 +60,30 @@ def test_what_is_scored_has_no_part_in_training_or_choice(on):
     """Whatever the labels of the scored part, the head is the same."""
     data = labelled()
     splits = tuple("train" if i < 140 else on for i in range(200))
-    head = learn(data, Protocol(splits, on, ()), 0)[1]
+    head = learn(data, Protocol(splits, on, ""), 0)[1]
     flipped = data.labels.copy()
     flipped[140:] = 1 - flipped[140:]
     changed = Labelled(data.features, flipped, data.keys, data.groups, 2)
-    again = learn(changed, Protocol(splits, on, ()), 0)[1]
+    again = learn(changed, Protocol(splits, on, ""), 0)[1]
     np.testing.assert_array_equal(head.weight, again.weight)
 
 
 def test_validation_chooses_where_there_is_a_test_too():
     data = labelled()
     splits = tuple(["train"] * 120 + ["validation"] * 40 + ["test"] * 40)
-    penalty, head, held = learn(data, Protocol(splits, "test", ()), 0)
+    penalty, head, held = learn(data, Protocol(splits, "test", ""), 0)
     assert list(held.positions) == list(range(160, 200))
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[160:])))
     noise = data.features.copy()
     noise[120:160] = np.random.default_rng(3).normal(size=(40, 40)) * 3
     noisy = Labelled(noise, data.labels, data.keys, data.groups, 2)
-    assert learn(noisy, Protocol(splits, "test", ()), 0)[0] > penalty
+    assert learn(noisy, Protocol(splits, "test", ""), 0)[0] > penalty
 
 
 def test_leaks_are_not_counted():
     data = labelled()
     splits = tuple(["train"] * 160 + ["test"] * 40)
-    held = learn(data, Protocol(splits, "test", (), leaks=(170, 180)), 0)[2]
+    held = learn(data, Protocol(splits, "test", "", leaks=(170, 180)), 0)[2]
     assert set(range(160, 200)) - set(held.positions.tolist()) == {170, 180}
 
 

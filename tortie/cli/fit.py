@@ -102,9 +102,9 @@ def _written(
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
+    classifier.save(output)
     write_split(split, fitted.split_rows())
     write_report(report, report_of(fitted, output.name))
-    classifier.save(output)
     metadata = classifier.metadata
     document = {
         "file": str(output),
@@ -119,6 +119,7 @@ def _written(
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
         "notes": fitted.notes,
+        "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [

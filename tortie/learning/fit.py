@@ -227,7 +227,7 @@ def fit(
                 if name not in readable
             ),
             *duplicates.notes,
-            *(note for note in protocol.notes if note not in plan.rule),
+            *protocol.notes,
             *_named("not counted", [photographs[i].path for i in protocol.leaks]),
         ],
         seconds=clock.seconds,
@@ -331,7 +331,7 @@ def _plan(
         images=len(photographs),
         splits=dict(splits),
         on=preview.on,
-        rule="; ".join(preview.notes),
+        rule=preview.rule,
         images_in_store=len(photographs) - extraction.missing,
         images_to_compute=extraction.missing,
         trained_parameters=(features + 1) * classes,
