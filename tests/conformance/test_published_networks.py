@@ -7,8 +7,10 @@ statistic is drawn too: at rest, a normalisation of mean 0 and variance 1 would 
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -260,6 +262,20 @@ def test_lite0_is_timms() -> None:
         )
         wanted = other.eval().to(dtype)(images)
         assert relative(network.eval().to(dtype)(images), wanted) < tolerance
+
+
+@torch.no_grad()
+def test_lite0_with_its_trained_tensors_is_timms_on_photographs() -> None:
+    from sklearn.datasets import load_sample_images
+
+    other = timm.create_model("tf_efficientnet_lite0").eval()
+    network = networks.build("efficientnet-lite0", weights="imagenet").eval()
+    tensors = list(network.state_dict().values())
+    other.load_state_dict(dict(zip(other.state_dict(), tensors, strict=True)))
+    preprocessing = networks.find("efficientnet-lite0").preprocessing
+    pixels = [preprocessing.pixels(Image.fromarray(one)) for one in load_sample_images().images]
+    images = (torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() - 127) / 128
+    assert relative(network(images), other(images)) < 1e-5
 
 
 PUBLISHED: dict[str, Callable[[], nn.Module]] = {
