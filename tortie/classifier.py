@@ -14,7 +14,8 @@ from tortie.evaluation.judgement import Evaluation, Judgement
 from tortie.evaluation.metrics import score
 from tortie.images import Source, hash_all
 from tortie.images.given import Images, LeftOut, labelled, named, unlabelled, with_split
-from tortie.learning.fit import Events, Fitted, core_count, fit
+from tortie.learning.fit import core_count, fit
+from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.record import describe, member, restore
@@ -42,6 +43,8 @@ class ImageClassifier:
         freeze: which stages are frozen; ``"all"`` trains the softmax layer alone.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
+        augment: policy of the drawn views: ``"none"``, ``"mirror"``, ``"standard"``, ``"full"``.
+        views: drawn views of each training photograph, beside the undistorted one.
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
@@ -68,6 +71,8 @@ class ImageClassifier:
         freeze: str | int = "all",
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
+        augment: str = "none",
+        views: int = 4,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
@@ -79,6 +84,8 @@ class ImageClassifier:
         self.freeze = freeze
         self.valid = valid
         self.test = test
+        self.augment = augment
+        self.views = views
         self.seed = seed
         self.device = device
         self.precision = precision

@@ -12,9 +12,10 @@ from tests.conftest import lay_out, photograph
 from tortie.errors import UsageError
 from tortie.images.protocol import Protocol
 from tortie.learning.cross_fitting import Labelled
-from tortie.learning.fit import Events, learn
+from tortie.learning.fit import learn
+from tortie.learning.fitted import Events
 from tortie.learning.plan import Plan
-from tortie.learning.softmax import softmax
+from tortie.learning.softmax import Problem, softmax
 
 
 def labelled(n=200, classes=2, seed=0):
@@ -162,3 +163,33 @@ def test_near_copies_are_kept_on_one_side(tmp_path):
     }
     together = sum(place[f"{i:02}.jpg"] == place[f"copy{i}.jpg"] for i in range(10))
     assert together == 10
+
+
+def test_drawn_views_are_trained_on_and_never_judged():
+    """The problem of all views is that of their rows one below the other."""
+    data = labelled(20)
+    drawn = np.random.default_rng(5).normal(size=(15, 3, 40)).astype(np.float32)
+    both = data.with_drawn(drawn, np.arange(15))
+    train = np.arange(10, 20)  # of these, 10 to 14 have drawn views
+    rows = np.concatenate([data.features[train], drawn[10:15].reshape(15, 40)])
+    labels = np.concatenate([data.labels[train], np.repeat(data.labels[10:15], 3)])
+    wanted = Problem(rows, labels, 2).solve(0.1)
+    got = both.problem(train).solve(0.1)
+    np.testing.assert_array_equal(got.weight, wanted.weight)
+    protocol = Protocol(tuple(["train"] * 15 + ["test"] * 5), "test", "")
+    _, head, held = learn(both, protocol, 0)
+    np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[15:])))
+
+
+def test_only_training_photographs_have_drawn_views(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "store"))
+    folder = lay_out(tmp_path / "photographs", 6, ("train", "test"))
+    fitted = tortie.ImageClassifier(augment="standard", views=2).fit(folder)
+    plan = fitted.fitted_.plan
+    assert (plan.augment, plan.views) == ("standard", 3)
+    # 24 undistorted with their facts, and two drawn views of each of 12 with facts known already.
+    from tortie.activations.store import ActivationStore
+
+    assert ActivationStore.default().usage().entries == 24 * 2 + 12 * 2
+    assert fitted.accuracy_.n == 12
+    assert plan.multiplications == (24 + 24) * plan.multiplications_per_image

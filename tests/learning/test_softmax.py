@@ -75,11 +75,17 @@ def test_softmax_does_not_overflow():
 
 def test_choice_is_the_least_of_the_losses_it_reports():
     features, labels = drawn(60, 200, 3)
-    choice = S.choose(features, labels, 3, S.held_out_parts(np.arange(60) // 3 % 5))
+    choice = chosen(features, labels, 3, np.arange(60) // 3 % 5)
     assert choice.penalty == min(choice.losses, key=choice.losses.get)
     assert S.log_loss(choice.logits, np.array(labels)[choice_order()]) == pytest.approx(
         choice.losses[choice.penalty]
     )
+
+
+def chosen(features, labels, classes, folds):
+    parts = S.held_out_parts(folds)
+    problems = [S.Problem(features[train], labels[train], classes) for train, _ in parts]
+    return S.choose(problems, [(features[held], labels[held]) for _, held in parts])
 
 
 def choice_order():
@@ -91,9 +97,8 @@ def test_noise_is_penalised_hardest_and_clean_signal_least():
     rng = np.random.default_rng(1)
     noise = rng.normal(size=(80, 50)).astype(np.float32)
     folds = np.arange(80) // 2 % 5
-    parts = S.held_out_parts(folds)
-    on_noise = S.choose(noise, np.arange(80) % 2, 2, parts).penalty
+    on_noise = chosen(noise, np.arange(80) % 2, 2, folds).penalty
     signal = noise.copy()
     signal[:, 0] = (np.arange(80) % 2) * 10
-    on_signal = S.choose(signal, np.arange(80) % 2, 2, parts).penalty
+    on_signal = chosen(signal, np.arange(80) % 2, 2, folds).penalty
     assert on_noise >= 1 > on_signal

@@ -12,7 +12,7 @@ from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
-    from tortie.learning.fit import Fitted
+    from tortie.learning.fitted import Fitted
     from tortie.learning.plan import Plan
 
 _BEGAN = time.monotonic()
@@ -34,6 +34,10 @@ def command(
     test: Annotated[
         str | None, typer.Option(help="Test: a folder of classes, or a fraction.")
     ] = None,
+    augment: Annotated[
+        str, typer.Option(help="Drawn views: none, mirror, standard or full; see tortie augment.")
+    ] = "none",
+    views: Annotated[int, typer.Option(help="Drawn views of each training photograph.")] = 4,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -52,14 +56,14 @@ def command(
     """
     show.begin(json, quiet)
     from tortie.classifier import ImageClassifier
-    from tortie.learning.fit import Events
+    from tortie.learning.fitted import Events
     from tortie.learning.plan import Plan
 
     _check_output(output, force or plan)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, valid=valid,
-        test=test, seed=seed, device=device, precision=precision, threads=threads,
-        max_megapixels=max_megapixels,
+        test=test, augment=augment, views=views, seed=seed, device=device, precision=precision,
+        threads=threads, max_megapixels=max_megapixels,
     )  # fmt: skip
     with show.progress("photographs") as progress:
         events = Events(_announce(stop=plan), progress, show.say)

@@ -8,6 +8,8 @@ from torch import nn
 from tortie.activations.engine import Precision
 from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
+from tortie.activations.views import Drawn
+from tortie.augment import policy
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Freeze
@@ -68,6 +70,22 @@ def freeze_network(
         threads=threads, max_pixels=max_pixels,
     )  # fmt: skip
     return Frozen(network, freeze, extractor)
+
+
+def drawn_views(entry: Entry, options: FitOptions) -> tuple[list[Drawn], list[str]]:
+    """The drawn views of a training photograph, and what the user should know of them."""
+    if options.augment == "none":
+        return [], []
+    chosen = policy(options.augment)
+    notes = []
+    if not entry.mirror and chosen.mirror:
+        chosen = chosen.without("mirror")
+        notes.append(f"no photograph is mirrored: {entry.name} reads digits, which it would change")
+    if entry.preprocessing.channels == 1 and chosen.colour_operations:
+        notes.append(f"grey input takes no {', '.join(chosen.colour_operations)}")
+        chosen = chosen.for_grey()
+    numbers = range(1, options.views + 1)
+    return [Drawn(entry.preprocessing, chosen, options.seed, n) for n in numbers], notes
 
 
 def _depth(network: Network, asked: str | int) -> Freeze:

@@ -39,6 +39,8 @@ class FitOptions(BaseModel):
             last frozen stage's name.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
+        augment: policy that drawn views follow: ``none``, ``mirror``, ``standard``, ``full``.
+        views: drawn views of each training photograph, beside the undistorted one.
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
@@ -53,6 +55,8 @@ class FitOptions(BaseModel):
     freeze: str | int = "all"
     valid: Part = None
     test: Part = None
+    augment: Literal["none", "mirror", "standard", "full"] = "none"
+    views: int = Field(default=4, ge=1, le=1000)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

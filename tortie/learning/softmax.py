@@ -7,7 +7,7 @@ than features it is solved in the images' own span, which holds the solution exa
 does not change under rotation).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -165,37 +165,30 @@ def _standardisation(features: Floats) -> tuple[Floats, Floats]:
 
 
 def choose(
-    features: Floats,
-    labels: Integers,
-    classes: int,
-    parts: Iterable[tuple[Integers, Integers]],
+    problems: Sequence[Problem],
+    held: Sequence[tuple[Floats, Integers]],
     penalties: Sequence[float] = PENALTIES,
 ) -> Choice:
     """The penalty of the least held-out log loss.
 
     Args:
-        features: float32 ``(N, D)``.
-        labels: class indices ``(N,)``.
-        classes: K.
-        parts: pairs of (indices to train on, indices to score on); cross-validation gives one a
-            fold, a validation set gives one.
+        problems: one for each fold, or one in all.
+        held: features ``(n, D)`` and class indices ``(n,)`` to score each of them on.
         penalties: those to try, strongest first; the search stops after two that are worse than
             the best.
     """
-    pairs = list(parts)
-    problems = [Problem(features[train], labels[train], classes) for train, _ in pairs]
-    held_out = np.concatenate([held for _, held in pairs])
+    labels = np.concatenate([own for _, own in held])
     losses: dict[float, float] = {}
     best: tuple[float, float, Floats] | None = None
     worse = 0
     for penalty in penalties:
         logits = np.concatenate(
             [
-                problem.solve(penalty).logits(features[held])
-                for problem, (_, held) in zip(problems, pairs, strict=True)
+                problem.solve(penalty).logits(features)
+                for problem, (features, _) in zip(problems, held, strict=True)
             ]
         )
-        loss = losses[penalty] = log_loss(logits, labels[held_out])
+        loss = losses[penalty] = log_loss(logits, labels)
         if best is None or loss < best[0]:
             best, worse = (loss, penalty, logits), 0
         else:
