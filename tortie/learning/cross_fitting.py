@@ -20,8 +20,8 @@ from tortie.learning.softmax import (
 
 FOLDS = 5
 MANY = 5000
-"""From so many training photographs on, one fold chooses the penalty: a fifth of them tells as much,
-and five fits would take five times the time and the memory."""
+"""From so many training photographs on, one fold chooses the penalty: a fifth of them tells as
+much, and five fits would take five times the time and the memory."""
 
 
 @dataclass(frozen=True)
