@@ -5,7 +5,7 @@ import torch
 
 from tortie import networks
 from tortie.cost.outline import outline
-from tortie.errors import TortieError
+from tortie.errors import UsageError
 from tortie.weights.layouts import _LAYOUTS, translate
 
 # Names as torchvision, timm and the CIFAR port print them, and the paper's layers they hold.
@@ -136,28 +136,30 @@ def test_a_kernel_that_is_a_linear_layer_becomes_one():
 def test_weights_of_another_network_are_refused():
     entry = networks.find("resnet20-cifar")
     with pytest.raises(
-        TortieError, match=r"layer1\.3\.conv1\.weight .* no place in resnet20-cifar"
+        UsageError, match=r"layer1\.3\.conv1\.weight, .* no place in resnet20-cifar"
     ):
         translate(entry, entry.build(), port(32))
     deeper = networks.find("resnet32-cifar")
-    with pytest.raises(TortieError, match=r"lack stages\.conv2_x\.block4\.conv1\.weight"):
+    with pytest.raises(
+        UsageError, match=r"stages\.conv2_x\.block4\.conv1\.weight, 16×16×3×3, .*not in"
+    ):
         translate(deeper, deeper.build(), port(20))
     vgg = networks.find("vgg11")
-    with pytest.raises(TortieError, match=r"module\.conv1\.weight .* no place in vgg11"):
+    with pytest.raises(UsageError, match=r"module\.conv1\.weight, 16×3×3×3, .* no place in vgg11"):
         translate(vgg, outline("vgg11"), port())
 
 
 def test_a_wrong_shape_is_refused_with_both():
     entry = networks.find("resnet20-cifar")
     published = port() | {"module.linear.weight": torch.zeros(100, 64)}
-    with pytest.raises(TortieError, match=r"linear\.weight .*\(100, 64\).*\(10, 64\)"):
+    with pytest.raises(UsageError, match=r"linear\.weight is 100×64, .* has 10×64"):
         translate(entry, entry.build(), published)
 
 
 def test_a_network_nobody_published_is_refused():
     entry = networks.find("nin")
-    with pytest.raises(TortieError, match="no published layout of nin is known"):
-        translate(entry, outline("nin"), {})
+    with pytest.raises(UsageError, match=r"features\.0\.weight, 3, has no place in nin"):
+        translate(entry, outline("nin"), {"features.0.weight": torch.ones(3)})
 
 
 def test_side_heads_may_be_missing_on_either_side():

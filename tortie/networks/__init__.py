@@ -30,12 +30,15 @@ def build(
     Args:
         name: a name of the table, hyphens or underscores.
         classes: length of the logits; by default the paper's.
-        weights: ``"imagenet"`` for published parameters, ``None`` for fresh ones. Where
-            ``classes`` differs from the published head's, the stages are trained and the head new.
+        weights: ``None`` for fresh parameters; ``"imagenet"`` or another name of the table for
+            published ones; a ``.safetensors`` or ``.pth`` file; ``hf://OWNER/NAME[/FILE]``. Where
+            ``classes`` differs from the published head's, the stages are trained and the head is
+            new, and the network's ``notes`` say so.
         arguments: the builder's own named arguments.
 
     Raises:
-        UsageError: no such network, or no such weights for it.
+        UsageError: no such network, no such weights for it, or weights of another network.
+        TortieError: weights that cannot be fetched, or are damaged.
     """
     entry = find(name)
     if weights is None:
