@@ -6,6 +6,7 @@ Every network of the table is a function here, hyphens as underscores:
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tortie.errors import UsageError
@@ -23,7 +24,7 @@ def names() -> tuple[str, ...]:
 
 
 def build(
-    name: str, *, classes: int | None = None, weights: str | None = None, **arguments: Any
+    name: str, *, classes: int | None = None, weights: str | Path | None = None, **arguments: Any
 ) -> "Network":
     """A network of the table.
 

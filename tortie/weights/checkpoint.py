@@ -93,11 +93,13 @@ def _unpickle(path: Path) -> "dict[str, Tensor]":
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)|class (\S+)", str(error))
+        found = re.search(r"(?:GLOBAL|class) '?([\w.]+)", str(error))
         if found is None:
-            raise TortieError(f"{path} is cut short or damaged: get it again") from None
+            raise TortieError(
+                f"{path} is a pickle that torch did not save, or is damaged: get it again"
+            ) from None
         raise TortieError(
-            f"{path} holds code ({found[1] or found[2]}) beside tensors, and was not run: save the "
+            f"{path} holds code ({found[1]}) beside tensors, and was not run: save the "
             "network's state_dict() alone, or take a .safetensors file"
         ) from None
     except Exception as error:  # a damaged pickle can fail in any step of torch's reader

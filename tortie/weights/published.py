@@ -1,6 +1,6 @@
 """A network with trained parameters: found by name, in a file, or in a hub's repository."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_published(
-    entry: "Entry", weights: str, classes: int | None, arguments: Mapping[str, Any]
+    entry: "Entry", weights: str | Path, classes: int | None, arguments: Mapping[str, Any]
 ) -> "Network":
     """A network of the table with trained parameters.
 
@@ -37,6 +37,7 @@ def load_published(
     """
     import torch
 
+    weights = str(weights)
     checkpoint, notes = _obtain(entry, entry.weights.get(weights, weights))
     described = checkpoint.classifier and checkpoint.classifier.members[0]
     if described and described.network != entry.name:
@@ -126,14 +127,20 @@ def _about_repository(
     own = entry.preprocessing
     for key, here in (("mean", own.mean), ("std", own.std)):
         there = trained.get(key)
-        if isinstance(there, list) and [round(255 * level, 1) for level in there] != [
-            round(level, 1) for level in here
-        ]:
+        if isinstance(there, list) and not _same_levels([255 * part for part in there], here):
+            levels = ", ".join(f"{level / 255:.3g}" for level in here)
             return [
-                f"{wanted} was trained on images normalised with {key} {there}; {entry.name} "
-                f"normalises with {[round(level / 255, 3) for level in here]}: expect worse"
+                f"{wanted} was trained on images normalised with {key} {there}, {entry.name} "
+                f"normalises with [{levels}]: expect worse"
             ]
     return []
+
+
+def _same_levels(there: Sequence[float], here: Sequence[float]) -> bool:
+    """Whether grey levels are the same to one in 256: 127 is 127.5 to any network."""
+    return len(there) == len(here) and all(
+        abs(one - other) <= 1 for one, other in zip(there, here, strict=True)
+    )
 
 
 def _about_classifier(
