@@ -26,7 +26,9 @@ def command(
         Path, typer.Option("--output", "-o", help="The classifier's file, .safetensors.")
     ],
     network: Annotated[str, typer.Option(help="See: tortie networks.")] = "efficientnet-lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, or none.")] = "imagenet",
+    weights: Annotated[
+        str, typer.Option(help="imagenet, a file, hf://OWNER/NAME, or none.")
+    ] = "imagenet",
     freeze: Annotated[str, typer.Option(help="all: train the softmax layer.")] = "all",
     valid: Annotated[
         str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")

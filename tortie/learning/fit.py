@@ -161,6 +161,7 @@ def fit(
         penalty=penalty,
         notes=[
             *collection.notes,
+            *frozen.network.notes,
             *(
                 f"class {name} has no readable photograph"
                 for name in classes

@@ -51,15 +51,15 @@ def freeze_network(
         UsageError: a stage that is not there, a depth that cannot be learnt yet, freezing a
             network without trained weights, a device that is not there.
     """
-    if not entry.weights:
-        instead = entry.sibling or "efficientnet-lite0"
-        raise UsageError(
-            f"{entry.name} has no trained weights, so freezing it would keep random numbers: "
-            f"take --network {instead}"
-        )
     if options.weights is None:
         raise UsageError(
             "fresh weights cannot be frozen: they are random numbers; take --weights imagenet"
+        )
+    if options.weights == "imagenet" and not entry.weights:
+        instead = entry.sibling or "efficientnet-lite0"
+        raise UsageError(
+            f"{entry.name} has no trained weights, so freezing it would keep random numbers: "
+            f"take --network {instead}, or --weights FILE"
         )
     network = build(entry.name, weights=options.weights)
     freeze = _depth(network, options.freeze)

@@ -92,7 +92,12 @@ class Network(Rest):
             another size are then refused.
         side_heads: heads that hang from the stages they are named after, used in training only.
         side_weight: the weight of each side head's loss beside the head's.
+
+    Attributes:
+        notes: what to know of where its parameters began; ``print`` shows them.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -124,6 +129,10 @@ class Network(Rest):
         """
         check_images(images, self.input_shape, self.fixed_size)
         return super().forward_with_sides(images)
+
+    def extra_repr(self) -> str:
+        """The notes, a line each."""
+        return "\n".join(f"# {note}" for note in self.notes)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """What the last stage yields, ``(N, D)``: one vector an image."""
