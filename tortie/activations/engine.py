@@ -4,7 +4,8 @@ On a processor, each convolution is fused with the batch normalisation, the addi
 that follow it, its weights are laid out once for oneDNN, and activations are channels-last. This
 rewrites the graph that ``torch.fx`` records; no compiler and no trial run is needed. In bfloat16
 everything up to the last convolution or linear layer runs in bfloat16 with float32 accumulation,
-and what follows, usually the pooling, in float32.
+but for local response normalisation, for which torch has no such kernel, and what follows, usually
+the pooling, in float32.
 """
 
 import copy
@@ -43,7 +44,7 @@ def native_precision(device: torch.device) -> Precision:
 
 def engine_name(device: torch.device) -> str:
     """What runs a prefix on this device, with the revision of what it computes; part of the key."""
-    return "fused-1" if device.type == "cpu" and torch.backends.mkldnn.is_available() else "eager-1"
+    return "fused-2" if device.type == "cpu" and torch.backends.mkldnn.is_available() else "eager-1"
 
 
 class Engine:
@@ -217,6 +218,7 @@ def _fuse(prefix: nn.Module, dtype: torch.dtype) -> fx.GraphModule:
             chain[-1].replace_all_uses_with(replacement)
             for done in reversed(chain):
                 graph.erase_node(done)
+    _normalise_in_float32(graph, modules, dtype)
     _finish_in_float32(graph, modules, dtype)
     return fx.GraphModule(own, graph)
 
@@ -252,6 +254,21 @@ def _module(node: fx.Node | None, modules: dict[str, nn.Module]) -> nn.Module | 
 def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
     module = _module(node, modules)
     return _RELU.get(type(module)) if module is not None else _RELU.get(node.target)
+
+
+def _normalise_in_float32(
+    graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype
+) -> None:
+    """Local response normalisation in float32, between layers in ``dtype``."""
+    for node in list(graph.nodes):
+        if isinstance(_module(node, modules), nn.LocalResponseNorm) and dtype != torch.float32:
+            with graph.inserting_before(node):
+                node.args = (graph.call_method("float", node.args),)
+            with graph.inserting_after(node):
+                after = graph.call_method("to", (node, dtype))
+            node.replace_all_uses_with(
+                after, delete_user_cb=lambda user, own=after: user is not own
+            )
 
 
 def _finish_in_float32(graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype) -> None:
