@@ -52,6 +52,7 @@ class Engine:
 
     Attributes:
         fused: whether it runs fused; otherwise eagerly.
+        graph: what runs fused, from prepared images; ``None`` where it runs eagerly.
         precision: of the multiplications.
         device: where it runs.
     """
@@ -71,14 +72,14 @@ class Engine:
         self._scale = 1 / torch.tensor(preprocessing.std, device=device).view(1, -1, 1, 1)
         eager = self._eager(prefix)
         shape = (1, preprocessing.channels, preprocessing.height, preprocessing.width)
-        fused = self._fused(prefix, eager, shape) if device.type == "cpu" else None
-        self.fused = fused is not None
-        self._run = fused or eager
+        self.graph = self._fused(prefix, eager, shape) if device.type == "cpu" else None
+        self.fused = self.graph is not None
+        self._run: Callable[[Tensor], Tensor] = self.graph or eager
 
     @torch.inference_mode()
     def _fused(
         self, prefix: nn.Module, eager: Callable[[Tensor], Tensor], shape: tuple[int, ...]
-    ) -> Callable[[Tensor], Tensor] | None:
+    ) -> fx.GraphModule | None:
         """The fused prefix where it agrees with the eager one on a random image, else ``None``."""
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         noise = noise.contiguous(memory_format=torch.channels_last)
@@ -104,9 +105,12 @@ class Engine:
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Tensor:
         """Activations at the cut of uint8 images ``(N, H, W, C)``: float32, ``(N, ...)``."""
+        return self._run(self.prepare(pixels)).float().contiguous().cpu()
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """uint8 images ``(N, H, W, C)`` as ``(N, C, H, W)``, preprocessed, in the precision."""
         images = pixels.to(self.device).permute(0, 3, 1, 2).float()  # channels-last in memory
-        images = images.sub_(self._mean).mul_(self._scale).to(self._dtype)
-        return self._run(images).float().contiguous().cpu()
+        return images.sub_(self._mean).mul_(self._scale).to(self._dtype)
 
 
 class FusedConv2d(nn.Module):
