@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tortie.cost.compare import Comparison
     from tortie.cost.convolution import ConvolutionCost
     from tortie.cost.count import Cost
+    from tortie.cost.operations import Operations
 
 NAME = "cost"
 _CONVENTION = (
@@ -92,20 +93,8 @@ def _network(
         from tortie.cost.pictures import draw_parts
 
         draw_parts(entry.name, parts, plot)
-    rows: list[tuple[str | int, ...]] = []
-    for part in parts:
-        done = part.arithmetic
-        rows.append(
-            (
-                part.name, shape(part.output), part.parameters, done.multiplications,
-                done.other_multiplications, done.additions, done.comparisons,
-            )
-        )  # fmt: skip
-    whole = cost.arithmetic
-    rows.append(
-        ("all", "", cost.parameters, whole.multiplications, whole.other_multiplications,
-         whole.additions, whole.comparisons)
-    )  # fmt: skip
+    rows = [_row(part.name, shape(part.output), part.parameters, part.arithmetic) for part in parts]
+    rows.append(_row("all", "", cost.parameters, cost.arithmetic))
     images = "one image" if batch == 1 else f"{batch} images"
     heading = (by, "output", "parameters", "multiplications", "other", "additions", "comparisons")
     return cost.document(entry.name), [
@@ -115,6 +104,13 @@ def _network(
         *_rest(cost),
         *([str(plot)] if plot else []),
     ]
+
+
+def _row(name: str, output: str, parameters: int, done: "Operations") -> tuple[str | int, ...]:
+    return (
+        name, output, parameters, done.multiplications, done.other_multiplications,
+        done.additions, done.comparisons,
+    )  # fmt: skip
 
 
 def _rest(cost: "Cost") -> list[str]:
@@ -207,7 +203,5 @@ def _convolutions(named: "list[tuple[str, ConvolutionCost]]") -> list[str]:
          one.parameters, one.multiplications, one.additions)
         for name, one in named
     ]  # fmt: skip
-    heading = (
-        "", "input", "kernel", "output", "parameters", "multiplications", "additions",
-    )  # fmt: skip
+    heading = ("", "input", "kernel", "output", "parameters", "multiplications", "additions")
     return [*columns(heading, rows), "multiplications: padding counted"]

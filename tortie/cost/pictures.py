@@ -163,11 +163,12 @@ def _annotate(axes: Axes, one: Compared, place: tuple[float, float, str, str]) -
     return axes.annotate(
         text, (one.cost.multiplications, one.error or 0), (dx, dy), textcoords="offset points",
         ha=across, va=along, fontsize=9, linespacing=1.25,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )  # fmt: skip
 
 
 def _places(radius: float) -> list[tuple[float, float, str, str]]:
-    """Offsets of a label from a disc's middle, in points, and how the text hangs; the best first."""
+    """Offsets of a label from a disc's middle, in points, and how text hangs; the best first."""
     beside, diagonal = radius + 5, 0.75 * radius + 4
     return [
         (beside, 0, "left", "center"),
