@@ -80,15 +80,16 @@ def _write(
 ) -> None:
     from tortie.images.manifest import dropped, write_manifest
 
+    out = dropped(checked.findings, accept)
     if write is not None:
-        out = dropped(checked.findings, accept)
         every = checked.collection.photographs
         write_manifest(write, [one for i, one in enumerate(every) if i not in out])
         show.say(f"{write}: {len(every) - len(out):,} images, without {len(out):,} found wanting")
     if report is not None:
         from tortie.evaluation.check_page import write_page
 
-        write_page(report, checked)
+        title = str(checked.collection.root)
+        write_page(report, checked.examined, checked.findings, title, out)
         show.say(f"page {report}")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tortie.activations.known import known_facts
 from tortie.activations.store import ActivationStore
-from tortie.evaluation.doubts import doubt_findings
+from tortie.evaluation.doubts import doubt_findings, label_doubts
 from tortie.images import Source, hash_all
 from tortie.images.examined import Examined
 from tortie.images.find import Collection
@@ -22,7 +22,7 @@ from tortie.images.given import Images, labelled
 from tortie.learning.cross_fitting import Labelled, choose_among, train_on
 from tortie.learning.fit import core_count
 from tortie.learning.options import FitOptions
-from tortie.learning.softmax import Floats, few_threads, held_out_parts, softmax
+from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
 from tortie.networks.table import find
 
 _CHOOSE_ON = 4000  # images: the penalty for all is chosen on as many
@@ -140,20 +140,41 @@ def _doubts(examined: Examined, features: Floats, seed: int) -> list[Finding]:
     if len(classes) < 2:
         return []
     with few_threads(features):
-        probabilities = out_of_fold(data, seed)
-    return doubt_findings(examined, np.arange(len(data.labels)), probabilities, classes)
+        probabilities, count = out_of_fold(data, seed)
+    return doubt_findings(examined, np.arange(len(data.labels)), probabilities, classes, count)
 
 
-def out_of_fold(data: Labelled, seed: int) -> Floats:
-    """Probabilities ``(N, K)``, each image's by a head that neither it nor its group had a part in.
+def out_of_fold(data: Labelled, seed: int) -> tuple[Floats, int]:
+    """Each image judged by a head that neither it nor its group had a part in.
+
+    Twice: what the first round doubts has no part in training the second, or wrong labels would
+    vouch for one another. How many are wrong is counted in the first round: heads that saw no
+    doubtful label are too sure of themselves for that.
 
     The penalty is chosen by cross-fitting too, on at most 4,000 of the images; that they had a
     part in this one number is of no consequence for their labels.
+
+    Returns:
+        probabilities ``(N, K)``, and how many labels are wrong.
     """
     everything = np.arange(len(data.labels))
-    by_content = np.array(sorted(everything.tolist(), key=lambda i: data.keys[i]))
-    penalty = choose_among(data, np.sort(by_content[:_CHOOSE_ON]), seed).penalty
+    parts = held_out_parts(data.folds(seed, everything))
+    first = _judged(data, parts, everything, seed)
+    doubted = [doubt.index for doubt in label_doubts(first, data.labels)]
+    trusted = np.setdiff1d(everything, doubted)
+    if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
+        return first, len(doubted)
+    return _judged(data, parts, trusted, seed), len(doubted)
+
+
+def _judged(
+    data: Labelled, parts: list[tuple[Integers, Integers]], trusted: Integers, seed: int
+) -> Floats:
+    """Probabilities of every image by heads trained on the trusted ones of the other folds."""
+    by_content = sorted(trusted.tolist(), key=lambda i: data.keys[i])
+    penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
-    for train, held in held_out_parts(data.folds(seed, everything)):
-        probabilities[held] = softmax(train_on(data, train, penalty).logits(data.features[held]))
+    for train, held in parts:
+        head = train_on(data, np.intersect1d(train, trusted), penalty)
+        probabilities[held] = softmax(head.logits(data.features[held]))
     return probabilities
