@@ -26,7 +26,9 @@ def command(
     accept: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Keep images of this kind in --write.")
     ] = None,
-    network: Annotated[str, typer.Option(help="Judges the labels; or none.")] = "efficientnet-lite0",
+    network: Annotated[
+        str, typer.Option(help="Judges the labels; or none.")
+    ] = "efficientnet-lite0",
     labels: Annotated[bool, typer.Option(help="Look for labels that look wrong.")] = True,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
@@ -75,9 +77,7 @@ def _check_outputs(
             raise UsageError(f"{path} exists: --force replaces it, or choose another name")
 
 
-def _write(
-    checked: "Checked", report: Path | None, write: Path | None, accept: list[str]
-) -> None:
+def _write(checked: "Checked", report: Path | None, write: Path | None, accept: list[str]) -> None:
     from tortie.images.manifest import dropped, write_manifest
 
     out = dropped(checked.findings, accept)
@@ -88,8 +88,8 @@ def _write(
     if report is not None:
         from tortie.evaluation.check_page import write_page
 
-        title = str(checked.collection.root)
-        write_page(report, checked.examined, checked.findings, title, out)
+        root = checked.collection.root
+        write_page(report, checked.examined, checked.findings, root, out)
         show.say(f"page {report}")
 
 

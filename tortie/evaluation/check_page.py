@@ -48,7 +48,7 @@ class Shown:
 
 
 def write_page(
-    path: Path, examined: Examined, findings: Sequence[Finding], title: str, dropped: set[int]
+    path: Path, examined: Examined, findings: Sequence[Finding], root: Path, dropped: set[int]
 ) -> None:
     """Write one self-contained HTML page; ``path`` is old or new, never half.
 
@@ -59,7 +59,7 @@ def write_page(
         path: the page.
         examined: the images.
         findings: what was found.
-        title: what was checked.
+        root: the folder or CSV that was checked; paths below the folder are shown from there.
         dropped: positions of the images that a clean manifest leaves out.
 
     Raises:
@@ -82,7 +82,7 @@ def write_page(
         for one in own[:PICTURED]:
             if used >= fair:
                 break
-            shown.append(_shown(examined, one, dropped))
+            shown.append(_shown(examined, one, root, dropped))
             used += len(shown[-1].pictures)
         left -= used
         sections.append((kind, severity, len(own), shown, own[len(shown) :][:LISTED]))
@@ -92,19 +92,19 @@ def write_page(
         ("that can be read", len(examined.rows)),
     ]
     html = template.render(
-        title=title, summary=summary(findings), sections=sections, counts=counts,
+        title=str(root), summary=summary(findings), sections=sections, counts=counts,
         serious=any(one.severity == "serious" for one in findings),
     )  # fmt: skip
     with replacing(path) as file:
         file.write(html.encode("utf-8", "surrogateescape"))
 
 
-def _shown(examined: Examined, finding: Finding, dropped: set[int]) -> Shown:
-    pictures = [_picture(examined, i, dropped) for i in finding.images[:_SIDE_BY_SIDE]]
+def _shown(examined: Examined, finding: Finding, root: Path, dropped: set[int]) -> Shown:
+    pictures = [_picture(examined, i, root, dropped) for i in finding.images[:_SIDE_BY_SIDE]]
     return Shown(finding.detail, pictures, len(finding.images) - len(pictures))
 
 
-def _picture(examined: Examined, i: int, dropped: set[int]) -> Picture:
+def _picture(examined: Examined, i: int, root: Path, dropped: set[int]) -> Picture:
     one, facts = examined.photographs[i], examined.facts[i]
     about = [one.label]
     if one.split:
@@ -112,7 +112,8 @@ def _picture(examined: Examined, i: int, dropped: set[int]) -> Picture:
     if facts:
         about.append(f"{facts.width}×{facts.height}")
     thumbnail = "" if i in examined.reasons else _thumbnail(one.path)
-    return Picture(str(one.path), " · ".join(about), thumbnail, i in dropped)
+    name = one.path.relative_to(root) if one.path.is_relative_to(root) else one.path
+    return Picture(str(name), " · ".join(about), thumbnail, i in dropped)
 
 
 def _thumbnail(path: Path) -> str:

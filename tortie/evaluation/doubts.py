@@ -45,7 +45,9 @@ class Doubt:
     margin: float
 
 
-def thresholds(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def thresholds(
+    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
+) -> NDArray[np.float64]:
     """The mean probability of each class over the images of that label, ``(K,)``.
 
     A class of fewer than five images has an infinite threshold, which nothing reaches.
@@ -57,9 +59,7 @@ def thresholds(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.inte
     return np.where(counts < FEWEST, np.inf, sums / np.maximum(counts, 1))
 
 
-def wrong_count(
-    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
-) -> int:
+def wrong_count(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> int:
     """How many labels are wrong: the images counted for another class than their label's."""
     limits = thresholds(probabilities, labels)
     reached = np.where(probabilities >= limits, probabilities, -1.0)

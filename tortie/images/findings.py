@@ -48,8 +48,8 @@ def file_findings(examined: Examined, notes: Iterable[str] = ()) -> list[Finding
         notes: what was met and left out when they were looked for, a line each.
     """
     rules = (
-        _unreadable, _looks, _names_and_turns, _formats, _copies, _leaks, _class_names, _class_sizes,
-        _missing_classes,
+        _unreadable, _looks, _names_and_turns, _formats, _copies, _leaks,
+        _class_names, _class_sizes, _missing_classes,
     )  # fmt: skip
     found = [one for rule in rules for one in rule(examined)]
     found += [Finding("alike", "note", note) for note in examined.duplicates.notes]
@@ -129,7 +129,8 @@ def _names_and_turns(examined: Examined) -> Iterator[Finding]:
 
 def _formats(examined: Examined) -> Iterator[Finding]:
     formats = [facts.format for i in examined.rows if (facts := examined.facts[i])]
-    counts, by_class = Counter(formats), defaultdict(Counter)
+    counts = Counter(formats)
+    by_class: dict[str, Counter[str]] = defaultdict(Counter)
     for label, name in zip(examined.labels, formats, strict=True):
         by_class[label][name] += 1
     most = {label: own.most_common(1)[0] for label, own in by_class.items()}
@@ -235,13 +236,13 @@ def _class_sizes(examined: Examined) -> Iterator[Finding]:
             detail = f"class {name!r} has {size or 'no'} readable {photographs}"
             severity: Severity = "serious" if size < 2 else "warning"
             yield about(examined, "class-size", severity, detail, images, weight=-size)
-    (most, large), (least, small) = max_and_min(sizes)
+    (most, large), (least, small) = _extremes(sizes)
     if large > UNBALANCED * small > 0:
         detail = f"{large:,} of {most!r}, {small:,} of {least!r}: {large / small:.0f} times as many"
         yield Finding("unbalanced", "warning", detail)
 
 
-def max_and_min(sizes: Counter[str]) -> tuple[tuple[str, int], tuple[str, int]]:
+def _extremes(sizes: Counter[str]) -> tuple[tuple[str, int], tuple[str, int]]:
     """The largest and the smallest class that has images, with their sizes; ties by name."""
     held = sorted((item for item in sizes.items() if item[1]), key=lambda pair: (pair[1], pair[0]))
     return (held[-1], held[0]) if held else (("", 0), ("", 0))

@@ -1,4 +1,4 @@
-"""A CSV of the images that a check has nothing against: what ``fit`` takes instead of the folder."""
+"""A CSV of the images that a check has nothing against, which ``fit`` takes for the folder."""
 
 import csv
 import io
