@@ -11,6 +11,7 @@ from tortie.cli import (
     augment,
     bench,
     cache,
+    check,
     cost,
     demo,
     evaluate,
@@ -34,7 +35,7 @@ app = typer.Typer(
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
-for verb in (fit, predict, evaluate, augment, networks, cost, bench, cache, demo):
+for verb in (fit, predict, evaluate, check, augment, networks, cost, bench, cache, demo):
     app.command(verb.NAME)(verb.command)
 
 

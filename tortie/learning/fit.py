@@ -15,8 +15,11 @@ import numpy as np
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
+from tortie.evaluation.doubts import doubt_findings
 from tortie.images import Collection, Source, hash_all, read
-from tortie.images.duplicates import duplicate_groups, join_groups, usable_groups
+from tortie.images.examined import Examined
+from tortie.images.finding import worst
+from tortie.images.findings import file_findings
 from tortie.images.given import LeftOut
 from tortie.images.protocol import Protocol, enough_to_score, plan_split
 from tortie.learning.cross_fitting import (
@@ -111,10 +114,8 @@ def fit(
     photographs = [collection.photographs[i] for i in rows]
     labels = [photograph.label for photograph in photographs]
     readable = _enough_classes(labels)
-    keys = [digest for i in rows if (digest := sha256[i])]
-    facts = [fact for i in rows if (fact := extraction.facts[i])]
-    duplicates = usable_groups(duplicate_groups(keys, facts), labels)
-    groups = join_groups([photograph.group for photograph in photographs], duplicates)
+    examined = Examined(collection.photographs, sha256, extraction.facts, extraction.reasons)
+    keys, groups = examined.keys, examined.groups
     protocol = plan_split(
         labels, [photograph.split for photograph in photographs], keys, groups, options.seed,
         _fraction(options.valid), _fraction(options.test),
@@ -167,10 +168,11 @@ def fit(
                 for name in classes
                 if name not in readable
             ),
-            *duplicates.notes,
+            *examined.duplicates.notes,
             *protocol.notes,
             *drawn_notes,
             *_named("not counted", [photographs[i].path for i in protocol.leaks]),
+            *worst_found(examined, held, readable),
         ],
         seconds=clock.seconds,
     )
@@ -197,6 +199,18 @@ def learn(
     if protocol.on == "cross-validation":
         return penalty, head, cross_validate(data, seed)
     return penalty, head, judge(data, head, scored)
+
+
+def worst_found(examined: Examined, held: Held, classes: Sequence[str]) -> list[str]:
+    """The three worst kinds of thing that ``tortie check`` would name, a line each.
+
+    Files that cannot be read are said elsewhere. Labels are judged where this fit held them out.
+    """
+    findings = [
+        one for one in file_findings(examined) if one.kind not in ("unreadable", "truncated")
+    ]
+    findings += doubt_findings(examined, held.positions, held.probabilities, classes)
+    return [f"{line}; tortie check shows all" for line in worst(findings)]
 
 
 def core_count() -> int:

@@ -1,0 +1,111 @@
+"""``tortie check``: know the images before a fit."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tortie.cli import options, show
+from tortie.errors import UsageError
+
+if TYPE_CHECKING:
+    from tortie.learning.check import Checked
+
+NAME = "check"
+_SHOWN = 5  # findings of a kind; the others are in the page and in --json
+
+
+def command(
+    images: Annotated[Path, typer.Argument(help="IMAGES/class/*, with or without splits; a CSV.")],
+    report: Annotated[
+        Path | None, typer.Option("--report", "-o", help="Write an HTML page with the pictures.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write a CSV without the images found wanting, for fit.")
+    ] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Keep images of this kind in --write.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="Judges the labels; or none.")
+    ] = "efficientnet-lite0",
+    labels: Annotated[bool, typer.Option(help="Look for labels that look wrong.")] = True,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    max_megapixels: options.Megapixels = 200,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Name what is wrong with images, their labels and their split; no image is changed.
+
+    Exit code 1 where something serious was found.
+
+    Example: tortie check photos --report photos.check.html
+    """
+    show.begin(json, quiet)
+    from tortie.learning.check import check_images
+
+    _check_outputs([report, write], accept or [], write, force)
+    with show.progress("photographs") as progress:
+        checked = check_images(
+            images, labels=labels, progress=progress, note=show.say, network=network, seed=seed,
+            device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
+        )  # fmt: skip
+    _write(checked, report, write, accept or [])
+    show.result([one.document() for one in checked.findings], _lines(checked))
+    raise typer.Exit(int(checked.is_serious))
+
+
+def _check_outputs(
+    outputs: list[Path | None], accept: list[str], write: Path | None, force: bool
+) -> None:
+    """Refuse what could not be written before any work is done."""
+    from tortie.images.finding import check_kinds
+
+    check_kinds(accept)
+    if accept and write is None:
+        raise UsageError("--accept keeps images in the CSV of --write: give that too")
+    if write is not None and write.suffix.lower() != ".csv":
+        raise UsageError(f"{write} does not end in .csv, as the CSV for fit does")
+    for path in outputs:
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"no folder {path.parent} to write {path.name} into: make it first")
+        if path is not None and path.exists() and not force:
+            raise UsageError(f"{path} exists: --force replaces it, or choose another name")
+
+
+def _write(checked: "Checked", report: Path | None, write: Path | None, accept: list[str]) -> None:
+    from tortie.images.manifest import dropped, write_manifest
+
+    out = dropped(checked.findings, accept)
+    if write is not None:
+        every = checked.collection.photographs
+        write_manifest(write, [one for i, one in enumerate(every) if i not in out])
+        show.say(f"{write}: {len(every) - len(out):,} images, without {len(out):,} found wanting")
+    if report is not None:
+        from tortie.evaluation.check_page import write_page
+
+        root = checked.collection.root
+        write_page(report, checked.examined, checked.findings, root, out)
+        show.say(f"page {report}")
+
+
+def _lines(checked: "Checked") -> list[str]:
+    """The findings for a person, a few of each kind."""
+    from tortie.images.finding import by_kind, summary
+
+    count, classes = len(checked.collection.photographs), len(checked.collection.classes)
+    lines = [f"{count:,} images in {classes:,} classes: {summary(checked.findings)}"]
+    for kind, severity, own in by_kind(checked.findings):
+        lines += ["", f"{severity}  {kind.title} ({kind.name}): {len(own):,}"]
+        for one in own[:_SHOWN]:
+            lines.append(f"  {one.detail}")
+            lines += [f"    {path}" for path in one.paths[:_SHOWN]]
+            if len(one.paths) > _SHOWN:
+                lines.append(f"    and {len(one.paths) - _SHOWN:,} more")
+        if len(own) > _SHOWN:
+            lines.append(f"  and {len(own) - _SHOWN:,} more: --report or --json names all")
+    return lines

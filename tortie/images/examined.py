@@ -1,0 +1,85 @@
+"""What reading the images told, put together once: for leaving out, for splits, and for findings.
+
+A fit and a check ask the same object, so that what one names is what the other does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tortie.images.duplicates import (
+    Groups,
+    connected,
+    duplicate_groups,
+    join_groups,
+    links_of,
+    usable_groups,
+)
+from tortie.images.facts import Facts
+from tortie.images.find import SPLITS, Photograph
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Images of a collection, with what reading them told.
+
+    Attributes:
+        photographs: all of them; positions below are places in this sequence.
+        sha256: of each image's content; ``None`` where it cannot be opened.
+        facts: of each image; ``None`` where it cannot be read.
+        reasons: why an image cannot be read, by its position; such an image takes no part.
+    """
+
+    photographs: Sequence[Photograph]
+    sha256: Sequence[str | None]
+    facts: Sequence[Facts | None]
+    reasons: Mapping[int, str]
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """Positions of the images that can be read, ascending: those that take part."""
+        return [i for i, facts in enumerate(self.facts) if facts and i not in self.reasons]
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The class of each image that takes part."""
+        return [self.photographs[i].label for i in self.rows]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """SHA-256 of each image that takes part."""
+        return [self.sha256[i] or "" for i in self.rows]
+
+    @cached_property
+    def duplicates(self) -> Groups:
+        """Copies among the images that take part, as indices into :attr:`rows`."""
+        facts = [fact for i in self.rows if (fact := self.facts[i])]
+        return usable_groups(duplicate_groups(self.keys, facts), self.labels)
+
+    @cached_property
+    def groups(self) -> list[int | None]:
+        """For each image that takes part, the name of its group: copies, and groups given."""
+        return join_groups([self.photographs[i].group for i in self.rows], self.duplicates)
+
+    def copies(self) -> Iterator[tuple[list[int], bool]]:
+        """Groups of copies, as positions, and whether all bytes are equal."""
+        for group in self.duplicates.groups:
+            equal = len({self.keys[member] for member in group}) == 1
+            yield [self.rows[member] for member in group], equal
+
+    def leaking(self) -> Iterator[tuple[list[int], list[int]]]:
+        """Sets of copies, or of a given group, in two parts of a given split.
+
+        Yields:
+            positions of the set, and those of its images that are in a later part than its first:
+            they are left out of what they would measure.
+        """
+        links = [*links_of(self.keys), *links_of(self.groups)]
+        sets: dict[int, list[int]] = {}
+        for row, root in zip(self.rows, connected(len(self.rows), links), strict=True):
+            sets.setdefault(root, []).append(row)
+        for members in sets.values():
+            parts = [SPLITS.index(self.photographs[i].split or "train") for i in members]
+            later = [i for i, part in zip(members, parts, strict=True) if part > min(parts)]
+            if later:
+                yield members, later
