@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import tortie
 from tests.conftest import lay_out, photograph
+from tortie.cost.count import count
 from tortie.errors import UsageError
 from tortie.images.protocol import Protocol
 from tortie.learning.cross_fitting import Labelled
@@ -193,3 +196,21 @@ def test_only_training_photographs_have_drawn_views(tmp_path, monkeypatch):
     assert ActivationStore.default().usage().entries == 24 * 2 + 12 * 2
     assert fitted.accuracy_.n == 12
     assert plan.multiplications == (24 + 24) * plan.multiplications_per_image
+
+
+@pytest.mark.parametrize("name", ["nin", "resnet20-cifar", "lenet5"])
+def test_any_network_of_a_file_is_frozen_saved_and_loaded(tmp_path, name):
+    """Heads of every kind (convolution, linear) give way to a softmax layer of one's own."""
+    torch.manual_seed(0)
+    network = tortie.networks.build(name)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    folder = lay_out(tmp_path / "photographs", 6)
+    own = tortie.ImageClassifier(name, weights=str(tmp_path / "weights.safetensors")).fit(folder)
+    cost = count(network)
+    plan = own.fitted_.plan
+    stages = sum(stage.arithmetic.multiplications for stage in cost.stages[:-1])
+    assert plan.multiplications_per_image == stages
+    own.save(tmp_path / "a.safetensors")
+    new = [photograph("blobs", 40), photograph("stripes", 40)]
+    again = tortie.load(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(again.predict_proba(new), own.predict_proba(new))

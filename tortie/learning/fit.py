@@ -253,7 +253,7 @@ def _fraction(part: float | Path | None) -> float | None:
 
 def _multiplications(entry: Entry, network: "Network") -> int:
     """Of one image through all stages, the head not counted."""
-    whole = entry.multiplications
+    whole = entry.multiplications if entry.stages == network.stage_names else None
     if whole is None:
         from tortie.cost.count import count
 

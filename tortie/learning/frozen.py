@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from tortie.activations.engine import Precision
 from tortie.activations.extract import Extractor
@@ -35,10 +34,10 @@ class Frozen:
 
     def with_head(self, head: LinearHead) -> Network:
         """The network with a trained softmax layer in place of its head."""
-        self.network.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        self.network.new_head(len(head.bias))
         with torch.no_grad():
-            self.network.head.weight.copy_(torch.from_numpy(head.weight))
-            self.network.head.bias.copy_(torch.from_numpy(head.bias))
+            self.network.head.get_parameter("weight").copy_(torch.from_numpy(head.weight))
+            self.network.head.get_parameter("bias").copy_(torch.from_numpy(head.bias))
         return self.network.eval()
 
 
@@ -62,6 +61,8 @@ def freeze_network(
             f"take --network {instead}, or --weights FILE"
         )
     network = build(entry.name, weights=options.weights)
+    if network.head_sees_maps:
+        network.new_head(network.classes)  # means of the maps, for a softmax layer
     freeze = _depth(network, options.freeze)
     network.freeze(freeze.stages)
     extractor = Extractor.of(

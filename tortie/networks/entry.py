@@ -71,6 +71,11 @@ class Entry:
         """Of convolutions and linear layers for one image of the paper's size."""
         return FIGURES[self.name].multiplications if self.name in FIGURES else None
 
+    @property
+    def stages(self) -> tuple[str, ...] | None:
+        """Names of the stages, from the input; ``None`` for a network that has no figures."""
+        return FIGURES[self.name].stages if self.name in FIGURES else None
+
     def document(self) -> dict[str, Any]:
         """What the table says, JSON's types only."""
         drawn = self.preprocessing
@@ -84,7 +89,7 @@ class Entry:
             "published": [asdict(error) for error in self.published],
             "weights": list(self.weights),
             "sibling": self.sibling,
-            "stages": list(FIGURES[self.name].stages) if self.name in FIGURES else None,
+            "stages": list(self.stages) if self.stages else None,
         }
 
     def build(self, **arguments: Any) -> "Network":

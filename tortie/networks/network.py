@@ -212,6 +212,11 @@ class Network(Rest):
         """What maps features to logits: a linear layer's weight, a kernel, or fixed codes."""
         return next(tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1)
 
+    @property
+    def head_sees_maps(self) -> bool:
+        """Whether the last stage yields maps, not a vector (Network in Network)."""
+        return self._head_matrix().dim() == 4
+
     def new_head(self, classes: int) -> None:
         """Put a fresh linear head of ``classes`` logits in place of the head.
 
@@ -219,7 +224,7 @@ class Network(Rest):
         Side heads, which speak of the old classes, are dropped.
         """
         features = self.feature_count
-        if self._head_matrix().dim() == 4:
+        if self.head_sees_maps:
             self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         self.head = nn.Linear(features, classes)
         self.side_heads = nn.ModuleDict()
