@@ -46,17 +46,12 @@ def load_published(
     described = checkpoint.classifier and checkpoint.classifier.members[0]
     if described and described.network != entry.name:
         raise UsageError(f"{weights} is a classifier on {described.network}, not on {entry.name}")
-    try:
-        with torch.device("meta"):
-            network = _outline(entry, arguments, checkpoint)
-        state = translate(entry, network, checkpoint.tensors)
-        if any(tensor.is_meta for tensor in state.values()):  # side heads that were not published
-            network = _outline(entry, arguments, checkpoint)
-            state = translate(entry, network, checkpoint.tensors)
-    except UsageError as error:
-        guess = looks_like(checkpoint.tensors)
-        hint = f"; they look like {guess}" if guess and guess != entry.name else ""
-        raise UsageError(f"the weights {weights} do not fit {entry.name}: {error}{hint}") from None
+    with torch.device("meta"):
+        network = _outline(entry, arguments, checkpoint)
+    state = _fitting(weights, entry, network, checkpoint.tensors)
+    if any(tensor.is_meta for tensor in state.values()):  # side heads that were not published
+        network = _outline(entry, arguments, checkpoint)
+        state = _fitting(weights, entry, network, checkpoint.tensors)
     _check_numbers(weights, state)
     network.load_state_dict(state, assign=True)
     notes += _about_classifier(weights, entry, checkpoint, classes == network.classes)
@@ -110,6 +105,22 @@ def _outline(entry: "Entry", arguments: Mapping[str, Any], checkpoint: Checkpoin
     elif classes != network.classes:
         network = entry.build(**{**arguments, "classes": classes})
     return network
+
+
+def _fitting(
+    weights: str, entry: "Entry", network: "Network", tensors: "Mapping[str, Tensor]"
+) -> "dict[str, Tensor]":
+    """The network's whole state.
+
+    Raises:
+        UsageError: the weights are another network's; the message says whose, where names tell.
+    """
+    try:
+        return translate(entry, network, tensors)
+    except UsageError as error:
+        guess = looks_like(tensors)
+        hint = f"; they look like {guess}" if guess and guess != entry.name else ""
+        raise UsageError(f"the weights {weights} do not fit {entry.name}: {error}{hint}") from None
 
 
 def _check_numbers(weights: str, state: "Mapping[str, Tensor]") -> None:
