@@ -79,6 +79,7 @@ def port(depth: int = 20, seed: int = 0) -> dict[str, torch.Tensor]:
     def norm(name: str, width: int) -> None:
         for leaf in ("weight", "bias", "running_mean", "running_var"):
             draw(f"{name}.{leaf}", width)
+        state[f"module.{name}.running_var"].abs_()  # a variance
 
     draw("conv1.weight", 16, 3, 3, 3)
     norm("bn1", 16)

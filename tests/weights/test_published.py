@@ -241,6 +241,22 @@ def test_weights_of_another_network_are_named(tmp_path, file):
         networks.build(NAME, weights=str(file), in_channels=1)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("conv1.weight", float("nan"), r"infinite or none in stages\.conv1\.conv\.weight"),
+        ("linear.bias", float("inf"), r"infinite or none in head\.bias"),
+        ("bn1.running_var", -1.0, r"variance below zero in stages\.conv1\.norm\.running_var"),
+    ],
+)
+def test_numbers_that_cannot_be_weights_are_refused(tmp_path, published, key, value, reason):
+    broken = published[f"module.{key}"].clone()
+    broken.view(-1)[-1] = value
+    torch.save(published | {f"module.{key}": broken}, tmp_path / "a.pth")
+    with pytest.raises(TortieError, match=rf"a\.pth have .*{reason}: damaged"):
+        networks.build(NAME, weights=tmp_path / "a.pth")
+
+
 def test_names_that_are_not_there_say_what_is(tmp_path):
     for name, weights, reason in [
         (NAME, "imagenet", "resnet20-cifar has no weights 'imagenet': it has 'cifar10'; or give a"),

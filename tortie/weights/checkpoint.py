@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin")
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02"  # torch writes the second protocol of pickle
 # What training scripts wrap the tensors in, beside the epoch and the optimiser.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -59,6 +59,8 @@ def _what(start: bytes) -> str:
         return "empty"
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "a web page, not weights (perhaps a page to log in to, saved in their place)"
+    if start.startswith(b"\x80"):
+        return "a pickle that torch did not save, and was not run"
     if text.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, not the weights (`git lfs pull` fetches them)"
     return "not a file of weights, or its beginning is damaged"
@@ -95,9 +97,7 @@ def _unpickle(path: Path) -> "dict[str, Tensor]":
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|class) '?([\w.]+)", str(error))
         if found is None:
-            raise TortieError(
-                f"{path} is a pickle that torch did not save, or is damaged: get it again"
-            ) from None
+            raise TortieError(f"{path} is cut short or damaged: get it again") from None
         raise TortieError(
             f"{path} holds code ({found[1]}) beside tensors, and was not run: save the "
             "network's state_dict() alone, or take a .safetensors file"

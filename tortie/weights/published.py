@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tortie.errors import UsageError
+import numpy as np
+
+from tortie.errors import TortieError, UsageError
 from tortie.weights.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
 from tortie.weights.fetch import HubFile, fetch_address, fetch_configuration, fetch_from_hub
 from tortie.weights.layouts import looks_like, published_head, translate
 from tortie.weights.packaged import load_packaged
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tortie.networks.entry import Entry
     from tortie.networks.network import Network
 
@@ -42,17 +46,13 @@ def load_published(
     described = checkpoint.classifier and checkpoint.classifier.members[0]
     if described and described.network != entry.name:
         raise UsageError(f"{weights} is a classifier on {described.network}, not on {entry.name}")
-    try:
-        with torch.device("meta"):
-            network = _outline(entry, arguments, checkpoint)
-        state = translate(entry, network, checkpoint.tensors)
-        if any(tensor.is_meta for tensor in state.values()):  # side heads that were not published
-            network = _outline(entry, arguments, checkpoint)
-            state = translate(entry, network, checkpoint.tensors)
-    except UsageError as error:
-        guess = looks_like(checkpoint.tensors)
-        hint = f"; they look like {guess}" if guess and guess != entry.name else ""
-        raise UsageError(f"the weights {weights} do not fit {entry.name}: {error}{hint}") from None
+    with torch.device("meta"):
+        network = _outline(entry, arguments, checkpoint)
+    state = _fitting(weights, entry, network, checkpoint.tensors)
+    if any(tensor.is_meta for tensor in state.values()):  # side heads that were not published
+        network = _outline(entry, arguments, checkpoint)
+        state = _fitting(weights, entry, network, checkpoint.tensors)
+    _check_numbers(weights, state)
     network.load_state_dict(state, assign=True)
     notes += _about_classifier(weights, entry, checkpoint, classes == network.classes)
     if classes is not None and classes != network.classes:
@@ -105,6 +105,41 @@ def _outline(entry: "Entry", arguments: Mapping[str, Any], checkpoint: Checkpoin
     elif classes != network.classes:
         network = entry.build(**{**arguments, "classes": classes})
     return network
+
+
+def _fitting(
+    weights: str, entry: "Entry", network: "Network", tensors: "Mapping[str, Tensor]"
+) -> "dict[str, Tensor]":
+    """The network's whole state.
+
+    Raises:
+        UsageError: the weights are another network's; the message says whose, where names tell.
+    """
+    try:
+        return translate(entry, network, tensors)
+    except UsageError as error:
+        guess = looks_like(tensors)
+        hint = f"; they look like {guess}" if guess and guess != entry.name else ""
+        raise UsageError(f"the weights {weights} do not fit {entry.name}: {error}{hint}") from None
+
+
+def _check_numbers(weights: str, state: "Mapping[str, Tensor]") -> None:
+    """Refuse what could only compute NaN, before hours are spent on it."""
+    for name, tensor in state.items():
+        numbers = tensor.detach().numpy()
+        with np.errstate(all="ignore"):
+            total = (
+                numbers.sum()
+            )  # one pass of one thread: isfinite makes a copy and wakes them all
+        if not np.isfinite(total):
+            what = "numbers that are infinite or none"
+        elif name.endswith(".running_var") and numbers.min() < 0:
+            what = "a variance below zero"
+        else:
+            continue
+        raise TortieError(
+            f"the weights {weights} have {what} in {name}: damaged, or of a training that diverged"
+        )
 
 
 def _about_repository(
