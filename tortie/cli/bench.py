@@ -62,7 +62,7 @@ def _speed(speed: "Speed") -> list[str]:
         f"{speed.images_per_second:,.1f} images/s, {speed.share_of_peak:.0%} of the matrix rate",
     ]
     if not speed.stages:
-        return lines
+        return [*lines, "it runs eagerly here, where stages are not timed apart"]
     lost = sum(stage.lost_seconds for stage in speed.stages) or 1.0
     rows: list[Any] = [
         (

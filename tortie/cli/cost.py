@@ -41,7 +41,7 @@ def command(
     plot: Annotated[Path | None, typer.Option(help="Draw it: a .png, .svg or .pdf.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Count multiplications, additions, parameters and memory, of inference for one image.
+    """Count multiplications, additions, parameters and memory of inference, layer by layer.
 
     Multiplications are those of convolutions and linear layers, padding counted, as papers count;
     those of normalisation, pooling and scaling are counted apart as other_multiplications.
@@ -131,7 +131,7 @@ def _rest(cost: "Cost") -> list[str]:
 
 
 def _bytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
 
 
 def _comparison(names: list[str], plot: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
