@@ -100,7 +100,7 @@ def _copies(path: Path, number: int, target: Path) -> None:
 KINDS = ("re-encoded", "resized", "cropped by 5%", "rotated by EXIF", "brightened")
 
 
-def duplicates(folder: Path) -> None:
+def duplicates(folder: Path, network: bool) -> None:
     collection = find(folder)
     every = random.Random(0).sample(
         list(collection.photographs), min(2000, len(collection.photographs))
@@ -111,7 +111,7 @@ def duplicates(folder: Path) -> None:
             target = root / one.label / f"{i:05}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(one.path, target)
-        own = run(find(root), labels=False)
+        own = run(find(root), labels=network)
         before = {frozenset(group) for group, _ in own.examined.copies()}
         already = {str(own.collection.photographs[i].path) for group in before for i in group}
         paths = [str(p.path) for p in own.collection.photographs if str(p.path) not in already]
@@ -121,7 +121,7 @@ def duplicates(folder: Path) -> None:
             _copies(Path(path), number, copy)
             planted[str(copy)] = (path, KINDS[number % 5])
         begin = time.perf_counter()
-        checked = run(find(root), labels=False)
+        checked = run(find(root), labels=network)
         seconds = time.perf_counter() - begin
         place = [str(one.path) for one in checked.collection.photographs]
         group_of = {place[i]: n for n, (g, _) in enumerate(checked.examined.copies()) for i in g}
@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("images", type=Path, nargs="?")
     parser.add_argument("--most", type=int, default=100_000, help="images a class, for labels")
     parser.add_argument("--classes", type=int, help="how many classes, for labels")
+    parser.add_argument("--network", action="store_true", help="activations too, for duplicates")
     parser.add_argument("--picture", type=Path, help="where repeats draws its pairs")
     arguments = parser.parse_args()
     if arguments.images is None:
@@ -209,7 +210,7 @@ def main() -> None:
     if arguments.what == "labels":
         labels(arguments.images, arguments.most, arguments.classes)
     elif arguments.what == "duplicates":
-        duplicates(arguments.images)
+        duplicates(arguments.images, arguments.network)
     elif arguments.what == "truncated":
         truncated(arguments.images)
     elif arguments.what == "repeats":

@@ -4,11 +4,12 @@ A fit and a check ask the same object, so that what one names is what the other 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tortie.images.duplicates import (
     Groups,
+    Pair,
     connected,
     duplicate_groups,
     join_groups,
@@ -28,12 +29,14 @@ class Examined:
         sha256: of each image's content; ``None`` where it cannot be opened.
         facts: of each image; ``None`` where it cannot be read.
         reasons: why an image cannot be read, by its position; such an image takes no part.
+        alike: pairs of indices into :attr:`rows` that a network sees as one; empty without one.
     """
 
     photographs: Sequence[Photograph]
     sha256: Sequence[str | None]
     facts: Sequence[Facts | None]
     reasons: Mapping[int, str]
+    alike: Sequence[tuple[int, int]] = ()
 
     @cached_property
     def rows(self) -> list[int]:
@@ -52,9 +55,22 @@ class Examined:
 
     @cached_property
     def duplicates(self) -> Groups:
-        """Copies among the images that take part, as indices into :attr:`rows`."""
+        """Copies among the images that take part, as indices into :attr:`rows`.
+
+        What the network sees as one joins what the hash found, unless the group would then be too
+        large to be copies: there the hash alone counts.
+        """
         facts = [fact for i in self.rows if (fact := self.facts[i])]
-        return usable_groups(duplicate_groups(self.keys, facts), self.labels)
+        found = duplicate_groups(self.keys, facts)
+        sure = usable_groups(found, self.labels)
+        if not self.alike:
+            return sure
+        names = connected(len(self.rows), ((pair.first, pair.second) for pair in found.pairs))
+        seen = [Pair(*pair, "near") for pair in self.alike if names[pair[0]] != names[pair[1]]]
+        joined = usable_groups(_gathered(len(self.rows), [*found.pairs, *seen]), self.labels)
+        pairs = {(pair.first, pair.second): pair for pair in (*joined.pairs, *sure.pairs)}
+        ordered = [pairs[place] for place in sorted(pairs)]
+        return replace(_gathered(len(self.rows), ordered), notes=sure.notes)
 
     @cached_property
     def groups(self) -> list[int | None]:
@@ -83,3 +99,13 @@ class Examined:
             later = [i for i, part in zip(members, parts, strict=True) if part > min(parts)]
             if later:
                 yield members, later
+
+
+def _gathered(count: int, pairs: Sequence[Pair]) -> Groups:
+    """The groups that pairs connect."""
+    members: dict[int, list[int]] = {}
+    links = ((pair.first, pair.second) for pair in pairs)
+    for index, root in enumerate(connected(count, links)):
+        members.setdefault(root, []).append(index)
+    groups = tuple(tuple(group) for group in members.values() if len(group) > 1)
+    return Groups(groups, tuple(pairs))

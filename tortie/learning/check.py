@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tortie.activations.alike import alike_pairs
 from tortie.activations.known import known_facts
 from tortie.activations.store import ActivationStore
 from tortie.evaluation.doubts import doubt_findings, label_doubts
@@ -110,6 +111,7 @@ def check(
     sha256 = hash_all(sources, threads)
     max_pixels = int(options.max_megapixels * 1e6)
     features: Floats | None = None
+    alike: list[tuple[int, int]] = []
     if labels and len(collection.classes) > 1:
         from tortie.activations.extract import Extraction
         from tortie.learning.frozen import freeze_network
@@ -117,13 +119,15 @@ def check(
         frozen = freeze_network(find(options.network), options, store, threads, max_pixels)
         with Extraction(frozen.extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
+        with few_threads(features):
+            alike = alike_pairs(features)
         facts, reasons, computed = extraction.facts, extraction.reasons, extraction.missing
     else:
         known = known_facts(
             sources, sha256, store, threads=threads, max_pixels=max_pixels, progress=progress
         )
         facts, reasons, computed = known.facts, known.reasons, known.decoded
-    examined = Examined(collection.photographs, sha256, facts, reasons)
+    examined = Examined(collection.photographs, sha256, facts, reasons, alike)
     findings = file_findings(examined, collection.notes)
     if features is not None:
         findings += _doubts(examined, features, options.seed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tortie.activations.alike import alike_pairs
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.doubts import doubt_findings
@@ -114,7 +115,9 @@ def fit(
     photographs = [collection.photographs[i] for i in rows]
     labels = [photograph.label for photograph in photographs]
     readable = _enough_classes(labels)
-    examined = Examined(collection.photographs, sha256, extraction.facts, extraction.reasons)
+    with few_threads(features):
+        alike = alike_pairs(features)
+    examined = Examined(collection.photographs, sha256, extraction.facts, extraction.reasons, alike)
     keys, groups = examined.keys, examined.groups
     protocol = plan_split(
         labels, [photograph.split for photograph in photographs], keys, groups, options.seed,
