@@ -39,7 +39,8 @@ class ImageClassifier:
 
     Args:
         network: a name of the table of networks.
-        weights: where the network's parameters begin: ``"imagenet"``.
+        weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
+            in the table, a file, or ``"hf://OWNER/NAME"``.
         freeze: which stages are frozen; ``"all"`` trains the softmax layer alone.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.

@@ -34,7 +34,8 @@ class FitOptions(BaseModel):
 
     Attributes:
         network: its name in the table of networks.
-        weights: where its parameters begin: ``imagenet``, or ``None`` for fresh ones.
+        weights: where its parameters begin: a name of the network's row in the table
+            (``imagenet``), a file, ``hf://OWNER/NAME``, or ``None`` for fresh ones.
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, or the
             last frozen stage's name.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
