@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tortie.images.split import folds
 from tortie.learning.softmax import (
+    PENALTIES,
     Choice,
     Floats,
     Integers,
@@ -104,7 +105,8 @@ def choose_on(data: Labelled, train: Integers, validation: Integers) -> Choice:
 def _choose(data: Labelled, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
     problems = [data.problem(train) for train, _ in parts]
     held = [(data.features[rows], data.labels[rows]) for _, rows in parts]
-    return choose(problems, held)
+    many = len(parts[0][0]) >= MANY
+    return choose(problems, held, PENALTIES[::2] if many else PENALTIES)  # whole decades
 
 
 def train_on(data: Labelled, train: Integers, penalty: float) -> LinearHead:
