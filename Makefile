@@ -2,11 +2,13 @@
 # the index below has the CPU build. Set TORCH_INDEX= for a machine with a GPU.
 PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Peers (torchvision, timm, ONNX Runtime) want the registry's full torch: some 6 GB, set up once.
+PEERS ?= .venv-peers
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo test check slow bench conformance pictures clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
@@ -24,6 +26,22 @@ slow: $(READY)
 
 bench: $(READY)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+conformance: $(PEERS)/bin/pytest
+	$(PEERS)/bin/python -m pytest -q tests/conformance
+
+# The pictures of docs/networks.md.
+DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 efficientnet-lite0
+pictures: $(READY)
+	for name in $(DRAWN); do $(BIN)/tortie networks $$name --plot docs/pictures/$$name.svg || exit 1; done
+	$(BIN)/tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152 --plot docs/pictures/networks.png
+
+# pytest comes last, so that its presence says that all the others are there.
+$(PEERS)/bin/pytest: tests/conformance/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install -q -r tests/conformance/requirements.txt -e .
+	$(PEERS)/bin/pip install -q pytest
+	touch $@
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tortie needs Python 3.11 or newer")'

@@ -1,7 +1,7 @@
 """A classifier of photographs, with scikit-learn's habits: fit, predict, score, save, load."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.metrics import Scores, score
-from tortie.images import Source, Split, hash_all
-from tortie.images.given import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import Events, Fitted, LeftOut, core_count, fit
+from tortie.evaluation.judgement import Evaluation, Judgement
+from tortie.evaluation.metrics import score
+from tortie.images import Source, hash_all
+from tortie.images.given import Images, LeftOut, labelled, named, unlabelled, with_split
+from tortie.learning.fit import core_count, fit
+from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.record import describe, member, restore
@@ -23,7 +25,6 @@ from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Member, Predictions
-    from tortie.evaluation.report import Report
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
@@ -33,81 +34,18 @@ def _silent(done: int, total: int) -> None:
     """Nobody is told of the progress."""
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What the classifier says of one photograph.
-
-    Attributes:
-        source: the photograph, as it was given.
-        probabilities: by class name, most probable first; empty where it cannot be read.
-        reason: why it cannot be read; ``None`` where it can.
-    """
-
-    source: Source
-    probabilities: dict[str, float]
-    reason: str | None = None
-
-    @property
-    def label(self) -> str | None:
-        """The most probable class; ``None`` where the photograph cannot be read."""
-        return next(iter(self.probabilities), None)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How good a classifier is on labelled photographs that it was not trained on.
-
-    Attributes:
-        scores: every figure; ``None`` where no photograph could be counted.
-        reason: why there are no scores.
-        split: which split of the folder was counted; ``None`` where it has none.
-        seen: how many photographs were left out of the count as the classifier was trained on them.
-        left_out: those that cannot be read, or whose class the classifier does not know.
-        paths: the photographs counted.
-        labels: their true class indices ``(n,)``.
-        probabilities: theirs, ``(n, K)``.
-        classes: names, in the order of the columns.
-    """
-
-    scores: Scores | None
-    reason: str | None
-    split: Split | None
-    seen: int
-    left_out: list[LeftOut]
-    paths: list[Path]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    classes: Sequence[str]
-
-    def report(self, title: str) -> "Report":
-        """What the report of this evaluation shows."""
-        from tortie.evaluation.report import Report
-
-        return Report(
-            title=title,
-            classes=self.classes,
-            scores=self.scores,
-            reason=self.reason,
-            on=self.split or "folder given",
-            held=self.paths,
-            labels=self.labels,
-            probabilities=self.probabilities,
-            left_out=self.left_out,
-            notes=[f"{self.seen:,} photographs it was trained on are not counted"]
-            if self.seen
-            else [],
-        )
-
-
 class ImageClassifier:
     """Photographs to class names.
 
     Args:
         network: a name of the table of networks.
-        weights: where the network's parameters begin: ``"imagenet"``.
+        weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
+            in the table, a file, or ``"hf://OWNER/NAME"``.
         freeze: which stages are frozen; ``"all"`` trains the softmax layer alone.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
+        augment: policy of the drawn views: ``"none"``, ``"mirror"``, ``"standard"``, ``"full"``.
+        views: drawn views of each training photograph, beside the undistorted one.
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
@@ -134,6 +72,8 @@ class ImageClassifier:
         freeze: str | int = "all",
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
+        augment: str = "none",
+        views: int = 4,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
@@ -145,6 +85,8 @@ class ImageClassifier:
         self.freeze = freeze
         self.valid = valid
         self.test = test
+        self.augment = augment
+        self.views = views
         self.seed = seed
         self.device = device
         self.precision = precision

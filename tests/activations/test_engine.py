@@ -125,6 +125,37 @@ def test_bfloat16_is_near_float32():
     assert close(got, wanted, 0.1)
 
 
+class Normalised(nn.Module):
+    """AlexNet's normalisation between convolutions, twice the same, and after the last of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.norm = nn.LocalResponseNorm(5, alpha=0.5, beta=0.75, k=2.0)
+        self.second = nn.Conv2d(8, 8, 3)
+
+    def forward(self, images):
+        return self.norm(self.second(self.norm(self.norm(self.first(images).relu()))))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)])
+def test_local_response_normalisation_is_fused_in_both_precisions(precision, tolerance):
+    torch.manual_seed(0)
+    prefix = Normalised()
+    engine = Engine(prefix, SMALL, CPU, precision)
+    assert engine.fused
+    assert close(engine(pixels(2)), eager(prefix, pixels(2)), tolerance)
+
+
+@pytest.mark.parametrize(("name", "cut"), [("alexnet", "conv2"), ("googlenet", "maxpool2")])
+def test_networks_with_that_normalisation_are_fused_in_bfloat16(name, cut):
+    torch.manual_seed(0)
+    prefix = build(name).cut(cut)[0]
+    engine = Engine(prefix, SMALL.model_copy(update={"height": 64, "width": 64}), CPU, "bfloat16")
+    assert engine.fused
+    assert close(engine(pixels(2, 64)), eager(prefix, pixels(2, 64)), 0.02)
+
+
 @pytest.mark.parametrize("precision", ["float32", native_precision(CPU)])
 def test_an_image_does_not_depend_on_its_batch(precision):
     torch.manual_seed(0)

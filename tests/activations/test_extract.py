@@ -8,44 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.activations.conftest import SMALL
 from tortie.activations import extract
-from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.extract import Extraction
 from tortie.activations.store import ActivationStore
-from tortie.images import Preprocessing, hash_all, read
+from tortie.images import hash_all, read
 from tortie.networks.efficientnet import efficientnet_lite0
-
-SMALL = Preprocessing(
-    resize=36, height=32, width=32, channels=3, interpolation="bicubic",
-    mean=(127.0,) * 3, std=(128.0,) * 3,
-)  # fmt: skip
-
-
-@pytest.fixture
-def store(tmp_path):
-    with ActivationStore(tmp_path / "store", 10**9) as store:
-        yield store
-
-
-@pytest.fixture
-def extractor(store):
-    torch.manual_seed(0)
-    network = efficientnet_lite0().eval()
-    return Extractor(
-        prefix=network.cut("avgpool")[0], structure="lite0", code=1, cut="avgpool", output=(1280,),
-        preprocessing=SMALL, store=store, device=torch.device("cpu"), precision="float32",
-        threads=2, max_pixels=10**6,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def paths(tmp_path):
-    generator = np.random.default_rng(0)
-    files = [tmp_path / f"{number:02}.png" for number in range(37)]
-    for path in files:
-        Image.fromarray(generator.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
-    files[20].write_bytes(files[3].read_bytes())  # an exact copy
-    files[30].write_text("words")
-    return files
 
 
 def silent(done, total):

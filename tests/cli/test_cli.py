@@ -137,6 +137,8 @@ def test_quiet_says_nothing_on_stderr(run, photographs, tmp_path):
         (("fit", "PHOTOS", "-o", "a.safetensors", "--device", "tpu9"), "no device 'tpu9'"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--precision", "int4"), "precision is 'int4'"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--test", "1.5"), "test is '1.5'"),
+        (("fit", "PHOTOS", "-o", "a.safetensors", "--augment", "much"), "augment is 'much'"),
+        (("fit", "PHOTOS", "-o", "a.safetensors", "--views", "0"), "views is 0"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--weights", "jft"), "has no weights 'jft'"),
         (("predict", "nonet", "PHOTOS"), "no file 'nonet', and no network 'nonet'"),
         (("predict", "efficientnet-lite0", "PHOTOS", "--json", "--csv"), "not both"),
@@ -281,7 +283,7 @@ def test_the_same_photograph_in_both_splits_is_said_and_not_counted(run, tmp_pat
     assert code == 0
     document = json.loads(out)
     assert document["accuracy"]["n"] == 16
-    assert any("train" in note and "test" in note for note in document["notes"])
+    assert any("not counted" in note and "copy.jpg" in note for note in document["notes"])
 
 
 def test_two_photographs_a_class_work(run, tmp_path):

@@ -6,18 +6,26 @@ statistic is drawn too: at rest, a normalisation of mean 0 and variance 1 would 
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.weights.conftest import Server, server
 from tortie import networks
+from tortie.errors import UsageError
 from tortie.networks.network import Network
 from tortie.weights.layouts import translate
 
 torchvision_models = pytest.importorskip("torchvision.models")
 timm = pytest.importorskip("timm")
+
+__all__ = ["server"]  # a fixture
 
 PRECISIONS = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
 
@@ -245,21 +253,52 @@ def test_resnet_for_cifar_is_the_ports(depth: int) -> None:
     compare(f"resnet{depth}-cifar", Port((depth - 2) // 6), stages, 32)
 
 
-@torch.no_grad()
 def test_lite0_is_timms() -> None:
-    other = timm.create_model("tf_efficientnet_lite0")
+    compare("efficientnet-lite0", timm.create_model("tf_efficientnet_lite0"), {}, 224)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_that_torchvision_saved_is_loaded(tmp_path: Path, suffix: str) -> None:
+    other = torchvision_models.resnet18(num_classes=7)
     perturb(other)
-    network = networks.find("efficientnet-lite0").build()
-    own = network.state_dict()  # the two list the same tensors in the same order
-    tensors = list(other.state_dict().values())
-    assert [tensor.shape for tensor in own.values()] == [tensor.shape for tensor in tensors]
-    network.load_state_dict(dict(zip(own, tensors, strict=True)))
-    for dtype, tolerance in PRECISIONS:
-        images = torch.randn(
-            2, 3, 224, 224, dtype=dtype, generator=torch.Generator().manual_seed(1)
-        )
-        wanted = other.eval().to(dtype)(images)
-        assert relative(network.eval().to(dtype)(images), wanted) < tolerance
+    path = tmp_path / f"resnet18{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(other.state_dict(), path)
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    network = networks.build("resnet18", weights=str(path))
+    assert relative(network.eval()(images), other.eval()(images)) < 1e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0"])
+def test_a_repository_that_timm_saved_is_loaded(server: Server, tmp_path: Path, name: str) -> None:
+    other = timm.create_model(name, num_classes=7)
+    perturb(other)
+    timm.models.save_for_hf(other, tmp_path, safe_serialization=True)
+    for path in tmp_path.iterdir():
+        if path.is_file():
+            server.hub(f"timm/{name}", path.name, path.read_bytes())
+    own = name.removeprefix("tf_").replace("_", "-")
+    network = networks.build(own, weights=f"hf://timm/{name}")
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    assert relative(network.eval()(images), other.eval()(images)) < 1e-5
+    assert network.notes == ()
+    with pytest.raises(UsageError, match=f"holds {name}, not vgg11"):
+        networks.build("vgg11", weights=f"hf://timm/{name}")
+
+
+@torch.no_grad()
+def test_lite0_with_its_trained_tensors_is_timms_on_photographs() -> None:
+    from sklearn.datasets import load_sample_images
+
+    other = timm.create_model("tf_efficientnet_lite0").eval()
+    network = networks.build("efficientnet-lite0", weights="imagenet").eval()
+    tensors = list(network.state_dict().values())
+    other.load_state_dict(dict(zip(other.state_dict(), tensors, strict=True)))
+    preprocessing = networks.find("efficientnet-lite0").preprocessing
+    pixels = [preprocessing.pixels(Image.fromarray(one)) for one in load_sample_images().images]
+    images = (torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() - 127) / 128
+    assert relative(network(images), other(images)) < 1e-5
 
 
 PUBLISHED: dict[str, Callable[[], nn.Module]] = {

@@ -49,7 +49,7 @@ def test_reading_in_threads_gives_what_the_steps_give_in_order(paths, threads):
         assert result.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert result.facts == facts_of(decoded)
         assert result.reason is None
-        np.testing.assert_array_equal(result.pixels, TINY.pixels(decoded.image))
+        np.testing.assert_array_equal(result.pixels, TINY.pixels(decoded.image)[None])
     assert not readers()
 
 
@@ -160,3 +160,14 @@ def test_hash_all(tmp_path):
     digests = hash_all([tmp_path / "abc", tmp_path, array, array.reshape(3, 2)], threads=2)
     assert digests[:2] == [published, None]
     assert digests[2] != digests[3]  # the same pixels in another shape are another image
+
+
+def test_each_view_is_rendered_from_one_decode(paths, decoded_paths):
+    def shifted(by):
+        return lambda decoded, sha256: TINY.pixels(decoded.image) + np.uint8(by)
+
+    results = list(read(paths, preprocessing=TINY, threads=2, renders=[shifted(0), shifted(5)]))
+    assert len(decoded_paths) == len(paths)
+    for result in results:
+        assert result.pixels.shape == (2, 10, 10, 3)
+        np.testing.assert_array_equal(result.pixels[1], result.pixels[0] + 5)

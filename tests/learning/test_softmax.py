@@ -22,7 +22,7 @@ def drawn(n: int, d: int, classes: int, seed: int = 0):
 def test_solver_agrees_with_scikit_learn(n, d, penalty):
     features, labels = drawn(n, d, 3)
     labels[:6] = 0  # classes of unequal size, so that the weights matter
-    head = S.Problem(features, labels, 3).solve(penalty)
+    head = S.Problem(features.copy(), labels, 3).solve(penalty)
     scaler = StandardScaler().fit(features.astype(np.float64))
     weights = S.class_weights(labels, 3).astype(np.float64)
     # scikit-learn minimises C times the summed loss plus half the squared weights.
@@ -34,25 +34,25 @@ def test_solver_agrees_with_scikit_learn(n, d, penalty):
 
 def test_warm_start_ends_where_a_cold_start_ends():
     features, labels = drawn(80, 30, 4)
-    path = S.Problem(features, labels, 4)
+    path = S.Problem(features.copy(), labels, 4)
     for penalty in (10.0, 1.0):
         path.solve(penalty)
     warm = path.solve(0.1).logits(features)
-    cold = S.Problem(features, labels, 4).solve(0.1).logits(features)
+    cold = S.Problem(features.copy(), labels, 4).solve(0.1).logits(features)
     np.testing.assert_allclose(S.softmax(warm), S.softmax(cold), atol=2e-3)
 
 
 def test_two_photographs_a_class_are_separated():
     features = np.eye(4, 1280, dtype=np.float32) * 10
     labels = np.array([0, 0, 1, 1])
-    head = S.Problem(features, labels, 2).solve(1e-3)
+    head = S.Problem(features.copy(), labels, 2).solve(1e-3)
     assert (head.logits(features).argmax(axis=1) == labels).all()
 
 
 def test_constant_features_are_ignored():
     features, labels = drawn(40, 10, 2)
     features[:, 3] = 7
-    head = S.Problem(features, labels, 2).solve(0.1)
+    head = S.Problem(features.copy(), labels, 2).solve(0.1)
     assert (head.weight[:, 3] == 0).all()
     assert np.isfinite(head.weight).all()
 
@@ -75,11 +75,17 @@ def test_softmax_does_not_overflow():
 
 def test_choice_is_the_least_of_the_losses_it_reports():
     features, labels = drawn(60, 200, 3)
-    choice = S.choose(features, labels, 3, S.held_out_parts(np.arange(60) // 3 % 5))
+    choice = chosen(features, labels, 3, np.arange(60) // 3 % 5)
     assert choice.penalty == min(choice.losses, key=choice.losses.get)
     assert S.log_loss(choice.logits, np.array(labels)[choice_order()]) == pytest.approx(
         choice.losses[choice.penalty]
     )
+
+
+def chosen(features, labels, classes, folds):
+    parts = S.held_out_parts(folds)
+    problems = [S.Problem(features[train], labels[train], classes) for train, _ in parts]
+    return S.choose(problems, [(features[held], labels[held]) for _, held in parts])
 
 
 def choice_order():
@@ -91,9 +97,15 @@ def test_noise_is_penalised_hardest_and_clean_signal_least():
     rng = np.random.default_rng(1)
     noise = rng.normal(size=(80, 50)).astype(np.float32)
     folds = np.arange(80) // 2 % 5
-    parts = S.held_out_parts(folds)
-    on_noise = S.choose(noise, np.arange(80) % 2, 2, parts).penalty
+    on_noise = chosen(noise, np.arange(80) % 2, 2, folds).penalty
     signal = noise.copy()
     signal[:, 0] = (np.arange(80) % 2) * 10
-    on_signal = S.choose(signal, np.arange(80) % 2, 2, parts).penalty
+    on_signal = chosen(signal, np.arange(80) % 2, 2, folds).penalty
     assert on_noise >= 1 > on_signal
+
+
+def test_features_are_standardised_where_they_lie():
+    features, labels = drawn(50, 20, 2)
+    S.Problem(features, labels, 2)
+    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-3)

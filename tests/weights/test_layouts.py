@@ -5,8 +5,8 @@ import torch
 
 from tortie import networks
 from tortie.cost.outline import outline
-from tortie.errors import TortieError
-from tortie.weights.layouts import _LAYOUTS, translate
+from tortie.errors import UsageError
+from tortie.weights.layouts import _LAYOUTS, looks_like, translate
 
 # Names as torchvision, timm and the CIFAR port print them, and the paper's layers they hold.
 NAMES = {
@@ -79,6 +79,7 @@ def port(depth: int = 20, seed: int = 0) -> dict[str, torch.Tensor]:
     def norm(name: str, width: int) -> None:
         for leaf in ("weight", "bias", "running_mean", "running_var"):
             draw(f"{name}.{leaf}", width)
+        state[f"module.{name}.running_var"].abs_()  # a variance
 
     draw("conv1.weight", 16, 3, 3, 3)
     norm("bn1", 16)
@@ -136,28 +137,30 @@ def test_a_kernel_that_is_a_linear_layer_becomes_one():
 def test_weights_of_another_network_are_refused():
     entry = networks.find("resnet20-cifar")
     with pytest.raises(
-        TortieError, match=r"layer1\.3\.conv1\.weight .* no place in resnet20-cifar"
+        UsageError, match=r"layer1\.3\.conv1\.weight, .* no place in resnet20-cifar"
     ):
         translate(entry, entry.build(), port(32))
     deeper = networks.find("resnet32-cifar")
-    with pytest.raises(TortieError, match=r"lack stages\.conv2_x\.block4\.conv1\.weight"):
+    with pytest.raises(
+        UsageError, match=r"stages\.conv2_x\.block4\.conv1\.weight, 16×16×3×3, .*not in"
+    ):
         translate(deeper, deeper.build(), port(20))
     vgg = networks.find("vgg11")
-    with pytest.raises(TortieError, match=r"module\.conv1\.weight .* no place in vgg11"):
+    with pytest.raises(UsageError, match=r"module\.conv1\.weight, 16×3×3×3, .* no place in vgg11"):
         translate(vgg, outline("vgg11"), port())
 
 
 def test_a_wrong_shape_is_refused_with_both():
     entry = networks.find("resnet20-cifar")
     published = port() | {"module.linear.weight": torch.zeros(100, 64)}
-    with pytest.raises(TortieError, match=r"linear\.weight .*\(100, 64\).*\(10, 64\)"):
+    with pytest.raises(UsageError, match=r"linear\.weight is 100×64, .* has 10×64"):
         translate(entry, entry.build(), published)
 
 
 def test_a_network_nobody_published_is_refused():
     entry = networks.find("nin")
-    with pytest.raises(TortieError, match="no published layout of nin is known"):
-        translate(entry, outline("nin"), {})
+    with pytest.raises(UsageError, match=r"features\.0\.weight, 3, has no place in nin"):
+        translate(entry, outline("nin"), {"features.0.weight": torch.ones(3)})
 
 
 def test_side_heads_may_be_missing_on_either_side():
@@ -182,3 +185,47 @@ def test_side_heads_may_be_missing_on_either_side():
     assert translate(entry, bare, published).keys() == bare.state_dict().keys()
     without = {key: tensor for key, tensor in published.items() if not key.startswith("aux")}
     assert translate(entry, whole, without).keys() == own.keys()
+
+
+def named(*names: str, side: int = 3) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros(1, 1, side, side) for name in names}
+
+
+def row(places: range | list[int], *others: str, side: int = 3) -> dict[str, torch.Tensor]:
+    """Convolutions in a row of layers, as torchvision's ``features``, and what follows."""
+    linear = {name: torch.zeros(1, 1) for name in others}
+    return named(*(f"features.{place}.weight" for place in places), side=side) | linear
+
+
+# Where torchvision's VGG-11 and VGG-16 have their convolutions.
+VGG11, VGG16 = [0, 3, 6, 8, 11, 13, 16, 18], [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+
+
+@pytest.mark.parametrize(
+    ("published", "name"),
+    [
+        (port(20), "resnet20-cifar"),
+        (port(56), "resnet56-cifar"),
+        (
+            named(
+                *(
+                    f"layer{layer}.{block}.conv{number}.weight"
+                    for layer, blocks in enumerate((3, 4, 6, 3), 1)
+                    for block in range(blocks)
+                    for number in (1, 2, 3)
+                )
+            ),
+            "resnet50",
+        ),
+        (row(VGG11, "classifier.0.weight", "classifier.6.weight"), "vgg11"),
+        (row(VGG16, "pre_logits.fc1.weight", "head.fc.weight"), "vgg16"),
+        (row(VGG16, "classifier.6.weight", "features.1.running_mean"), "vgg16-bn"),
+        (row([0, 3, 6], "classifier.6.weight", side=11), "alexnet-one-tower"),
+        (named("conv1.conv.weight", "inception3a.branch1.conv.weight"), "googlenet-bn"),
+        (named("conv_stem.weight", "blocks.0.0.conv_dw.weight"), "an EfficientNet"),
+        (named("features.0.weight", "features.3.squeeze.weight"), None),
+        (named("blocks.0.attn.qkv.weight"), None),
+    ],
+)
+def test_what_tensors_look_like(published, name):
+    assert looks_like(published) == name

@@ -4,7 +4,8 @@ On a processor, each convolution is fused with the batch normalisation, the addi
 that follow it, its weights are laid out once for oneDNN, and activations are channels-last. This
 rewrites the graph that ``torch.fx`` records; no compiler and no trial run is needed. In bfloat16
 everything up to the last convolution or linear layer runs in bfloat16 with float32 accumulation,
-and what follows, usually the pooling, in float32.
+but for local response normalisation, for which torch has no such kernel, and what follows, usually
+the pooling, in float32.
 """
 
 import copy
@@ -43,7 +44,7 @@ def native_precision(device: torch.device) -> Precision:
 
 def engine_name(device: torch.device) -> str:
     """What runs a prefix on this device, with the revision of what it computes; part of the key."""
-    return "fused-1" if device.type == "cpu" and torch.backends.mkldnn.is_available() else "eager-1"
+    return "fused-2" if device.type == "cpu" and torch.backends.mkldnn.is_available() else "eager-1"
 
 
 class Engine:
@@ -51,6 +52,7 @@ class Engine:
 
     Attributes:
         fused: whether it runs fused; otherwise eagerly.
+        graph: what runs fused, from prepared images; ``None`` where it runs eagerly.
         precision: of the multiplications.
         device: where it runs.
     """
@@ -70,14 +72,14 @@ class Engine:
         self._scale = 1 / torch.tensor(preprocessing.std, device=device).view(1, -1, 1, 1)
         eager = self._eager(prefix)
         shape = (1, preprocessing.channels, preprocessing.height, preprocessing.width)
-        fused = self._fused(prefix, eager, shape) if device.type == "cpu" else None
-        self.fused = fused is not None
-        self._run = fused or eager
+        self.graph = self._fused(prefix, eager, shape) if device.type == "cpu" else None
+        self.fused = self.graph is not None
+        self._run: Callable[[Tensor], Tensor] = self.graph or eager
 
     @torch.inference_mode()
     def _fused(
         self, prefix: nn.Module, eager: Callable[[Tensor], Tensor], shape: tuple[int, ...]
-    ) -> Callable[[Tensor], Tensor] | None:
+    ) -> fx.GraphModule | None:
         """The fused prefix where it agrees with the eager one on a random image, else ``None``."""
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         noise = noise.contiguous(memory_format=torch.channels_last)
@@ -103,9 +105,12 @@ class Engine:
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Tensor:
         """Activations at the cut of uint8 images ``(N, H, W, C)``: float32, ``(N, ...)``."""
+        return self._run(self.prepare(pixels)).float().contiguous().cpu()
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """uint8 images ``(N, H, W, C)`` as ``(N, C, H, W)``, preprocessed, in the precision."""
         images = pixels.to(self.device).permute(0, 3, 1, 2).float()  # channels-last in memory
-        images = images.sub_(self._mean).mul_(self._scale).to(self._dtype)
-        return self._run(images).float().contiguous().cpu()
+        return images.sub_(self._mean).mul_(self._scale).to(self._dtype)
 
 
 class FusedConv2d(nn.Module):
@@ -217,6 +222,7 @@ def _fuse(prefix: nn.Module, dtype: torch.dtype) -> fx.GraphModule:
             chain[-1].replace_all_uses_with(replacement)
             for done in reversed(chain):
                 graph.erase_node(done)
+    _normalise_in_float32(graph, modules, dtype)
     _finish_in_float32(graph, modules, dtype)
     return fx.GraphModule(own, graph)
 
@@ -252,6 +258,21 @@ def _module(node: fx.Node | None, modules: dict[str, nn.Module]) -> nn.Module | 
 def _activation(node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
     module = _module(node, modules)
     return _RELU.get(type(module)) if module is not None else _RELU.get(node.target)
+
+
+def _normalise_in_float32(
+    graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype
+) -> None:
+    """Local response normalisation in float32, between layers in ``dtype``."""
+    for node in list(graph.nodes):
+        if isinstance(_module(node, modules), nn.LocalResponseNorm) and dtype != torch.float32:
+            with graph.inserting_before(node):
+                node.args = (graph.call_method("float", node.args),)
+            with graph.inserting_after(node):
+                after = graph.call_method("to", (node, dtype))
+            node.replace_all_uses_with(
+                after, delete_user_cb=lambda user, own=after: user is not own
+            )
 
 
 def _finish_in_float32(graph: fx.Graph, modules: dict[str, nn.Module], dtype: torch.dtype) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 from tortie.activations.engine import BATCH, Engine, Precision, engine_name, native_precision
 from tortie.activations.key import KeyContext, facts_key, hash_tensors
 from tortie.activations.store import ActivationStore
+from tortie.activations.views import Undistorted, View
 from tortie.images import DECODER_VERSION, Facts, Read, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.network import Network
@@ -25,9 +26,6 @@ from tortie.networks.table import Entry
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
-
-UNDISTORTED = "0"
-"""The view that is the photograph as it is."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         sources: Sequence[Source],
         sha256: Sequence[str | None],
         reads: Reading | None = None,
+        views: Sequence[View] = (),
     ) -> None:
         """Load what the store has and begin to read what it has not.
 
@@ -135,21 +134,26 @@ class Extraction(AbstractContextManager["Extraction"]):
             sources: the images.
             sha256: of each source's content; ``None`` where it could not be opened.
             reads: of all the sources, where reading began before the network was there.
+            views: of each image, in order; by default the undistorted one alone.
         """
         self._extractor = extractor
+        self._single = not views
+        views = views or (Undistorted(extractor.preprocessing),)
         self._sha256 = sha256
         context = extractor.context
-        self._keys = [context.key(one, UNDISTORTED) if one else b"" for one in sha256]
+        self._keys = [
+            [context.key(one, view.name) if one else b"" for view in views] for one in sha256
+        ]
         self._fact_keys = [facts_key(one, DECODER_VERSION) if one else b"" for one in sha256]
         self.facts: list[Facts | None] = [None] * len(sources)
         self.reasons: dict[int, str] = {}
         self.computed = 0
         self.read_seconds = self.forward_seconds = 0.0
-        self._activations = np.empty((len(sources), *extractor.output), np.float32)
+        self._activations = np.empty((len(sources), len(views), *extractor.output), np.float32)
         self._done = self._load()
         wanted = np.flatnonzero(~self._done)
         self.missing = len(wanted)
-        self._first_of: dict[bytes, int] = {}
+        self._first_of: dict[str, int] = {}
         self._copies: list[tuple[int, int]] = []
         if reads is not None:
             self._reads = reads
@@ -161,6 +165,7 @@ class Extraction(AbstractContextManager["Extraction"]):
                 preprocessing=extractor.preprocessing,
                 threads=extractor.threads,
                 max_pixels=extractor.max_pixels,
+                renders=[view.pixels for view in views],
             )
         self._workers: ThreadPoolExecutor | None = None
         self._writer = extractor.store.writer()
@@ -170,7 +175,9 @@ class Extraction(AbstractContextManager["Extraction"]):
         """Which sources the store had both facts and activations of."""
         store = self._extractor.store
         found = store.get_many(self._fact_keys)
-        done = store.get_into(self._keys, self._activations)
+        flat = self._activations.reshape(-1, *self._extractor.output)
+        filled = store.get_into([key for keys in self._keys for key in keys], flat)
+        done: NDArray[np.bool_] = np.all(filled.reshape(self._activations.shape[:2]), axis=1)
         for position in np.flatnonzero(done):
             key = self._fact_keys[position]
             try:
@@ -203,7 +210,8 @@ class Extraction(AbstractContextManager["Extraction"]):
         """Compute all that is missing.
 
         Returns:
-            activations float32 ``(n, ...)`` of the images that can be read, and their positions.
+            activations float32 of the images that can be read, ``(n, ...)``, or where views were
+            given ``(n, views, ...)``; and their positions.
         """
         total = len(self._sha256)
         running: deque[tuple[_Batch, Future[_Result]]] = deque()
@@ -222,7 +230,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         progress(total, total)
         self.close()
         rows = np.flatnonzero(self._done)
-        whole = self._activations
+        whole = self._activations[:, 0] if self._single else self._activations
         return (whole if len(rows) == len(whole) else whole[rows]), rows
 
     def _next_batch(self) -> "_Batch":
@@ -236,12 +244,12 @@ class Extraction(AbstractContextManager["Extraction"]):
             if item.sha256 != self._sha256[position]:
                 self.reasons[position] = "it changed while it was being read"
                 continue
-            original = self._first_of.setdefault(self._keys[position], position)
+            original = self._first_of.setdefault(item.sha256 or "", position)
             if original != position:
                 self._copies.append((position, original))
                 continue
             batch.append((position, item))
-            if len(batch) == BATCH:
+            if len(batch) * len(item.pixels) >= BATCH:
                 break
         return batch
 
@@ -257,7 +265,7 @@ class Extraction(AbstractContextManager["Extraction"]):
                 self._extractor.threads, "tortie-forward", initializer=_multiply_alone
             )
             self._run = lambda pixels: _timed(engine, pixels)
-        pixels = np.stack([item.pixels for _, item in batch if item.pixels is not None])
+        pixels = np.concatenate([item.pixels for _, item in batch if item.pixels is not None])
         return self._workers.submit(self._run, torch.from_numpy(pixels))
 
     def _keep(self, batch: "_Batch", result: "_Result") -> None:
@@ -265,12 +273,15 @@ class Extraction(AbstractContextManager["Extraction"]):
         self.forward_seconds = seconds / len(batch)
         self.read_seconds = sum(item.seconds for _, item in batch) / len(batch)
         self.computed += len(batch)
-        for (position, item), row in zip(batch, activations, strict=True):
+        views = self._activations.shape[1]
+        by_image = activations.reshape(len(batch), views, *activations.shape[1:])
+        for (position, item), rows in zip(batch, by_image, strict=True):
             assert item.facts is not None
             self.facts[position] = item.facts
-            self._activations[position] = row
+            self._activations[position] = rows
             self._done[position] = True
-            self._writer.put(self._keys[position], row)
+            for key, row in zip(self._keys[position], rows, strict=True):
+                self._writer.put(key, row)
             encoded = np.frombuffer(item.facts.encode(), np.uint8)
             self._writer.put(self._fact_keys[position], encoded)
 

@@ -8,7 +8,7 @@ import typer
 from tortie.cli import options, show
 
 if TYPE_CHECKING:
-    from tortie.classifier import Evaluation
+    from tortie.evaluation.judgement import Evaluation
 
 NAME = "evaluate"
 

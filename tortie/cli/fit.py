@@ -12,7 +12,7 @@ from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
-    from tortie.learning.fit import Fitted
+    from tortie.learning.fitted import Fitted
     from tortie.learning.plan import Plan
 
 _BEGAN = time.monotonic()
@@ -26,7 +26,9 @@ def command(
         Path, typer.Option("--output", "-o", help="The classifier's file, .safetensors.")
     ],
     network: Annotated[str, typer.Option(help="See: tortie networks.")] = "efficientnet-lite0",
-    weights: Annotated[str, typer.Option(help="imagenet, or none.")] = "imagenet",
+    weights: Annotated[
+        str, typer.Option(help="imagenet, a file, hf://OWNER/NAME, or none.")
+    ] = "imagenet",
     freeze: Annotated[str, typer.Option(help="all: train the softmax layer.")] = "all",
     valid: Annotated[
         str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")
@@ -34,6 +36,10 @@ def command(
     test: Annotated[
         str | None, typer.Option(help="Test: a folder of classes, or a fraction.")
     ] = None,
+    augment: Annotated[
+        str, typer.Option(help="Drawn views: none, mirror, standard or full; see tortie augment.")
+    ] = "none",
+    views: Annotated[int, typer.Option(help="Drawn views of each training photograph.")] = 4,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -52,14 +58,14 @@ def command(
     """
     show.begin(json, quiet)
     from tortie.classifier import ImageClassifier
-    from tortie.learning.fit import Events
+    from tortie.learning.fitted import Events
     from tortie.learning.plan import Plan
 
     _check_output(output, force or plan)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, valid=valid,
-        test=test, seed=seed, device=device, precision=precision, threads=threads,
-        max_megapixels=max_megapixels,
+        test=test, augment=augment, views=views, seed=seed, device=device, precision=precision,
+        threads=threads, max_megapixels=max_megapixels,
     )  # fmt: skip
     with show.progress("photographs") as progress:
         events = Events(_announce(stop=plan), progress, show.say)
@@ -102,9 +108,9 @@ def _written(
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
+    classifier.save(output)
     write_split(split, fitted.split_rows())
     write_report(report, report_of(fitted, output.name))
-    classifier.save(output)
     metadata = classifier.metadata
     document = {
         "file": str(output),
@@ -119,6 +125,7 @@ def _written(
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
         "notes": fitted.notes,
+        "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [

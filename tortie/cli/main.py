@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from tortie import __version__
-from tortie.cli import cache, check, demo, evaluate, fit, networks, predict, show
+from tortie.cli import (
+    augment,
+    bench,
+    cache,
+    check,
+    cost,
+    demo,
+    evaluate,
+    fit,
+    networks,
+    predict,
+    show,
+)
 from tortie.errors import TortieError
 
 app = typer.Typer(
@@ -23,7 +35,7 @@ app = typer.Typer(
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
-for verb in (fit, predict, evaluate, check, networks, cache, demo):
+for verb in (fit, predict, evaluate, check, augment, networks, cost, bench, cache, demo):
     app.command(verb.NAME)(verb.command)
 
 

@@ -11,7 +11,7 @@ from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
-    from tortie.classifier import Judgement
+    from tortie.evaluation.judgement import Judgement
 
 NAME = "predict"
 

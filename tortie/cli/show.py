@@ -27,8 +27,9 @@ def result(document: Any, lines: list[str]) -> None:
         json.dumps(document, ensure_ascii=False, indent=2) if _state["json"] else "\n".join(lines)
     )
     # A file name may hold bytes that are no text: they are written as they are.
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
-    sys.stdout.flush()
+    if text:
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stdout.flush()
 
 
 def failure(message: str, code: int) -> int:

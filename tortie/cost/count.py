@@ -38,6 +38,11 @@ class Part:
     parameters: int
     arithmetic: Operations
 
+    @property
+    def multiplications(self) -> int:
+        """Of convolutions and linear layers, padding counted."""
+        return self.arithmetic.multiplications
+
     def row(self) -> dict[str, Any]:
         """As one row of a table, JSON's types only."""
         return {

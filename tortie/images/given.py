@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,13 @@ from tortie.images.find import Collection, Photograph, Split, find, find_files
 from tortie.images.read import Source
 
 Images = str | Path | Collection | Sequence[Source | str]
+
+
+class LeftOut(NamedTuple):
+    """A photograph that takes no part, and why."""
+
+    path: str
+    reason: str
 
 
 def labelled(

@@ -33,14 +33,16 @@ class Protocol:
         on: ``test`` or ``validation``: that part is scored once, and where there is no validation
             part, or it is the one scored, every choice is made by cross-fitting inside train;
             ``cross-validation``: nested, grouped cross-fitting over train, the last fit on all.
-        notes: which rule was applied and what the user should know, a sentence each.
+        rule: which rule was applied, in words.
+        notes: what the user should know, a sentence each.
         leaks: indices of the images outside train that are copies of, or grouped with, an image
             of an earlier part; they are left out of what they would measure.
     """
 
     splits: tuple[Split, ...]
     on: ScoredOn
-    notes: tuple[str, ...]
+    rule: str
+    notes: tuple[str, ...] = ()
     leaks: tuple[int, ...] = ()
 
     @property
@@ -79,7 +81,7 @@ def plan_split(
             or a class without a training image.
     """
     splits: list[Split] = [split or "train" for split in given]
-    notes = []
+    rule, notes = [], []
     if None in given and any(given):
         notes.append(f"images in no part of the split, which train: {given.count(None)}")
     trained = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
@@ -95,7 +97,7 @@ def plan_split(
         for index, split in zip(own, draw(*named, fractions, seed), strict=True):
             splits[index] = split
         shares = ", ".join(f"{100 * fractions[s]:.3g}% {s}" for s in SPLITS if s in fractions)
-        notes.append(f"{len(own)} images were drawn into {shares} (seed {seed})")
+        rule.append(f"{len(own)} images are drawn into {shares} (seed {seed})")
     parts = set(splits) | set(fractions)
     on: ScoredOn = "cross-validation"
     if "test" in parts:
@@ -103,13 +105,14 @@ def plan_split(
     elif "validation" in parts:
         on = "validation"
     leaks = _leaks(splits, keys, groups)
-    notes += [_scored_note(on, "validation" in parts, len(labels)), *_missing(labels, splits)]
+    rule.append(_scored_rule(on, "validation" in parts, len(labels)))
+    notes += _missing(labels, splits)
     notes += [
         f"{split} images that are copies of, or grouped with, images of an earlier part, and are"
         f" not counted: {number}"
         for split, number in Counter(splits[index] for index in leaks).items()
     ]
-    return Protocol(tuple(splits), on, tuple(notes), leaks)
+    return Protocol(tuple(splits), on, "; ".join(rule), tuple(notes), leaks)
 
 
 def enough_to_score(
@@ -170,7 +173,7 @@ def _by_rule(parts: set[Split], images: int) -> dict[Split, float]:
     return {split: share / whole for split, share in fractions.items()}
 
 
-def _scored_note(on: ScoredOn, chosen_on_validation: bool, images: int) -> str:
+def _scored_rule(on: ScoredOn, chosen_on_validation: bool, images: int) -> str:
     inside = "choices are made by cross-fitting inside train"
     if on == "test":
         choices = "choices are made on validation" if chosen_on_validation else inside

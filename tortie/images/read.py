@@ -19,9 +19,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tortie.errors import UsageError
-from tortie.images.decode import MAX_PIXELS, Source, UnreadableImage, decode, file_bytes
+from tortie.images.decode import (
+    MAX_PIXELS,
+    Decoded,
+    Source,
+    UnreadableImage,
+    decode,
+    file_bytes,
+)
 from tortie.images.facts import Facts, facts_of
 from tortie.images.preprocess import Preprocessing
+
+Render = Callable[[Decoded, str], NDArray[np.uint8]]
+"""One view of an image, from its decode and the SHA-256 of its content: uint8
+``(height, width, channels)``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +43,7 @@ class Read:
         index: its place among the sources, from 0.
         sha256: of its content, hexadecimal; ``None`` where it cannot be opened.
         facts: ``None`` where it cannot be read.
-        pixels: uint8 ``(height, width, channels)``; ``None`` where it cannot be read.
+        pixels: uint8 ``(views, height, width, channels)``; ``None`` where it cannot be read.
         reason: why it cannot be read; ``None`` where it can.
         seconds: that reading took in its thread.
     """
@@ -110,6 +121,7 @@ def read(
     threads: int,
     max_pixels: int = MAX_PIXELS,
     ahead: int = 512,
+    renders: Sequence[Render] = (),
 ) -> Reading:
     """Read images in threads, in order; the work begins at once, not at the first ``next``.
 
@@ -121,7 +133,8 @@ def read(
         threads: how many images are read at once, 1 or more.
         max_pixels: the largest image that is decoded, width × height.
         ahead: how many images may be read before their turn: the bound on memory, 77 MB at
-            224×224×3.
+            224×224×3 for each view.
+        renders: the views that are made of each image; by default the undistorted one.
 
     Raises:
         UsageError: fewer than one thread, or than one image ahead.
@@ -129,22 +142,27 @@ def read(
     if threads < 1 or ahead < 1:
         raise UsageError(f"cannot read with {threads} threads, {ahead} images ahead: at least 1")
 
+    views = renders or (lambda decoded, _: preprocessing.pixels(decoded.image, decoded.extent),)
+
     def work(index: int) -> Read:
-        return _read(index, sources[index], preprocessing, max_pixels)
+        return _read(index, sources[index], views, preprocessing.at_least, max_pixels)
 
     return Reading(work, len(sources), threads, ahead)
 
 
-def _read(index: int, source: Source, preprocessing: Preprocessing, max_pixels: int) -> Read:
+def _read(
+    index: int, source: Source, renders: Sequence[Render], at_least: int, max_pixels: int
+) -> Read:
     begin = time.perf_counter()
     sha256 = None
     try:
         content = file_bytes(source) if isinstance(source, Path) else source
         sha256 = _digest(content)
-        decoded = decode(content, at_least=preprocessing.at_least, max_pixels=max_pixels)
+        decoded = decode(content, at_least=at_least, max_pixels=max_pixels)
     except UnreadableImage as error:
         return Read(index, sha256, None, None, error.reason, time.perf_counter() - begin)
-    facts, pixels = facts_of(decoded), preprocessing.pixels(decoded.image, decoded.extent)
+    facts = facts_of(decoded)
+    pixels = np.stack([render(decoded, sha256) for render in renders])
     return Read(index, sha256, facts, pixels, None, time.perf_counter() - begin)
 
 

@@ -8,7 +8,6 @@ change it.
 import csv
 import hashlib
 import io
-import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ class Row(NamedTuple):
 
 
 def write_split(path: Path, rows: Iterable[Row]) -> None:
-    """Write the split as CSV, ``path,label,split,group``, so that it can be given back.
+    """Write the split as CSV (RFC 4180), ``path,label,split,group``, so that it can be given back.
 
     A path below the CSV's folder is written relative to it, any other in full. The encoding is
     UTF-8; bytes of a file name that are none are kept as they are.
@@ -133,16 +132,17 @@ def write_split(path: Path, rows: Iterable[Row]) -> None:
     Raises:
         TortieError: the file cannot be written.
     """
-    folder = Path(os.path.abspath(path)).parent
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    folder = path.absolute().parent  # ".." is kept: beyond a link it leads elsewhere
+    lines = io.StringIO(newline="")
+    # Only of the characters in the line's end does the writer know that they need quotes.
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(Row._fields)
     for row in rows:
-        image = Path(os.path.abspath(row.path))
+        image = row.path.absolute()
         shown = image.relative_to(folder).as_posix() if image.is_relative_to(folder) else str(image)
         writer.writerow([shown, row.label, row.split, row.group or ""])
     with replacing(path) as file:
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        file.write(lines.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _units(

@@ -1,7 +1,7 @@
 """Choosing the penalty and measuring the classifier on photographs that chose nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from tortie.learning.softmax import (
 )
 
 FOLDS = 5
+MANY = 5000
+"""From so many training photographs on, one fold chooses the penalty: a fifth of them tells as
+much, and five fits would take five times the time and the memory."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,9 @@ class Labelled:
         keys: SHA-256 of each photograph's content: draws depend on nothing else.
         groups: photographs of one group are never on two sides of a split.
         classes: K.
+        drawn: float32 ``(T, V, D)``, V drawn views of the photographs that may be trained on; they
+            are trained on beside the undistorted view, and never judged.
+        drawn_rows: row among ``drawn`` of each photograph ``(N,)``; −1 where it has none.
     """
 
     features: Floats
@@ -38,6 +44,24 @@ class Labelled:
     keys: Sequence[str]
     groups: Sequence[int | None]
     classes: int
+    drawn: Floats | None = None
+    drawn_rows: Integers | None = None
+
+    def with_drawn(self, drawn: Floats, of: Integers) -> "Labelled":
+        """The same with drawn views ``(T, V, D)`` of the photographs ``of`` ``(T,)``."""
+        rows = np.full(len(self.keys), -1)
+        rows[of] = np.arange(len(of))
+        return replace(self, drawn=drawn, drawn_rows=rows)
+
+    def problem(self, train: Integers) -> Problem:
+        """Softmax regression on all views of ``train``."""
+        features, labels = self.features[train], self.labels[train]
+        if self.drawn is not None and self.drawn_rows is not None:
+            rows = self.drawn_rows[train]
+            drawn = self.drawn[rows[rows >= 0]]  # (n, V, D)
+            features = np.concatenate([features, drawn.reshape(-1, drawn.shape[2])])
+            labels = np.concatenate([labels, labels[rows >= 0].repeat(drawn.shape[1])])
+        return Problem(features, labels, self.classes)
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""
@@ -62,22 +86,30 @@ class Held:
 
 
 def choose_among(data: Labelled, train: Integers, seed: int) -> Choice:
-    """The penalty by cross-fitting inside ``train``."""
-    parts = [
-        (train[inside], train[outside])
-        for inside, outside in held_out_parts(data.folds(seed, train))
-    ]
-    return choose(data.features, data.labels, data.classes, parts)
+    """The penalty by cross-fitting inside ``train``, of which every photograph is held out once.
+
+    Of 5,000 photographs and more, one fold is held out.
+    """
+    parts = held_out_parts(data.folds(seed, train))
+    if len(train) >= MANY:
+        parts = parts[:1]
+    return _choose(data, [(train[inside], train[outside]) for inside, outside in parts])
 
 
 def choose_on(data: Labelled, train: Integers, validation: Integers) -> Choice:
     """The penalty by training on ``train`` and scoring on ``validation``."""
-    return choose(data.features, data.labels, data.classes, [(train, validation)])
+    return _choose(data, [(train, validation)])
+
+
+def _choose(data: Labelled, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
+    problems = [data.problem(train) for train, _ in parts]
+    held = [(data.features[rows], data.labels[rows]) for _, rows in parts]
+    return choose(problems, held)
 
 
 def train_on(data: Labelled, train: Integers, penalty: float) -> LinearHead:
     """The softmax layer of ``train``."""
-    return Problem(data.features[train], data.labels[train], data.classes).solve(penalty)
+    return data.problem(train).solve(penalty)
 
 
 def cross_validate(data: Labelled, seed: int) -> Held:

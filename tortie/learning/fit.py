@@ -7,24 +7,22 @@ compute the activations, split, choose the penalty, measure, train the softmax l
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tortie.activations.alike import alike_pairs
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.doubts import doubt_findings
-from tortie.images import Collection, Photograph, Source, hash_all, read
+from tortie.images import Collection, Source, hash_all, read
 from tortie.images.examined import Examined
 from tortie.images.finding import worst
 from tortie.images.findings import file_findings
+from tortie.images.given import LeftOut
 from tortie.images.protocol import Protocol, enough_to_score, plan_split
-from tortie.images.split import Row
 from tortie.learning.cross_fitting import (
     Held,
     Labelled,
@@ -34,6 +32,7 @@ from tortie.learning.cross_fitting import (
     judge,
     train_on,
 )
+from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.softmax import LinearHead, few_threads
@@ -43,81 +42,6 @@ if TYPE_CHECKING:
     from tortie.activations.extract import Extraction
     from tortie.learning.frozen import Frozen
     from tortie.networks.network import Network
-
-
-class LeftOut(NamedTuple):
-    """A photograph that takes no part, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass
-class Events:
-    """Whom to tell what happens: each is called in the fit's own thread.
-
-    Attributes:
-        plan: the plan, before the work begins; ``False`` stops there.
-        progress: images done, images in all.
-        note: one line that the user should know.
-    """
-
-    plan: Callable[[Plan], bool] = lambda plan: True
-    progress: Callable[[int, int], None] = lambda done, total: None
-    note: Callable[[str], None] = lambda line: None
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a fit made and measured.
-
-    Attributes:
-        network: the network, its head trained.
-        entry: its row in the table.
-        plan: what was planned.
-        seed: of every draw.
-        classes: names in the order of the logits.
-        photographs: those that took part.
-        sources: what was read for each of them.
-        sha256: content of each of them.
-        labels: class index of each of them.
-        protocol: the split of each of them, and what the accuracy is counted on.
-        groups: those of one number are copies, or were given as one group.
-        left_out: photographs that took no part.
-        held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
-        probabilities: theirs, ``(n, K)``.
-        too_few: why there is no accuracy, where there is none.
-        penalty: λ of the softmax layer.
-        notes: what the user should know.
-        seconds: spent, by phase.
-    """
-
-    network: "Network"
-    entry: Entry
-    plan: Plan
-    seed: int
-    classes: tuple[str, ...]
-    photographs: list[Photograph]
-    sources: list[Source]
-    sha256: list[str]
-    labels: NDArray[np.int64]
-    protocol: Protocol
-    groups: list[int | None]
-    left_out: list[LeftOut]
-    held: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    too_few: str | None
-    penalty: float
-    notes: list[str]
-    seconds: dict[str, float]
-
-    def split_rows(self) -> Iterator[Row]:
-        """The split of every photograph, to be written and given back."""
-        for photograph, split, group in zip(
-            self.photographs, self.protocol.splits, self.groups, strict=True
-        ):
-            name = None if group is None else str(group)
-            yield Row(photograph.path, photograph.label, split, name)
 
 
 class _Clock:
@@ -168,7 +92,7 @@ def fit(
     clock.lap("find and hash")
 
     from tortie.activations.extract import Extraction
-    from tortie.learning.frozen import freeze_network
+    from tortie.learning.frozen import drawn_views, freeze_network
 
     frozen = freeze_network(entry, options, store, threads, max_pixels)
     clock.lap("load the network")
@@ -205,6 +129,16 @@ def fit(
         features, np.array([readable.index(label) for label in labels]), keys, groups,
         len(readable),
     )  # fmt: skip
+    views, drawn_notes = drawn_views(entry, options)
+    if views:
+        train = np.flatnonzero(np.array(protocol.splits) == "train")
+        with Extraction(
+            frozen.extractor, [sources[rows[i]] for i in train], [keys[i] for i in train],
+            views=views,
+        ) as extraction:  # fmt: skip
+            drawn, of = extraction.finish(events.progress)
+        data = data.with_drawn(drawn, train[of])
+        clock.lap("drawn views")
     too_few = enough_to_score(
         [labels[i] for i in protocol.scored], [groups[i] for i in protocol.scored],
         crossed=protocol.on == "cross-validation",
@@ -231,13 +165,16 @@ def fit(
         penalty=penalty,
         notes=[
             *collection.notes,
+            *frozen.network.notes,
             *(
                 f"class {name} has no readable photograph"
                 for name in classes
                 if name not in readable
             ),
             *examined.duplicates.notes,
-            *(note for note in protocol.notes if note not in plan.rule),
+            *protocol.notes,
+            *drawn_notes,
+            *_named("not counted", [photographs[i].path for i in protocol.leaks]),
             *worst_found(examined, held, readable),
         ],
         seconds=clock.seconds,
@@ -307,13 +244,19 @@ def _enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(counts))
 
 
+def _named(what: str, paths: Sequence[Path]) -> list[str]:
+    """A note that names the first few of the paths; none where there are none."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return [f"{what}: {', '.join(map(str, paths[:3]))}{more}"] if paths else []
+
+
 def _fraction(part: float | Path | None) -> float | None:
     return part if isinstance(part, float) else None
 
 
 def _multiplications(entry: Entry, network: "Network") -> int:
     """Of one image through all stages, the head not counted."""
-    whole = entry.multiplications
+    whole = entry.multiplications if entry.stages == network.stage_names else None
     if whole is None:
         from tortie.cost.count import count
 
@@ -338,25 +281,29 @@ def _plan(
     features = network.feature_count
     each = _multiplications(find(options.network), network)
     each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
+    trained_on = sum(one.split in (None, "train") for one in photographs)
+    views = 0 if options.augment == "none" else options.views * trained_on
     splits: Counter[str] = Counter(one.split or "to split" for one in photographs)
     return Plan(
         network=extractor.structure,
         weights=options.weights,
         freeze=frozen.freeze,
+        augment=options.augment,
+        views=1 + (views > 0) * options.views,
         classes=classes,
         images=len(photographs),
         splits=dict(splits),
         on=preview.on,
-        rule="; ".join(preview.notes),
+        rule=preview.rule,
         images_in_store=len(photographs) - extraction.missing,
         images_to_compute=extraction.missing,
         trained_parameters=(features + 1) * classes,
         frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
         multiplications_per_image=each,
-        multiplications=each * extraction.missing,
-        seconds=extraction.missing * each_seconds,
-        memory_bytes=len(photographs) * features * 4 * 3,
-        disk_bytes=extraction.missing * (features * 4 + 1200),
+        multiplications=each * (extraction.missing + views),
+        seconds=(extraction.missing + views) * each_seconds,
+        memory_bytes=(len(photographs) + views) * features * 4 * 3,
+        disk_bytes=(extraction.missing + views) * (features * 4 + 1200),
         device=str(extractor.device),
         precision=extractor.context.precision,
         threads=extractor.threads,

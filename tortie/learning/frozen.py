@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from tortie.activations.engine import Precision
 from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
+from tortie.activations.views import Drawn
+from tortie.augment import policy
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Freeze
@@ -33,10 +34,10 @@ class Frozen:
 
     def with_head(self, head: LinearHead) -> Network:
         """The network with a trained softmax layer in place of its head."""
-        self.network.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        self.network.new_head(len(head.bias))
         with torch.no_grad():
-            self.network.head.weight.copy_(torch.from_numpy(head.weight))
-            self.network.head.bias.copy_(torch.from_numpy(head.bias))
+            self.network.head.get_parameter("weight").copy_(torch.from_numpy(head.weight))
+            self.network.head.get_parameter("bias").copy_(torch.from_numpy(head.bias))
         return self.network.eval()
 
 
@@ -49,17 +50,19 @@ def freeze_network(
         UsageError: a stage that is not there, a depth that cannot be learnt yet, freezing a
             network without trained weights, a device that is not there.
     """
-    if not entry.weights:
-        instead = entry.sibling or "efficientnet-lite0"
-        raise UsageError(
-            f"{entry.name} has no trained weights, so freezing it would keep random numbers: "
-            f"take --network {instead}"
-        )
     if options.weights is None:
         raise UsageError(
             "fresh weights cannot be frozen: they are random numbers; take --weights imagenet"
         )
+    if options.weights == "imagenet" and not entry.weights:
+        instead = entry.sibling or "efficientnet-lite0"
+        raise UsageError(
+            f"{entry.name} has no trained weights, so freezing it would keep random numbers: "
+            f"take --network {instead}, or --weights FILE"
+        )
     network = build(entry.name, weights=options.weights)
+    if network.head_sees_maps:
+        network.new_head(network.classes)  # means of the maps, for a softmax layer
     freeze = _depth(network, options.freeze)
     network.freeze(freeze.stages)
     extractor = Extractor.of(
@@ -68,6 +71,22 @@ def freeze_network(
         threads=threads, max_pixels=max_pixels,
     )  # fmt: skip
     return Frozen(network, freeze, extractor)
+
+
+def drawn_views(entry: Entry, options: FitOptions) -> tuple[list[Drawn], list[str]]:
+    """The drawn views of a training photograph, and what the user should know of them."""
+    if options.augment == "none":
+        return [], []
+    chosen = policy(options.augment)
+    notes = []
+    if not entry.mirror and chosen.mirror:
+        chosen = chosen.without("mirror")
+        notes.append(f"no photograph is mirrored: {entry.name} reads digits, which it would change")
+    if entry.preprocessing.channels == 1 and chosen.colour_operations:
+        notes.append(f"grey input takes no {', '.join(chosen.colour_operations)}")
+        chosen = chosen.for_grey()
+    numbers = range(1, options.views + 1)
+    return [Drawn(entry.preprocessing, chosen, options.seed, n) for n in numbers], notes
 
 
 def _depth(network: Network, asked: str | int) -> Freeze:

@@ -34,11 +34,14 @@ class FitOptions(BaseModel):
 
     Attributes:
         network: its name in the table of networks.
-        weights: where its parameters begin: ``imagenet``, or ``None`` for fresh ones.
+        weights: where its parameters begin: a name of the network's row in the table
+            (``imagenet``), a file, ``hf://OWNER/NAME``, or ``None`` for fresh ones.
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, or the
             last frozen stage's name.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
+        augment: policy that drawn views follow: ``none``, ``mirror``, ``standard``, ``full``.
+        views: drawn views of each training photograph, beside the undistorted one.
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
@@ -53,6 +56,8 @@ class FitOptions(BaseModel):
     freeze: str | int = "all"
     valid: Part = None
     test: Part = None
+    augment: Literal["none", "mirror", "standard", "full"] = "none"
+    views: int = Field(default=4, ge=1, le=1000)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

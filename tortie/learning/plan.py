@@ -35,7 +35,8 @@ class Plan(BaseModel):
         on: what the accuracy will be counted on.
         rule: how the photographs are split and the penalty is chosen, in words.
         images_in_store: photographs whose activations are known already.
-        images_to_compute: photographs that have to be read and go through the network.
+        images_to_compute: photographs that have to be read and go through the network; drawn
+            views come on top.
         trained_parameters: weights and biases that are trained.
         frozen_parameters: parameters that stay as they are.
         multiplications_per_image: of convolution and linear layers up to the cut.
@@ -76,18 +77,24 @@ class Plan(BaseModel):
     threads: int
     notes: tuple[str, ...] = ()
 
+    def _views_line(self) -> list[tuple[str, str]]:
+        if self.views == 1:
+            return []
+        return [("augment", f"{self.augment}: {self.views - 1} drawn views of each to train on")]
+
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
         freeze = self.freeze
         frozen = f"{freeze.stages} stages, up to and with {freeze.last_frozen}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
-        seconds = "nothing to compute" if not self.images_to_compute else _duration(self.seconds)
+        seconds = "nothing to compute" if not self.multiplications else _duration(self.seconds)
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             ("trained", f"softmax layer: {self.trained_parameters:,} parameters"),
-            ("accuracy", f"on {self.on}; {self.rule}"),
+            ("split", self.rule),
+            *self._views_line(),
             (
                 "activations",
                 f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute "

@@ -8,7 +8,7 @@ from tortie import __version__
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.report import Report
-from tortie.learning.fit import Fitted
+from tortie.learning.fitted import Fitted
 from tortie.networks.table import Entry, find
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
 

@@ -6,6 +6,7 @@ Every network of the table is a function here, hyphens as underscores:
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tortie.errors import UsageError
@@ -23,19 +24,22 @@ def names() -> tuple[str, ...]:
 
 
 def build(
-    name: str, *, classes: int | None = None, weights: str | None = None, **arguments: Any
+    name: str, *, classes: int | None = None, weights: str | Path | None = None, **arguments: Any
 ) -> "Network":
     """A network of the table.
 
     Args:
         name: a name of the table, hyphens or underscores.
         classes: length of the logits; by default the paper's.
-        weights: ``"imagenet"`` for published parameters, ``None`` for fresh ones. Where
-            ``classes`` differs from the published head's, the stages are trained and the head new.
+        weights: ``None`` for fresh parameters; ``"imagenet"`` or another name of the table for
+            published ones; a ``.safetensors`` or ``.pth`` file; ``hf://OWNER/NAME[/FILE]``. Where
+            ``classes`` differs from the published head's, the stages are trained and the head is
+            new, and the network's ``notes`` say so.
         arguments: the builder's own named arguments.
 
     Raises:
-        UsageError: no such network, or no such weights for it.
+        UsageError: no such network, no such weights for it, or weights of another network.
+        TortieError: weights that cannot be fetched, or are damaged.
     """
     entry = find(name)
     if weights is None:

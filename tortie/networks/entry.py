@@ -2,11 +2,12 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tortie.images.preprocess import Preprocessing
+from tortie.networks.figures import FIGURES
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
@@ -42,8 +43,6 @@ class Entry:
         code: revision of the code of its stages; raised when what they compute changes, so that
             stored activations of the old code are not taken for those of the new.
         arguments: named arguments that make this variant of the builder.
-        multiplications: of one image of the paper's size in convolutions and linear layers, where
-            it is worth knowing without counting (counting takes a second to begin).
         published: errors that papers print.
         weights: where its trained parameters are, by name (``imagenet``).
         sibling: the variant that has trained parameters, where this one has none.
@@ -57,11 +56,41 @@ class Entry:
     preprocessing: Preprocessing
     code: int = 1
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    multiplications: int | None = None
     published: tuple[Published, ...] = ()
     weights: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sibling: str | None = None
     mirror: bool = True
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained values that inference uses; ``None`` for a network that has no figures."""
+        return FIGURES[self.name].parameters if self.name in FIGURES else None
+
+    @property
+    def multiplications(self) -> int | None:
+        """Of convolutions and linear layers for one image of the paper's size."""
+        return FIGURES[self.name].multiplications if self.name in FIGURES else None
+
+    @property
+    def stages(self) -> tuple[str, ...] | None:
+        """Names of the stages, from the input; ``None`` for a network that has no figures."""
+        return FIGURES[self.name].stages if self.name in FIGURES else None
+
+    def document(self) -> dict[str, Any]:
+        """What the table says, JSON's types only."""
+        drawn = self.preprocessing
+        return {
+            "name": self.name,
+            "paper": self.paper,
+            "year": self.year,
+            "input": [drawn.height, drawn.width, drawn.channels],
+            "parameters": self.parameters,
+            "multiplications": self.multiplications,
+            "published": [asdict(error) for error in self.published],
+            "weights": list(self.weights),
+            "sibling": self.sibling,
+            "stages": list(self.stages) if self.stages else None,
+        }
 
     def build(self, **arguments: Any) -> "Network":
         """The network with fresh parameters, drawn from torch's generator."""

@@ -92,7 +92,12 @@ class Network(Rest):
             another size are then refused.
         side_heads: heads that hang from the stages they are named after, used in training only.
         side_weight: the weight of each side head's loss beside the head's.
+
+    Attributes:
+        notes: what to know of where its parameters began; ``print`` shows them.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -124,6 +129,10 @@ class Network(Rest):
         """
         check_images(images, self.input_shape, self.fixed_size)
         return super().forward_with_sides(images)
+
+    def extra_repr(self) -> str:
+        """The notes, a line each."""
+        return "\n".join(f"# {note}" for note in self.notes)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """What the last stage yields, ``(N, D)``: one vector an image."""
@@ -203,6 +212,11 @@ class Network(Rest):
         """What maps features to logits: a linear layer's weight, a kernel, or fixed codes."""
         return next(tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1)
 
+    @property
+    def head_sees_maps(self) -> bool:
+        """Whether the last stage yields maps, not a vector (Network in Network)."""
+        return self._head_matrix().dim() == 4
+
     def new_head(self, classes: int) -> None:
         """Put a fresh linear head of ``classes`` logits in place of the head.
 
@@ -210,7 +224,7 @@ class Network(Rest):
         Side heads, which speak of the old classes, are dropped.
         """
         features = self.feature_count
-        if self._head_matrix().dim() == 4:
+        if self.head_sees_maps:
             self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         self.head = nn.Linear(features, classes)
         self.side_heads = nn.ModuleDict()

@@ -342,7 +342,6 @@ TABLE = (
             mean=(127.0,) * 3,
             std=(128.0,) * 3,
         ),
-        multiplications=385_187_552,
         published=(
             Published(24.9, None, "ImageNet validation, one crop", "EfficientNet-Lite README"),
         ),

@@ -1,0 +1,199 @@
+"""``tortie networks``, ``cost`` and ``bench`` as a user meets them."""
+
+import json
+
+import pytest
+
+from tortie import networks
+from tortie.cli.columns import columns, parse_shape
+from tortie.cli.main import main
+from tortie.errors import UsageError
+
+
+@pytest.fixture
+def run(capfdbinary):
+    """Runs a command in this process; returns exit code, stdout and stderr."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        out, err = capfdbinary.readouterr()
+        return stopped.value.code, out.decode(), err.decode()
+
+    return run
+
+
+@pytest.mark.parametrize("verb", ["networks", "cost", "bench"])
+def test_every_verb_shows_an_example(run, verb):
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert "Example: tortie " + verb in " ".join(out.split())
+
+
+def test_the_table_has_every_network_and_its_figures(run):
+    code, out, _ = run("networks")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert set(networks.names()) <= set(lines)
+    for figure in ("2014", "224×224×3", "138,357,544", "15,470,264,320", "27.0", "8.8", "imagenet"):
+        assert figure in lines["vgg16"].split()
+    letter = lines["vgg16"].split()[-2]
+    assert lines[letter] == f"{letter}  ImageNet validation, dense, mirrored, one scale of 256"
+
+
+def test_a_network_as_json(run):
+    code, out, _ = run("networks", "lenet5", "--json")
+    assert code == 0
+    (document,) = json.loads(out)
+    assert document["stages"] == ["c1", "s2", "c3", "s4", "c5", "f6"]
+    assert document["shapes"] == {
+        "c1": [28, 28, 6], "s2": [14, 14, 6], "c3": [10, 10, 16], "s4": [5, 5, 16], "c5": [120],
+        "f6": [84], "head": [10],
+    }  # fmt: skip
+    assert document["multiplications_by_stage"]["c3"] == 240_000
+    assert document["input"] == [28, 28, 1]
+
+
+def test_a_network_stage_by_stage_and_drawn(run, tmp_path):
+    code, out, _ = run("networks", "alexnet", "--plot", tmp_path / "a.svg")
+    assert code == 0
+    assert "error 40.7% top-1, 18.2% top-5: ImageNet validation, ten crops (table 2)" in out
+    assert "no published weights: alexnet-one-tower has them" in out
+    assert ["fc6", "4096", "37,752,832", "37,748,736"] in [
+        line.split() for line in out.splitlines()
+    ]
+    assert (tmp_path / "a.svg").stat().st_size > 1000
+
+
+def test_cost_as_json(run):
+    code, out, _ = run("cost", "lenet5", "--batch", "4", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["network"] == "lenet5"
+    assert document["input"] == [28, 28, 1]
+    assert document["parameters"] == 61_706
+    assert document["multiplications"] == 4 * 416_520
+    # as many additions in the layers (the bias makes up for the first product), and the pooling's
+    assert document["additions"] == 4 * 416_520
+    assert document["peak_activation_bytes"] > 4 * 4 * 28 * 28 * 6
+    stage = document["stages"][2]
+    assert stage["name"] == "c3" and stage["output"] == [10, 10, 16]
+    assert (stage["parameters"], stage["multiplications"]) == (2416, 4 * 240_000)
+    assert stage["additions"] == 4 * 240_000
+
+
+def test_cost_by_stage_and_by_layer(run, tmp_path):
+    _, out, _ = run("cost", "resnet20-cifar", "--plot", tmp_path / "a.png")
+    assert "conv2_x" in out and "block1" not in out
+    assert "multiplications: of convolutions and linear layers, padding counted" in out
+    assert (tmp_path / "a.png").exists()
+    _, out, _ = run("cost", "resnet20-cifar", "--by", "layer")
+    assert "conv2_x.block1.conv1" in out
+
+
+def test_other_sizes_and_channels(run):
+    _, out, _ = run("cost", "resnet20-cifar", "--input", "64X64×1", "--json")
+    document = json.loads(out)
+    assert document["input"] == [64, 64, 1]
+    assert document["stages"][0]["multiplications"] == 64 * 64 * 16 * 9
+
+
+def test_the_lectures_convolution(run):
+    words = ("cost", "conv", "--input", "28x28x192", "--kernel", "5", "--filters", "32")
+    _, out, _ = run(*words, "--json")
+    assert json.loads(out)["multiplications"] == 120_422_400
+    _, out, _ = run(*words, "--bottleneck", "16", "--json")
+    document = json.loads(out)
+    assert [part["multiplications"] for part in document["bottleneck"]] == [2_408_448, 10_035_200]
+    assert document["multiplications"] == 12_443_648
+    assert document["convolution"]["multiplications"] == 120_422_400
+    assert document["saving"] == pytest.approx(120_422_400 / 12_443_648)
+    _, out, _ = run(*words, "--bottleneck", "16")
+    assert "2,408,448 + 10,035,200 = 12,443,648 multiplications, 9.7 times fewer" in out
+    # valid: 24×24 outputs; stride 2 of padding 1: floor(25 / 2) + 1 = 13
+    _, out, _ = run(*words, "--padding", "valid", "--groups", "2", "--json")
+    assert json.loads(out)["multiplications"] == 24 * 24 * 32 * 25 * 96
+    _, out, _ = run(*words, "--padding", "1", "--stride", "2", "--json")
+    assert json.loads(out)["convolution"]["output"] == [13, 13, 32]
+
+
+def test_compare(run, tmp_path):
+    words = ("cost", "--compare", "alexnet", "vgg16", "--plot", tmp_path / "a.png")
+    code, out, _ = run(*words)
+    assert code == 0
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
+    assert rows["alexnet"][2:4] == ["60,965,224", "724,406,816"]
+    assert (tmp_path / "a.png").stat().st_size < 200_000
+    _, out, _ = run("cost", "--compare", "lenet5", "resnet20-cifar", "--json")
+    assert [one["network"] for one in json.loads(out)] == ["lenet5", "resnet20-cifar"]
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("networks lenet6", "no network 'lenet6': did you mean lenet5"),
+        ("networks --plot a.png", "--plot draws one network"),
+        ("networks lenet5 --plot a.gif", "cannot draw a.gif: expected a name that ends in .png"),
+        ("cost lenet5 --input 28x28", "'28x28': expected HEIGHTxWIDTHxCHANNELS, such as"),
+        ("cost lenet5 --input 28x28x-1", "expected HEIGHTxWIDTHxCHANNELS"),
+        ("cost lenet5 --input 0x28x1", "expected sides and channels from 1 to 1,000,000"),
+        ("cost lenet5 --input 32x32x1", "the network takes (images, 1, 28, 28)"),
+        ("cost lenet5-1998 --input 32x32x3", "sees images of channels 1, as printed, not 3"),
+        ("cost resnet50 --batch 0", "a batch has at least one image, not 0"),
+        ("cost lenet5 vgg16", "2 networks: --compare sets them side by side"),
+        ("cost lenet5 --kernel 3", "--kernel says nothing here"),
+        ("cost lenet5 --plot no/a.png", "no folder no to draw a.png into"),
+        ("cost conv", "conv needs --input, --kernel and --filters"),
+        ("cost conv --input 4x4x3 --kernel 5 --filters 2 --padding valid", "does not fit into"),
+        ("cost conv --input 4x4x3 --kernel 0 --filters 2", "kernel must be at least 1, not 0"),
+        ("cost conv --input 4x4x3 --kernel 3 --filters 2 --groups 2", "groups must divide"),
+        ("cost conv --input 4x4x3 --kernel 3 --filters 2 --padding some", "same, valid or a"),
+        ("cost conv --input 4x4x3 --kernel 3 --filters 2 --compare", "--compare says nothing"),
+        ("bench resnet51", "no network 'resnet51': did you mean"),
+        ("bench --device tpu9", "no device 'tpu9'"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(run, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*words.split())
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert len(err.splitlines()) == 1 and not out
+    assert not list(tmp_path.iterdir())
+
+
+def test_bench_as_json(run, monkeypatch):
+    from tortie.cost import machine, speed
+
+    monkeypatch.setattr(machine.measure, "__defaults__", (0.05,))
+    monkeypatch.setattr(speed.measure_speed, "__defaults__", (0.05,))
+    code, out, _ = run("bench", "lenet5", "--batch", "4", "--precision", "float32", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert set(document["machine"]["matrix_rates"]) == {"float32", "bfloat16"}
+    assert document["network"]["network"] == "lenet5"
+    assert document["network"]["images_per_second"] > 1
+    assert [stage["name"] for stage in document["network"]["stages"]][:2] == ["c1", "s2"]
+    code, out, _ = run("bench", "--json")
+    assert json.loads(out)["network"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sides"), [("28x28x192", (28, 28, 192)), (" 224×112X3 ", (224, 112, 3))]
+)
+def test_shapes(text, sides):
+    assert parse_shape(text) == sides
+
+
+@pytest.mark.parametrize("text", ["", "x", "1x2x3x4", "1.5x2x3", "x2x3", "9999999x1x1", "²x1x1"])
+def test_what_is_no_shape_is_refused(text):
+    with pytest.raises(UsageError, match="--input"):
+        parse_shape(text)
+
+
+def test_numbers_hang_to_the_right_and_words_to_the_left():
+    assert columns(("name", "n"), [("a", 1234), ("bcdef", "")]) == [
+        "name       n",
+        "a      1,234",
+        "bcdef",
+    ]

@@ -1,0 +1,188 @@
+"""The classifier in Python: scikit-learn's habits, and the same answers from every way in."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tortie
+from tests.conftest import lay_out, photograph
+from tortie.classifier import pretrained
+from tortie.errors import TortieError, UsageError
+from tortie.weights import classifier_file
+
+
+@pytest.fixture(scope="module")
+def classifier(fitted_file):
+    return tortie.load(fitted_file)
+
+
+def test_saved_and_loaded_is_the_same(fitted_file, classifier, tmp_path):
+    again = tmp_path / "again.safetensors"
+    classifier.save(again)
+    assert again.read_bytes() == fitted_file.read_bytes()
+
+
+def test_fitting_twice_gives_the_same_bytes(fitted_file, tmp_path):
+    path = tmp_path / "twice.safetensors"
+    tortie.ImageClassifier().fit(fitted_file.parent / "photographs").save(path)
+    first, second = classifier_file.read(fitted_file), classifier_file.read(path)
+    assert first[1].keys() == second[1].keys()
+    for name, tensor in first[1].items():
+        assert torch.equal(tensor, second[1][name]), name
+
+
+def test_the_order_and_names_of_files_do_not_matter(fitted_file, tmp_path):
+    for label in ("blobs", "stripes"):
+        (tmp_path / "renamed" / label).mkdir(parents=True)
+        for path in (fitted_file.parent / "photographs" / label).iterdir():
+            name = f"{99 - int(path.stem)}.jpg"
+            (tmp_path / "renamed" / label / name).write_bytes(path.read_bytes())
+    renamed = tortie.ImageClassifier().fit(tmp_path / "renamed")
+    first = tortie.load(fitted_file)
+    assert renamed.accuracy_ == first.accuracy_
+    new = [photograph("stripes", 50), photograph("blobs", 50)]
+    np.testing.assert_allclose(renamed.predict_proba(new), first.predict_proba(new), atol=1e-3)
+
+
+def test_paths_images_and_arrays_give_the_same_probabilities(classifier, tmp_path):
+    image = photograph("stripes", 60)
+    path = tmp_path / "a.png"
+    image.save(path)
+    rows = classifier.predict_proba([path, str(path), image, np.asarray(image)])
+    assert rows.shape == (4, 2)
+    np.testing.assert_allclose(rows, np.broadcast_to(rows[0], rows.shape), atol=1e-6)
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+    assert list(classifier.predict([path, image])) == ["stripes", "stripes"]
+
+
+def test_the_command_line_gives_the_probabilities_of_python(classifier, fitted_file, tmp_path):
+    path = tmp_path / "a.png"
+    photograph("blobs", 61).save(path)
+    words = [sys.executable, "-m", "tortie", "predict", fitted_file, path, "--json"]
+    document = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    row = classifier.predict_proba([path])[0]
+    for name, p in zip(classifier.classes_, row, strict=True):
+        assert document[0]["probabilities"][name] == pytest.approx(p, abs=1e-4)
+
+
+def test_the_head_is_the_softmax_of_the_networks_logits(classifier):
+    """The classifier's probabilities against its own network run whole, in plain PyTorch."""
+    image = photograph("stripes", 62)
+    network = classifier._networks[0].eval()
+    preprocessing = classifier.metadata.members[0].preprocessing
+    pixels = torch.from_numpy(preprocessing.pixels(image).copy()).permute(2, 0, 1)[None].float()
+    with torch.inference_mode():
+        wanted = network((pixels - 127) / 128).softmax(dim=1).numpy()
+    classifier.set_params(precision="float32")
+    classifier._members = None
+    np.testing.assert_allclose(classifier.predict_proba([image]), wanted, atol=1e-4)
+    classifier.set_params(precision="auto")
+    classifier._members = None
+
+
+def test_fit_takes_a_sequence_with_labels():
+    images = [photograph(label, i) for label in ("blobs", "stripes") for i in range(6)]
+    labels = ["b"] * 6 + ["s"] * 6
+    fitted = tortie.ImageClassifier().fit([np.asarray(image) for image in images], labels)
+    assert list(fitted.classes_) == ["b", "s"]
+    assert list(fitted.predict([photograph("stripes", 70)])) == ["s"]
+    assert fitted.evaluate(images, labels).seen == 0  # other content: images, not arrays
+    assert fitted.evaluate([np.asarray(image) for image in images], labels).seen == 12
+
+
+def test_score_counts_only_what_was_not_trained_on(classifier, fitted_file, tmp_path):
+    folder = lay_out(tmp_path / "new", 5, ("", "unused"))
+    # Split "" has photographs that were trained on, so nothing is left to count.
+    with pytest.raises(TortieError, match="trained on 10"):
+        classifier.score(folder)
+    images = [photograph(label, 500 + i) for label in ("blobs", "stripes") for i in range(5)]
+    labels = ["blobs"] * 5 + ["stripes"] * 5
+    predicted = classifier.predict(images)
+    assert classifier.score(images, labels) == (predicted == labels).mean()
+
+
+def test_evaluate_leaves_out_classes_that_are_unknown(classifier):
+    images = [photograph("blobs", 700), photograph("stripes", 700), photograph("blobs", 701)]
+    evaluation = classifier.evaluate(images, ["blobs", "stripes", "dogs"])
+    assert evaluation.scores.accuracy.n == 2
+    assert [one.reason for one in evaluation.left_out] == [
+        "class 'dogs' is not one of the classifier's"
+    ]
+    with pytest.raises(UsageError, match="no photograph of a class that the classifier knows"):
+        classifier.evaluate(images, ["dogs"] * 3)
+
+
+def test_predict_names_what_cannot_be_read(classifier, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("words")
+    with pytest.raises(TortieError, match=r"bad\.jpg: not an image"):
+        classifier.predict([photograph("blobs", 1), bad])
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: tortie.ImageClassifier().predict(["a.jpg"]), "not fitted yet"),
+        (lambda: tortie.ImageClassifier().save("a.safetensors"), "not fitted yet"),
+        (lambda: tortie.ImageClassifier().fit([Image.new("RGB", (9, 9))]), "as many labels"),
+        (lambda: tortie.ImageClassifier().fit("x", ["a"]), "labels go with a sequence"),
+        (lambda: tortie.ImageClassifier().fit([3], ["a"]), "image 0 is a int"),
+        (lambda: tortie.ImageClassifier(seed=-1).fit("x"), "seed is -1"),
+        (lambda: tortie.ImageClassifier(threads=0).fit("x"), "threads is 0"),
+        (lambda: tortie.ImageClassifier().set_params(depth=3), "no argument 'depth'"),
+        (lambda: pretrained("lenet5"), "has no weights 'imagenet'"),
+    ],
+)
+def test_wrong_use_says_what_was_expected(call, message):
+    with pytest.raises(UsageError, match=message):
+        call()
+
+
+def test_parameters_as_scikit_learn_asks_for_them():
+    from sklearn.base import clone
+
+    classifier = tortie.ImageClassifier(seed=3, precision="float32")
+    assert classifier.get_params()["seed"] == 3
+    assert clone(classifier).get_params() == classifier.get_params()
+
+
+def test_a_tensor_of_another_shape_is_refused(fitted_file, tmp_path):
+    metadata, tensors = classifier_file.read(fitted_file)
+    tensors["members.0.head.weight"] = torch.zeros(3, 1280)
+    path = tmp_path / "wrong.safetensors"
+    classifier_file.write(path, metadata, tensors)
+    with pytest.raises(TortieError, match=r"head.weight is \(3, 1280\), expected \(2, 1280\)"):
+        tortie.load(path)
+
+
+def test_a_missing_tensor_is_refused(fitted_file, tmp_path):
+    metadata, tensors = classifier_file.read(fitted_file)
+    del tensors["members.0.stages.stem.conv.weight"]
+    path = tmp_path / "wrong.safetensors"
+    classifier_file.write(path, metadata, tensors)
+    with pytest.raises(TortieError, match=r"stages.stem.conv.weight is not there"):
+        tortie.load(path)
+
+
+# ImageNet class names are published; the photographs are scikit-image's and scikit-learn's.
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("chelsea", {"tabby", "tiger cat", "Egyptian cat"}),
+        ("coffee", {"espresso"}),
+        ("rocket", {"missile"}),
+        ("china", {"palace"}),
+    ],
+)
+def test_the_embedded_weights_know_what_they_see(name, expected):
+    import skimage.data
+    from sklearn.datasets import load_sample_image
+
+    image = load_sample_image("china.jpg") if name == "china" else getattr(skimage.data, name)()
+    judgement = pretrained("efficientnet-lite0").judge([image])[0]
+    assert expected <= set(list(judgement.probabilities)[:5])

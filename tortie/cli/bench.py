@@ -1,0 +1,75 @@
+"""``tortie bench``: this machine's limits, and how near to them a network runs."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tortie.cli import options, show
+from tortie.cli.columns import columns
+
+if TYPE_CHECKING:
+    from tortie.cost.machine import Machine
+    from tortie.cost.speed import Speed
+
+NAME = "bench"
+
+
+def command(
+    network: Annotated[str | None, typer.Argument(help="See: tortie networks.")] = None,
+    batch: Annotated[int, typer.Option(help="Images at once.", min=1)] = 32,
+    device: options.Device = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the multiplications.")
+    ] = "auto",
+    json: options.Json = False,
+) -> None:
+    """Measure this machine's matrix rate and memory bandwidth, and a network's speed against them.
+
+    Example: tortie bench resnet50
+    """
+    show.begin(json)
+    from tortie.networks.table import find
+
+    entry = find(network) if network else None
+    from tortie.cost.machine import measure
+    from tortie.learning.frozen import chosen_device
+
+    chosen = chosen_device(device)
+    machine = measure(chosen)
+    speed = None
+    if entry:
+        from tortie.cost.speed import measure_speed
+
+        asked = None if precision == "auto" else precision
+        speed = measure_speed(entry, machine, chosen, asked, batch)
+    document = {"machine": machine.document(), "network": speed and speed.document()}
+    show.result(document, [*_machine(machine), *(_speed(speed) if speed else [])])
+
+
+def _machine(machine: "Machine") -> list[str]:
+    threads = f", {machine.threads} threads" if machine.device == "cpu" else ""
+    lines = [f"{machine.device}{threads}"]
+    for name, rate in machine.matrix_rates.items():
+        lines.append(f"{name:9} {rate / 1e9:9,.1f} G multiplications/s (and as many additions)")
+    return [*lines, f"{'memory':9} {machine.bandwidth / 1e9:9,.1f} GB/s"]
+
+
+def _speed(speed: "Speed") -> list[str]:
+    how = "fused" if speed.fused else "eager"
+    lines = [
+        "",
+        f"{speed.network}, batches of {speed.batch}, {speed.precision}, {how}, without its head: "
+        f"{speed.images_per_second:,.1f} images/s, {speed.share_of_peak:.0%} of the matrix rate",
+    ]
+    if not speed.stages:
+        return [*lines, "it runs eagerly here, where stages are not timed apart"]
+    lost = sum(stage.lost_seconds for stage in speed.stages) or 1.0
+    rows: list[Any] = [
+        (
+            stage.name, f"{1e3 * stage.seconds:9.2f}", stage.multiplications,
+            f"{stage.share_of_peak:7.0%}", f"{stage.lost_seconds / lost:6.0%}",
+        )
+        for stage in speed.stages
+    ]  # fmt: skip
+    heading = ("stage", "       ms", "multiplications", "of peak", "of the loss")
+    return [*lines, *columns(heading, rows), "the loss: time beyond that at the matrix rate"]

@@ -1,0 +1,50 @@
+"""Tables and shapes as text."""
+
+import re
+from collections.abc import Sequence
+
+from tortie.errors import UsageError
+
+_MOST = 10**6
+
+
+def columns(heading: Sequence[str], rows: Sequence[Sequence[str | int]]) -> list[str]:
+    """Lines of a table: words to the left, numbers to the right with their thousands parted."""
+    numbers = [
+        bool(rows) and all(isinstance(row[i], int) or not row[i] for row in rows)
+        for i in range(len(heading))
+    ]
+    cells = [list(heading)] + [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(heading))]
+    lines = []
+    for line in cells:
+        aligned = [
+            text.rjust(width) if number else text.ljust(width)
+            for text, width, number in zip(line, widths, numbers, strict=True)
+        ]
+        lines.append("  ".join(aligned).rstrip())
+    return lines
+
+
+def _cell(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def shape(sides: Sequence[int]) -> str:
+    """``224×224×3``."""
+    return "×".join(map(str, sides))
+
+
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """Height, width and channels of a text such as ``224x224x3``.
+
+    Raises:
+        UsageError: another form, or a side below 1 or above a million.
+    """
+    parts = re.split("[x×]", text.strip().lower())
+    if len(parts) != 3 or not all(re.fullmatch(r"\d{1,9}", part) for part in parts):
+        raise UsageError(f"--input {text!r}: expected HEIGHTxWIDTHxCHANNELS, such as 224x224x3")
+    height, width, channels = map(int, parts)
+    if not all(1 <= side <= _MOST for side in (height, width, channels)):
+        raise UsageError(f"--input {text!r}: expected sides and channels from 1 to {_MOST:,}")
+    return height, width, channels

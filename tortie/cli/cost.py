@@ -1,0 +1,207 @@
+"""``tortie cost``: what a network or one convolution costs, to the last multiplication."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tortie.cli import options, show
+from tortie.cli.columns import columns, parse_shape, shape
+from tortie.errors import UsageError
+
+if TYPE_CHECKING:
+    from tortie.cost.compare import Comparison
+    from tortie.cost.convolution import ConvolutionCost
+    from tortie.cost.count import Cost
+    from tortie.cost.operations import Operations
+
+NAME = "cost"
+_CONVENTION = (
+    "multiplications: of convolutions and linear layers, padding counted;\n"
+    "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums"
+)
+
+
+def command(
+    names: Annotated[list[str], typer.Argument(help="A network; several with --compare; or conv.")],
+    input: Annotated[
+        str | None, typer.Option(metavar="HxWxC", help="Of one image; by default the paper's.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images at once: all figures are for so many.")] = 1,
+    by: Annotated[Literal["layer", "stage"], typer.Option(help="What a line is.")] = "stage",
+    compare: Annotated[bool, typer.Option("--compare", help="Several networks.")] = False,
+    kernel: Annotated[int | None, typer.Option(help="conv: side of the filters.")] = None,
+    filters: Annotated[int | None, typer.Option(help="conv: how many.")] = None,
+    stride: Annotated[int, typer.Option(help="conv: of both directions.")] = 1,
+    padding: Annotated[str, typer.Option(help="conv: same, valid, or zeros on a side.")] = "same",
+    groups: Annotated[int, typer.Option(help="conv: parts of the channels.")] = 1,
+    bottleneck: Annotated[
+        int | None, typer.Option(help="conv: filters of a 1×1 convolution before it.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it: a .png, .svg or .pdf.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Count multiplications, additions, parameters and memory of inference, layer by layer.
+
+    Multiplications are those of convolutions and linear layers, padding counted, as papers count;
+    those of normalisation, pooling and scaling are counted apart as other_multiplications.
+
+    Example: tortie cost resnet50 --batch 32
+
+    Example: tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152
+
+    Example: tortie cost conv --input 28x28x192 --kernel 5 --filters 32 --bottleneck 16
+    """
+    show.begin(json)
+    asked = parse_shape(input) if input else None
+    if names == ["conv"]:
+        _refuse(("--compare", compare), ("--plot", plot), ("--batch", batch != 1))
+        show.result(*_convolution(asked, kernel, filters, stride, padding, groups, bottleneck))
+        return
+    _refuse(("--kernel", kernel), ("--filters", filters), ("--bottleneck", bottleneck))
+    if compare:
+        show.result(*_comparison(names, plot))
+    elif len(names) > 1:
+        raise UsageError(f"{len(names)} networks: --compare sets them side by side")
+    else:
+        show.result(*_network(names[0], asked, batch, by, plot))
+
+
+def _refuse(*given: tuple[str, object]) -> None:
+    for option, value in given:
+        if value:
+            raise UsageError(f"{option} says nothing here: see tortie cost --help")
+
+
+def _network(
+    name: str, asked: tuple[int, int, int] | None, batch: int, by: str, plot: Path | None
+) -> tuple[dict[str, Any], list[str]]:
+    """One network as JSON, and as lines."""
+    from tortie.cost.count import count
+    from tortie.cost.outline import outline
+    from tortie.networks.table import find
+
+    if plot:
+        from tortie.cost.pictures import check_format
+
+        check_format(plot)
+    entry = find(name)
+    network = outline(name, channels=asked[2] if asked else None)
+    cost = count(network, asked, batch, training=True)
+    parts = cost.layers if by == "layer" else cost.stages
+    if plot:
+        from tortie.cost.pictures import draw_parts
+
+        draw_parts(entry.name, parts, plot)
+    rows = [_row(part.name, shape(part.output), part.parameters, part.arithmetic) for part in parts]
+    rows.append(_row("all", "", cost.parameters, cost.arithmetic))
+    images = "one image" if batch == 1 else f"{batch} images"
+    heading = (by, "output", "parameters", "multiplications", "other", "additions", "comparisons")
+    return cost.document(entry.name), [
+        f"{entry.name}, {images} of {shape(cost.input)}",
+        *columns(heading, rows),
+        "",
+        *_rest(cost),
+        *([str(plot)] if plot else []),
+    ]
+
+
+def _row(name: str, output: str, parameters: int, done: "Operations") -> tuple[str | int, ...]:
+    return (
+        name, output, parameters, done.multiplications, done.other_multiplications,
+        done.additions, done.comparisons,
+    )  # fmt: skip
+
+
+def _rest(cost: "Cost") -> list[str]:
+    """Memory, what no column has, and the convention."""
+    weights = ", ".join(f"{_bytes(size)} {name}" for name, size in cost.weight_bytes.items())
+    lines = [
+        f"weights: {weights}",
+        f"activations at the worst moment, float32: {_bytes(cost.peak_activation_bytes)}; "
+        f"in training {_bytes(cost.peak_training_bytes or 0)}",
+    ]
+    if cost.side_parameters:
+        lines.append(f"side heads, used in training only: {cost.side_parameters:,} parameters more")
+    for name, counted in cost.arithmetic.functions.items():
+        lines.append(f"{name}: {counted:,} values")
+    for name, counted in cost.arithmetic.uncounted.items():
+        lines.append(f"not counted: {name}, {counted:,} values")
+    return [*lines, _CONVENTION]
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+
+
+def _comparison(names: list[str], plot: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Several networks as JSON, and as lines."""
+    from tortie.cost.compare import compare
+
+    if plot:
+        from tortie.cost.pictures import check_format
+
+        check_format(plot)
+    comparison = compare(names)
+    if plot:
+        from tortie.cost.pictures import draw_comparison
+
+        draw_comparison(comparison, plot)
+    lines = _compared(comparison)
+    return comparison.document(), lines + ([str(plot)] if plot else [])
+
+
+def _compared(comparison: "Comparison") -> list[str]:
+    rows = [
+        (
+            one.name, str(one.year), one.cost.parameters, one.cost.multiplications,
+            one.cost.additions, "" if one.error is None else f"{one.error:g}",
+            one.published.protocol if one.published else "none published",
+        )
+        for one in comparison.networks
+    ]  # fmt: skip
+    heading = (
+        "network", "year", "parameters", "multiplications", "additions",
+        f"{comparison.measure} error, %", "measured on",
+    )  # fmt: skip
+    return [*columns(heading, rows), "", _CONVENTION]
+
+
+def _convolution(
+    asked: tuple[int, int, int] | None, kernel: int | None, filters: int | None, stride: int,
+    padding: str, groups: int, through: int | None,
+) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    """One convolution, alone or through a bottleneck, as JSON and as lines."""
+    from tortie.cost.convolution import bottleneck, convolution
+
+    if asked is None or kernel is None or filters is None:
+        raise UsageError("conv needs --input, --kernel and --filters, as in the example of --help")
+    pad: Any = int(padding) if padding.isdecimal() else padding
+    alone = convolution(asked, kernel, filters, stride, pad, groups)
+    if through is None:
+        document = {"convolution": alone.row(), "multiplications": alone.multiplications}
+        return document, _convolutions([("convolution", alone)])
+    both = bottleneck(asked, kernel, filters, through, stride, pad, groups)
+    named = [("1×1 convolution", both.reduction), ("convolution", both.convolution)]
+    document = {
+        "convolution": alone.row(),
+        "bottleneck": [both.reduction.row(), both.convolution.row()],
+        "multiplications": both.multiplications,
+        "saving": both.saving,
+    }
+    return document, [
+        *_convolutions([("without bottleneck", alone), *named]),
+        f"{both.reduction.multiplications:,} + {both.convolution.multiplications:,} = "
+        f"{both.multiplications:,} multiplications, {both.saving:.1f} times fewer than "
+        f"{alone.multiplications:,}",
+    ]
+
+
+def _convolutions(named: "list[tuple[str, ConvolutionCost]]") -> list[str]:
+    rows = [
+        (name, shape(one.input), f"{one.kernel}×{one.kernel}", shape(one.output),
+         one.parameters, one.multiplications, one.additions)
+        for name, one in named
+    ]  # fmt: skip
+    heading = ("", "input", "kernel", "output", "parameters", "multiplications", "additions")
+    return [*columns(heading, rows), "multiplications: padding counted"]

@@ -1,0 +1,159 @@
+"""How fast a network runs here, what share of the machine's peak that is, and which stages lose it.
+
+The network runs as frozen stages do, in :class:`tortie.activations.engine.Engine`, all its stages
+with the head left out. Where it runs fused, each step of its graph is timed as well.
+"""
+
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from tortie.activations.engine import Engine, Precision
+from tortie.cost.count import count
+from tortie.cost.machine import Machine, median_seconds
+from tortie.networks.entry import Entry
+
+
+@dataclass(frozen=True)
+class StageSpeed:
+    """The time of one stage for a batch.
+
+    Attributes:
+        name: of the stage.
+        multiplications: of convolutions and linear layers, for the batch.
+        seconds: median of the runs.
+        share_of_peak: of the machine's matrix rate in the precision that runs.
+        lost_seconds: how much shorter it would be at that rate.
+    """
+
+    name: str
+    multiplications: int
+    seconds: float
+    share_of_peak: float
+    lost_seconds: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a network's stages run, the head left out.
+
+    Attributes:
+        network: its name.
+        precision: of the multiplications.
+        fused: whether the engine runs it fused.
+        batch: images a batch.
+        images_per_second: median of the batches, from uint8 images to the last stage's vectors.
+        share_of_peak: of the machine's matrix rate in that precision.
+        stages: in order; empty where the network runs eagerly.
+    """
+
+    network: str
+    precision: str
+    fused: bool
+    batch: int
+    images_per_second: float
+    share_of_peak: float
+    stages: tuple[StageSpeed, ...]
+
+    def document(self) -> dict[str, Any]:
+        """JSON's types only."""
+        return asdict(self) | {"stages": [asdict(stage) for stage in self.stages]}
+
+
+def measure_speed(
+    entry: Entry,
+    machine: Machine,
+    device: torch.device,
+    precision: Precision | None,
+    batch: int,
+    seconds: float = 3.0,
+) -> Speed:
+    """Time a network with fresh weights: its values do not change its speed.
+
+    Args:
+        entry: of the table of networks.
+        machine: the limits of ``device``.
+        device: where it runs.
+        precision: of the multiplications; by default the engine's choice.
+        batch: images a batch.
+        seconds: of the whole network, and again of its stages, about.
+    """
+    network = entry.build().eval()
+    cost = count(network, batch=batch)
+    engine = Engine(network.stages, entry.preprocessing, device, precision)
+    height, width, channels = network.input_shape
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(
+        0, 256, (batch, height, width, channels), dtype=torch.uint8, generator=generator
+    )
+    taken = median_seconds(lambda: engine(pixels), device, seconds)
+    work = {stage.name: stage.multiplications for stage in cost.stages[:-1]}
+    rate = machine.matrix_rates[engine.precision]
+    times = {} if engine.graph is None else _stage_seconds(engine, pixels, tuple(work), seconds)
+    stages = tuple(
+        StageSpeed(
+            name=name,
+            multiplications=work[name],
+            seconds=times[name],
+            share_of_peak=work[name] / max(times[name], 1e-9) / rate,
+            lost_seconds=max(times[name] - work[name] / rate, 0.0),
+        )
+        for name in times
+    )
+    return Speed(
+        network=entry.name,
+        precision=engine.precision,
+        fused=engine.fused,
+        batch=batch,
+        images_per_second=batch / taken,
+        share_of_peak=sum(work.values()) / taken / rate,
+        stages=stages,
+    )
+
+
+class _Timing(fx.Interpreter):
+    """Runs a graph step by step and adds up the time of each stage's steps."""
+
+    def __init__(self, graph: fx.GraphModule, stages: tuple[str, ...]) -> None:
+        super().__init__(graph)
+        self._stages = stages
+        self._stage = stages[0]
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n.op == "call_module":  # what is no module belongs to the stage of the module before it
+            self._stage = self._stage_of(str(n.target)) or self._stage
+        begin = time.perf_counter()
+        out = super().run_node(n)
+        self.seconds[self._stage] += time.perf_counter() - begin
+        return out
+
+    def _stage_of(self, target: str) -> str | None:
+        """The stage whose name a module's name begins with; the longest one."""
+        name = target.removeprefix("fused_").replace(".", "_")
+        return max(
+            (stage for stage in self._stages if f"{name}_".startswith(f"{stage}_")),
+            key=len,
+            default=None,
+        )
+
+
+@torch.inference_mode()
+def _stage_seconds(
+    engine: Engine, pixels: Tensor, stages: tuple[str, ...], seconds: float
+) -> dict[str, float]:
+    """Median time of each stage, over the runs that fit into ``seconds``."""
+    assert engine.graph is not None
+    images = engine.prepare(pixels)
+    runs: list[dict[str, float]] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(runs) < 2:
+        timing = _Timing(engine.graph, stages)
+        timing.run(images)
+        runs.append(timing.seconds)
+    return {name: statistics.median(run[name] for run in runs) for name in stages}

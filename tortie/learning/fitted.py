@@ -1,0 +1,86 @@
+"""What a fit tells while it runs, and what it has made and measured when it ends."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.images import Photograph, Source
+from tortie.images.given import LeftOut
+from tortie.images.protocol import Protocol
+from tortie.images.split import Row
+from tortie.learning.plan import Plan
+from tortie.networks.table import Entry
+
+if TYPE_CHECKING:
+    from tortie.networks.network import Network
+
+
+@dataclass
+class Events:
+    """Whom to tell what happens: each is called in the fit's own thread.
+
+    Attributes:
+        plan: the plan, before the work begins; ``False`` stops there.
+        progress: images done, images in all.
+        note: one line that the user should know.
+    """
+
+    plan: Callable[[Plan], bool] = lambda plan: True
+    progress: Callable[[int, int], None] = lambda done, total: None
+    note: Callable[[str], None] = lambda line: None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit made and measured.
+
+    Attributes:
+        network: the network, its head trained.
+        entry: its row in the table.
+        plan: what was planned.
+        seed: of every draw.
+        classes: names in the order of the logits.
+        photographs: those that took part.
+        sources: what was read for each of them.
+        sha256: content of each of them.
+        labels: class index of each of them.
+        protocol: the split of each of them, and what the accuracy is counted on.
+        groups: those of one number are copies, or were given as one group.
+        left_out: photographs that took no part.
+        held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
+        probabilities: theirs, ``(n, K)``.
+        too_few: why there is no accuracy, where there is none.
+        penalty: λ of the softmax layer.
+        notes: what the user should know.
+        seconds: spent, by phase.
+    """
+
+    network: "Network"
+    entry: Entry
+    plan: Plan
+    seed: int
+    classes: tuple[str, ...]
+    photographs: list[Photograph]
+    sources: list[Source]
+    sha256: list[str]
+    labels: NDArray[np.int64]
+    protocol: Protocol
+    groups: list[int | None]
+    left_out: list[LeftOut]
+    held: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    too_few: str | None
+    penalty: float
+    notes: list[str]
+    seconds: dict[str, float]
+
+    def split_rows(self) -> Iterator[Row]:
+        """The split of every photograph, to be written and given back."""
+        for photograph, split, group in zip(
+            self.photographs, self.protocol.splits, self.groups, strict=True
+        ):
+            name = None if group is None else str(group)
+            yield Row(photograph.path, photograph.label, split, name)
