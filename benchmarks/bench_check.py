@@ -100,7 +100,7 @@ def _copies(path: Path, number: int, target: Path) -> None:
 KINDS = ("re-encoded", "resized", "cropped by 5%", "rotated by EXIF", "brightened")
 
 
-def duplicates(folder: Path, network: bool) -> None:
+def duplicates(folder: Path, network: bool, keep: Path | None) -> None:
     collection = find(folder)
     every = random.Random(0).sample(
         list(collection.photographs), min(2000, len(collection.photographs))
@@ -120,6 +120,8 @@ def duplicates(folder: Path, network: bool) -> None:
             copy = Path(path).with_name(f"{Path(path).stem}-copy.jpg")
             _copies(Path(path), number, copy)
             planted[str(copy)] = (path, KINDS[number % 5])
+        if keep is not None:
+            shutil.copytree(root, keep)
         begin = time.perf_counter()
         checked = run(find(root), labels=network)
         seconds = time.perf_counter() - begin
@@ -201,6 +203,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=100_000, help="images a class, for labels")
     parser.add_argument("--classes", type=int, help="how many classes, for labels")
     parser.add_argument("--network", action="store_true", help="activations too, for duplicates")
+    parser.add_argument("--keep", type=Path, help="a folder, for peers/near_duplicates.py")
     parser.add_argument("--picture", type=Path, help="where repeats draws its pairs")
     arguments = parser.parse_args()
     if arguments.images is None:
@@ -210,7 +213,7 @@ def main() -> None:
     if arguments.what == "labels":
         labels(arguments.images, arguments.most, arguments.classes)
     elif arguments.what == "duplicates":
-        duplicates(arguments.images, arguments.network)
+        duplicates(arguments.images, arguments.network, arguments.keep)
     elif arguments.what == "truncated":
         truncated(arguments.images)
     elif arguments.what == "repeats":

@@ -57,6 +57,14 @@ def test_json_names_every_finding_and_changes_nothing(run, messy):
     assert contents(messy) == before
 
 
+def test_copies_of_a_wrong_label_are_one_finding(run, messy):
+    shutil.copy(messy / "blobs/wrong.jpg", messy / "blobs/wrong again.jpg")
+    _, out, _ = run("check", messy, "--json")
+    doubts = [one["paths"] for one in json.loads(out) if one["kind"] == "label-doubt"]
+    both = {str(messy / "blobs/wrong.jpg"), str(messy / "blobs/wrong again.jpg")}
+    assert both in map(set, doubts)
+
+
 def test_warnings_alone_are_no_failure(run, photographs):
     shutil.copy(photographs / "blobs/00.jpg", photographs / "blobs/again.jpg")
     code, out, _ = run("check", photographs, "--no-labels", "--json")

@@ -26,13 +26,14 @@ def alike_pairs(features: NDArray[np.float32]) -> list[tuple[int, int]]:
     """Pairs ``(first, second)``, first < second, of images that the network sees as one.
 
     Args:
-        features: float32 ``(N, D)``, the activations of N images.
+        features: float32 ``(N, ...)``, the activations of N images.
 
     Returns:
         the pairs in ascending order; none where there are over 200,000.
     """
     if len(features) < 3:
         return []
+    features = features.reshape(len(features), -1)
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     if len(features) <= _EXACT_BELOW:
         blocks = _blocks(_directions(features - mean), ALIKE)

@@ -12,6 +12,7 @@ images as such are often merely hard; of 5% wrong labels planted in five classes
 many by margin hold 6 to 8 in a hundred more, at higher precision.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def doubt_findings(
     classes: Sequence[str],
     count: int | None = None,
 ) -> list[Finding]:
-    """A finding for each image in doubt.
+    """A finding for each image in doubt; files of equal bytes and label share one.
 
     Args:
         examined: the images.
@@ -115,17 +116,20 @@ def doubt_findings(
     if not len(rows):
         return []
     labels = np.array([classes.index(examined.labels[row]) for row in rows])
-    found = []
+    same: dict[tuple[str, int], list[Doubt]] = defaultdict(list)
     for doubt in label_doubts(probabilities, labels, count):
-        position = examined.rows[rows[doubt.index]]
+        same[examined.keys[rows[doubt.index]], doubt.label].append(doubt)
+    found = []
+    for doubts in same.values():
+        first = doubts[0]
+        images = [examined.rows[rows[doubt.index]] for doubt in doubts]
         detail = (
-            f"labelled {classes[doubt.label]!r}, looks like {classes[doubt.likely]!r} "
-            f"({doubt.probability:.0%})"
+            f"labelled {classes[first.label]!r}, looks like {classes[first.likely]!r} "
+            f"({first.probability:.0%})"
         )
         found.append(
             about(
-                examined, "label-doubt", "warning", detail, [position], [position],
-                weight=doubt.margin,
+                examined, "label-doubt", "warning", detail, images, images, weight=first.margin
             )
         )  # fmt: skip
     return found

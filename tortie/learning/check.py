@@ -26,7 +26,7 @@ from tortie.learning.options import FitOptions
 from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
 from tortie.networks.table import find
 
-_CHOOSE_ON = 4000  # images: the penalty for all is chosen on as many
+_CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def out_of_fold(data: Labelled, seed: int) -> tuple[Floats, int]:
     vouch for one another. How many are wrong is counted in the first round: heads that saw no
     doubtful label are too sure of themselves for that.
 
-    The penalty is chosen by cross-fitting too, on at most 4,000 of the images; that they had a
+    The penalty is chosen by cross-fitting too, on at most 2,000 of the images; that they had a
     part in this one number is of no consequence for their labels.
 
     Returns:
@@ -163,20 +163,20 @@ def out_of_fold(data: Labelled, seed: int) -> tuple[Floats, int]:
     """
     everything = np.arange(len(data.labels))
     parts = held_out_parts(data.folds(seed, everything))
-    first = _judged(data, parts, everything, seed)
+    by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
+    penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
+    first = _judged(data, parts, everything, penalty)
     doubted = [doubt.index for doubt in label_doubts(first, data.labels)]
     trusted = np.setdiff1d(everything, doubted)
     if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
         return first, len(doubted)
-    return _judged(data, parts, trusted, seed), len(doubted)
+    return _judged(data, parts, trusted, penalty), len(doubted)
 
 
 def _judged(
-    data: Labelled, parts: list[tuple[Integers, Integers]], trusted: Integers, seed: int
+    data: Labelled, parts: list[tuple[Integers, Integers]], trusted: Integers, penalty: float
 ) -> Floats:
     """Probabilities of every image by heads trained on the trusted ones of the other folds."""
-    by_content = sorted(trusted.tolist(), key=lambda i: data.keys[i])
-    penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
     for train, held in parts:
         head = train_on(data, np.intersect1d(train, trusted), penalty)
