@@ -1,0 +1,34 @@
+"""The documentation of the command line is what the commands say; documented commands exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from tortie.cli.main import app
+from tortie.cli.reference import reference
+
+HOME = Path(__file__).parents[2]
+PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
+
+
+def test_the_reference_is_current():
+    written = (HOME / "docs" / "cli.md").read_text()
+    assert written == reference() + "\n", "python -m tortie.cli.reference > docs/cli.md"
+
+
+def commands():
+    for page in PAGES:
+        for line in re.findall(r"^(?:\$ |    )(tortie [a-z].*)$", page.read_text(), re.MULTILINE):
+            yield pytest.param(line.split("#")[0].strip(), id=f"{page.name}: {line[:60]}")
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_every_documented_command_is_one(line):
+    group = typer.main.get_command(app)
+    verb, *words = shlex.split(line)[1:]
+    assert verb in group.commands, verb
+    if not {"...", "…"} & set(words):
+        group.commands[verb].make_context(verb, words)  # raises where an option is wrong
