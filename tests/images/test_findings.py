@@ -1,5 +1,7 @@
 import csv
 import shutil
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from PIL import Image
@@ -181,6 +183,21 @@ def test_what_a_check_groups_is_what_a_split_keeps_together(examine, photographs
     names = {examined.groups[examined.rows.index(i)] for i in one.images}
     assert len(names) == 1
     assert names != {None}
+
+
+def test_what_a_network_sees_as_one_joins_what_the_hash_found(examine, photographs):
+    shutil.copy(photographs / "blobs/03.jpg", photographs / "blobs/again.jpg")
+    examined, _ = examine(photographs)
+    names = [examined.photographs[i].path.name for i in examined.rows]
+    three, again, five = names.index("03.jpg"), names.index("again.jpg"), names.index("05.jpg")
+    joined = replace(examined, alike=[(three, five)])
+    assert joined.duplicates.groups == (tuple(sorted((three, five, again))),)
+    (found,) = (one for one in file_findings(joined) if one.kind == "near-duplicate")
+    assert sorted(path[-6:] for path in found.paths) == ["03.jpg", "05.jpg"]
+    # A whole class alike is a texture: the hash alone counts then.
+    blobs = [i for i, label in enumerate(examined.labels) if label == "blobs"]
+    texture = replace(examined, alike=list(pairwise(blobs)))
+    assert texture.duplicates == examined.duplicates
 
 
 @pytest.mark.parametrize(
