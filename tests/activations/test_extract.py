@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.activations.conftest import SMALL
 from tortie.activations import extract
+from tortie.activations.engine import BATCH
 from tortie.activations.extract import Extraction
 from tortie.activations.store import ActivationStore
 from tortie.images import hash_all, read
@@ -96,7 +97,7 @@ def test_stopping_keeps_what_was_computed(extractor, paths):
         extraction.sample()
         raise KeyboardInterrupt
     extraction, _, _ = run(extractor, paths)
-    assert extraction.computed == 35 - 32  # two batches of 16 are there
+    assert extraction.computed == 35 - 2 * BATCH  # two batches are there
 
 
 def test_a_full_store_costs_time_and_nothing_else(extractor, paths, tmp_path):

@@ -4,10 +4,13 @@ One function, :func:`fit`, read from top to bottom: hash the files, cut the netw
 compute the activations, split, choose the penalty, measure, train the softmax layer.
 """
 
+import importlib
 import os
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +45,17 @@ if TYPE_CHECKING:
     from tortie.activations.extract import Extraction
     from tortie.learning.frozen import Frozen
     from tortie.networks.network import Network
+
+
+@contextmanager
+def _imported_meanwhile(*modules: str) -> Iterator[None]:
+    """Import what comes next, a second's work on one core, while the block uses the others."""
+    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in modules])
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 class _Clock:
@@ -101,7 +115,8 @@ def fit(
         plan = _plan(collection, len(classes), options, frozen, extraction)
         if not events.plan(plan):
             return plan
-        features, rows = extraction.finish(events.progress)
+        with _imported_meanwhile("scipy.optimize", "sklearn.metrics"):
+            features, rows = extraction.finish(events.progress)
     clock.lap("activations")
 
     left_out = [
