@@ -1,5 +1,6 @@
 import hashlib
 import importlib
+import sys
 import threading
 import time
 
@@ -171,3 +172,14 @@ def test_each_view_is_rendered_from_one_decode(paths, decoded_paths):
     for result in results:
         assert result.pixels.shape == (2, 10, 10, 3)
         np.testing.assert_array_equal(result.pixels[1], result.pixels[0] + 5)
+
+
+def test_the_interpreters_switch_interval_is_put_back(paths):
+    before = sys.getswitchinterval()
+    reading = read(paths, preprocessing=TINY, threads=2)
+    assert sys.getswitchinterval() < before
+    reading.close()
+    reading.close()
+    assert sys.getswitchinterval() == before
+    list(read(paths, preprocessing=TINY, threads=2))
+    assert sys.getswitchinterval() == before

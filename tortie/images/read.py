@@ -5,6 +5,7 @@ processes would, and copy nothing.
 """
 
 import hashlib
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,10 @@ from tortie.images.decode import (
 )
 from tortie.images.facts import Facts, facts_of
 from tortie.images.preprocess import Preprocessing
+
+_SWITCH_INTERVAL = 2e-4
+# Seconds. A decode gives Python's lock back and asks for it again a dozen times; at the usual 5 ms
+# it would wait for a thread that imports torch longer than it decodes (a tenth of a fit).
 
 Render = Callable[[Decoded, str], NDArray[np.uint8]]
 """One view of an image, from its decode and the SHA-256 of its content: uint8
@@ -69,6 +74,8 @@ class Reading(Iterator[Read]):
         self._ahead = ahead
         self._pending: deque[Future[Read]] = deque()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="tortie-read")
+        self._interval: float | None = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_INTERVAL)
         self._fill()
 
     def _fill(self) -> None:
@@ -95,6 +102,7 @@ class Reading(Iterator[Read]):
         """Drop what was not begun, and wait for the files in hand."""
         self._left = iter(range(0))
         self._pending.clear()
+        self._put_back()
         self._executor.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -108,9 +116,15 @@ class Reading(Iterator[Read]):
     ) -> None:
         self.close()
 
+    def _put_back(self) -> None:
+        if self._interval is not None:
+            sys.setswitchinterval(self._interval)
+            self._interval = None
+
     def __del__(self) -> None:
         executor = getattr(self, "_executor", None)
         if executor is not None:
+            self._put_back()
             executor.shutdown(wait=False, cancel_futures=True)
 
 
