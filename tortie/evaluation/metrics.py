@@ -77,6 +77,9 @@ def score(
 ) -> Scores:
     """Every figure of the evaluation.
 
+    The definitions are scikit-learn's, and tests hold them to it. Importing its metrics
+    takes 0.6 s, a fifth of a fit whose activations are stored.
+
     Args:
         probabilities: ``(N, K)``, rows add to one.
         labels: true class indices ``(N,)``.
@@ -85,13 +88,14 @@ def score(
     Raises:
         ValueError: no image to count.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    indices = np.arange(len(classes))
+    if not len(labels):
+        raise ValueError("expected at least one photograph to count")
     predicted = probabilities.argmax(axis=1)
-    precision, recall, f1, n = precision_recall_fscore_support(
-        labels, predicted, labels=indices, zero_division=0
-    )
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    right, called, n = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    precision, recall = right / np.maximum(called, 1), right / np.maximum(n, 1)
+    f1 = 2 * right / np.maximum(called + n, 1)
     given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Scores(
         accuracy=wilson(int((predicted == labels).sum()), len(labels)),
@@ -100,5 +104,5 @@ def score(
             name: ClassScore(float(precision[i]), float(recall[i]), float(f1[i]), int(n[i]))
             for i, name in enumerate(classes)
         },
-        confusion=confusion_matrix(labels, predicted, labels=indices).tolist(),
+        confusion=confusion.tolist(),
     )

@@ -115,7 +115,7 @@ def fit(
         plan = _plan(collection, len(classes), options, frozen, extraction)
         if not events.plan(plan):
             return plan
-        with _imported_meanwhile("scipy.optimize", "sklearn.metrics"):
+        with _imported_meanwhile("scipy.optimize"):
             features, rows = extraction.finish(events.progress)
     clock.lap("activations")
 
