@@ -55,8 +55,7 @@ class ImageClassifier:
     Attributes:
         classes_: class names, in the order of the probabilities; after ``fit``.
         accuracy_: measured share of right answers with its interval, or ``None``; after ``fit``.
-        plan_: what ``fit`` planned; after ``fit``.
-        left_out_: photographs that took no part, and why; after ``fit``.
+        fitted_: all that ``fit`` made and measured, the plan and the left-out photographs too.
 
     Example:
         >>> cats = ImageClassifier().fit("photos/")  # doctest: +SKIP
