@@ -20,7 +20,8 @@ def run(capfdbinary):
         with pytest.raises(SystemExit) as stopped:
             main([str(word) for word in words])
         out, err = capfdbinary.readouterr()
-        return stopped.value.code, out.decode(errors="surrogateescape"), err.decode()
+        strict = "strict" if "--json" in words else "surrogateescape"  # JSON is UTF-8
+        return stopped.value.code, out.decode(errors=strict), err.decode()
 
     return run
 

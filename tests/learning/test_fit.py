@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +216,14 @@ def test_any_network_of_a_file_is_frozen_saved_and_loaded(tmp_path, name):
     new = [photograph("blobs", 40), photograph("stripes", 40)]
     again = tortie.load(tmp_path / "a.safetensors")
     np.testing.assert_array_equal(again.predict_proba(new), own.predict_proba(new))
+
+
+def test_a_network_that_is_refused_leaves_no_reading_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "an empty store"))
+    folder = lay_out(tmp_path / "photographs", 6)
+    interval = sys.getswitchinterval()
+    with pytest.raises(UsageError, match="no trained weights") as refused:
+        tortie.ImageClassifier("lenet5").fit(folder)
+    assert refused.tb  # it holds every frame, so nothing was collected by chance
+    assert not [thread for thread in threading.enumerate() if "tortie-read" in thread.name]
+    assert sys.getswitchinterval() == interval

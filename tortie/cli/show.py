@@ -23,12 +23,16 @@ def begin(as_json: bool, quiet: bool = False) -> None:
 def result(document: Any, lines: list[str]) -> None:
     """The result: one JSON document, or lines for a person."""
     _state["printed"] = True
-    text = (
-        json.dumps(document, ensure_ascii=False, indent=2) if _state["json"] else "\n".join(lines)
-    )
-    # A file name may hold bytes that are no text: they are written as they are.
+    # A file name may hold bytes that are no text. Lines carry them as they are; in JSON, which is
+    # UTF-8, the escape of each is the one that Python's reader turns back into the name.
+    if _state["json"]:
+        text = json.dumps(document, ensure_ascii=False, indent=2).encode(
+            "utf-8", "backslashreplace"
+        )
+    else:
+        text = "\n".join(lines).encode("utf-8", "surrogateescape")
     if text:
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stdout.buffer.write(text + b"\n")
         sys.stdout.flush()
 
 

@@ -108,7 +108,12 @@ def fit(
     from tortie.activations.extract import Extraction
     from tortie.learning.frozen import drawn_views, freeze_network
 
-    frozen = freeze_network(entry, options, store, threads, max_pixels)
+    try:
+        frozen = freeze_network(entry, options, store, threads, max_pixels)
+    except BaseException:
+        if early is not None:
+            early.close()
+        raise
     clock.lap("load the network")
     with Extraction(frozen.extractor, sources, sha256, early) as extraction:
         extraction.sample()
