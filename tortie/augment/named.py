@@ -40,6 +40,8 @@ POLICIES: dict[str, Policy] = {
     # Simonyan and Zisserman 2015, section 3.1: shorter side from 256 to 512, a crop of 224 at any
     # place, mirror, AlexNet's colour.
     "vgg": Policy(mirror=0.5, scale_jitter=(256 / 224, 512 / 224), pca_colour=0.1),
+    # He et al. 2016, section 3.4: shorter side from 256 to 480, else as VGG.
+    "resnet": Policy(mirror=0.5, scale_jitter=(256 / 224, 480 / 224), pca_colour=0.1),
     # Szegedy et al. 2015, section 6: area 8% to 100%, aspect 3/4 to 4/3 (log-uniform in practice).
     # Their photometric distortions are not numbered: brightness, contrast, saturation as usual.
     "googlenet": Policy(
