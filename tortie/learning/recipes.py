@@ -17,8 +17,8 @@ _THREE_DROPS = (1 / 4, 1 / 2, 3 / 4)
 _RESNET_CIFAR = Recipe(
     name="resnet-cifar",
     source="He et al. 2015, arXiv:1512.03385, section 4.2: 64,000 steps of 128, a tenth of the "
-    "rate at 32,000 and at 48,000. 164 epochs of 50,000 are 64,124 steps. Whether biases decay is not "
-    "printed: here they do, as in the reproductions that reach the paper's errors",
+    "rate at 32,000 and at 48,000. 164 epochs of 50,000 are 64,124 steps. Whether biases decay is "
+    "not printed: here they do, as in the reproductions that reach the paper's errors",
     optimiser="sgd",
     learning_rate=0.1,
     momentum=0.9,
