@@ -1,5 +1,7 @@
 """The table of recipes against what the papers print, and the choice by network."""
 
+from pathlib import Path
+
 import pytest
 
 from tortie.augment import POLICIES
@@ -47,6 +49,21 @@ def test_every_recipe_names_a_policy_and_a_source(one):
     assert one.policy in POLICIES
     assert "tortie's own" in one.source or "et al." in one.source or "20" in one.source
     assert [each.name for each in RECIPES].count(one.name) == 1
+
+
+def test_the_page_says_what_the_table_says():
+    page = Path(__file__).parents[2] / "docs" / "learning.md"
+    rows = [line.split(" | ") for line in page.read_text("utf-8").splitlines() if "| `" in line]
+    shown = {row[0].strip("|` "): row[1:] for row in rows}
+    assert list(shown) == [one.name for one in RECIPES]
+    kinds = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+    for one in RECIPES:
+        kind, rate, _, decay, batch, epochs, views, _ = shown[one.name]
+        assert kind == kinds[one.optimiser] + (", Nesterov" if one.nesterov else "")
+        assert float(rate.partition(",")[0]) == one.learning_rate
+        assert float(decay.replace("none", "0")) == one.weight_decay
+        assert (int(batch), int(epochs)) == (one.batch, one.epochs)
+        assert views.strip("`") == one.policy
 
 
 def test_digits_are_never_mirrored():
