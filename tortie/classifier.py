@@ -41,16 +41,28 @@ class ImageClassifier:
         network: a name of the table of networks.
         weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
             in the table, a file, or ``"hf://OWNER/NAME"``.
-        freeze: which stages are frozen; ``"all"`` trains the softmax layer alone.
+        freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
+            number of stages, a stage's name, or ``"auto"`` to compare depths.
+        head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
+        recipe: of training by steps, by its name; ``None`` for the one that suits.
+        epochs: in place of the recipe's.
+        batch: photographs a step, in place of the recipe's.
+        learning_rate: in place of the recipe's.
+        input: ``"HEIGHTxWIDTHxCHANNELS"`` of the network's input; ``None`` for its paper's.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
-        augment: policy of the drawn views: ``"none"``, ``"mirror"``, ``"standard"``, ``"full"``.
-        views: drawn views of each training photograph, beside the undistorted one.
+        augment: policy of the drawn views, by its name; ``None`` for none where everything is
+            frozen, and the recipe's elsewhere.
+        mirror: whether a mirrored photograph keeps its class.
+        views: drawn views of each training photograph, where a part is frozen.
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         threads: that read and multiply; ``None`` for one a core.
         max_megapixels: a photograph with more is left out.
+        budget: seconds that comparing depths may take, or ``"10m"``.
+        run: folder of a training by steps, so that it can be resumed; ``None`` keeps none.
+        resume: whether to go on with the run in ``run``.
 
     Attributes:
         classes_: class names, in the order of the probabilities; after ``fit``.
@@ -69,28 +81,48 @@ class ImageClassifier:
         *,
         weights: str | None = "imagenet",
         freeze: str | int = "all",
+        head: str = "linear",
+        recipe: str | None = None,
+        epochs: int | None = None,
+        batch: int | None = None,
+        learning_rate: float | None = None,
+        input: str | None = None,
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
-        augment: str = "none",
+        augment: str | None = None,
+        mirror: bool = True,
         views: int = 4,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
         max_megapixels: float = 200,
+        budget: float | str = 600.0,
+        run: str | Path | None = None,
+        resume: bool = False,
     ) -> None:
         self.network = network
         self.weights = weights
         self.freeze = freeze
+        self.head = head
+        self.recipe = recipe
+        self.epochs = epochs
+        self.batch = batch
+        self.learning_rate = learning_rate
+        self.input = input
         self.valid = valid
         self.test = test
         self.augment = augment
+        self.mirror = mirror
         self.views = views
         self.seed = seed
         self.device = device
         self.precision = precision
         self.threads = threads
         self.max_megapixels = max_megapixels
+        self.budget = budget
+        self.run = run
+        self.resume = resume
         self._metadata: Metadata | None = None
         self._networks: list[Network] = []
         self._trained_on: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
@@ -325,8 +357,11 @@ class ImageClassifier:
             store = ActivationStore.default()
             self._members = []
             for network, described in zip(self._networks, self.metadata.members, strict=True):
+                entry = replace(
+                    table.find(described.network), preprocessing=described.preprocessing
+                )
                 extractor = Extractor.of(
-                    network.eval(), table.find(described.network), store=store,
+                    network.eval(), entry, store=store,
                     device=chosen_device(self.device), precision=chosen_precision(self.precision),
                     threads=self._threads, max_pixels=int(self.max_megapixels * 1e6),
                 )  # fmt: skip

@@ -1,5 +1,6 @@
 """From images to activations at the cut: take what the store has, compute and keep the rest."""
 
+import copy
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -69,15 +70,17 @@ class Extractor:
         precision: Precision | None,
         threads: int,
         max_pixels: int,
+        cut: str | None = None,
     ) -> "Extractor":
-        """The extractor of all stages of a network of the table."""
-        last = network.stage_names[-1]
+        """The extractor of a network's stages up to and with ``cut``; by default of all."""
+        last = cut or network.stage_names[-1]
+        prefix = network.cut(last)[0]
         return cls(
-            prefix=network.cut(last)[0],
+            prefix=prefix,
             structure=entry.name,
             code=entry.code,
             cut=last,
-            output=(network.feature_count,),
+            output=(network.feature_count,) if cut is None else output_shape(prefix, entry),
             preprocessing=entry.preprocessing,
             store=store,
             device=device,
@@ -105,6 +108,15 @@ class Extractor:
     def engine(self) -> Engine:
         """The prefix made ready to run; warm runs never ask for it."""
         return Engine(self.prefix, self.preprocessing, self.device, self.precision)
+
+
+@torch.no_grad()
+def output_shape(prefix: nn.Module, entry: Entry) -> tuple[int, ...]:
+    """The shape of what a prefix yields of one image; nothing is computed."""
+    drawn = entry.preprocessing
+    own = copy.deepcopy(prefix).to("meta").eval()
+    images = torch.empty(1, drawn.channels, drawn.height, drawn.width, device="meta")
+    return tuple(own(images).shape[1:])
 
 
 class Extraction(AbstractContextManager["Extraction"]):

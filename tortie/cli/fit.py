@@ -29,7 +29,17 @@ def command(
     weights: Annotated[
         str, typer.Option(help="imagenet, a file, hf://OWNER/NAME, or none.")
     ] = "imagenet",
-    freeze: Annotated[str, typer.Option(help="all: train the softmax layer.")] = "all",
+    freeze: Annotated[
+        str, typer.Option(help="all: train the softmax layer; none, N stages, a STAGE, or auto.")
+    ] = "all",
+    head: Annotated[str, typer.Option(help="linear, or mlp:N with N hidden units.")] = "linear",
+    recipe: Annotated[
+        str | None, typer.Option(help="Of training by steps: a name, or a JSON file.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
+    input: Annotated[str | None, typer.Option(help="HEIGHTxWIDTHxCHANNELS, as 64x64x3.")] = None,
     valid: Annotated[
         str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")
     ] = None,
@@ -37,14 +47,25 @@ def command(
         str | None, typer.Option(help="Test: a folder of classes, or a fraction.")
     ] = None,
     augment: Annotated[
-        str, typer.Option(help="Drawn views: none, mirror, standard or full; see tortie augment.")
-    ] = "none",
+        str | None,
+        typer.Option(
+            help="none, mirror, standard, full, or a paper's; see tortie augment.",
+            show_default="none, or the recipe's",
+        ),
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror/--no-mirror", help="A mirrored photograph keeps its class.")
+    ] = True,
     views: Annotated[int, typer.Option(help="Drawn views of each training photograph.")] = 4,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
+    budget: Annotated[str, typer.Option(help="Time for --freeze auto, as 90s or 10m.")] = "10m",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run of this output.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Stop after the plan.")] = False,
     json: options.Json = False,
@@ -52,7 +73,8 @@ def command(
 ) -> None:
     """Learn to tell classes of photographs apart, and measure how well.
 
-    Writes the classifier, and beside it NAME.report.html and NAME.split.csv.
+    Writes the classifier, and beside it NAME.report.html and NAME.split.csv; a training by steps,
+    where --freeze is not all, also NAME.run/, from which --resume goes on after Ctrl-C or a kill.
 
     Example: tortie fit photos -o pets.safetensors
     """
@@ -61,14 +83,16 @@ def command(
     from tortie.learning.fitted import Events
     from tortie.learning.plan import Plan
 
-    _check_output(output, force or plan)
+    run = _check_output(output, force or plan, resume)
     choices = ImageClassifier(
-        network, weights=None if weights == "none" else weights, freeze=freeze, valid=valid,
-        test=test, augment=augment, views=views, seed=seed, device=device, precision=precision,
-        threads=threads, max_megapixels=max_megapixels,
+        network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
+        recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate, input=input,
+        valid=valid, test=test, augment=augment, mirror=mirror, views=views, seed=seed,
+        device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
+        budget=budget, run=None if plan else run, resume=resume,
     )  # fmt: skip
-    with show.progress("photographs") as progress:
-        events = Events(_announce(stop=plan), progress, show.say)
+    with show.progress("photographs") as progress, show.progress("steps") as steps:
+        events = Events(_announce(stop=plan), progress, steps, show.say)
         fitted = choices.plan_and_fit(images, None, events)
     if isinstance(fitted, Plan):
         show.result(fitted.model_dump(mode="json"), [])
@@ -76,14 +100,15 @@ def command(
         show.result(*_written(choices, fitted, output))
 
 
-def _check_output(output: Path, may_replace: bool) -> None:
-    """Refuse an output that could not be written before any work is done."""
+def _check_output(output: Path, may_replace: bool, resume: bool) -> Path:
+    """Refuse an output that could not be written before any work is done; the run's folder."""
     if output.suffix != ".safetensors":
         raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
     if not output.parent.is_dir():
         raise UsageError(f"no folder {output.parent} to write {output.name} into: make it first")
     if output.exists() and not may_replace:
         raise UsageError(f"{output} exists: --force replaces it, or choose another name")
+    return output.with_suffix(".run")
 
 
 def _announce(stop: bool) -> "Callable[[Plan], bool]":

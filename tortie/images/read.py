@@ -171,7 +171,7 @@ def _read(
     sha256 = None
     try:
         content = file_bytes(source) if isinstance(source, Path) else source
-        sha256 = _digest(content)
+        sha256 = digest_of(content)
         decoded = decode(content, at_least=at_least, max_pixels=max_pixels)
     except UnreadableImage as error:
         return Read(index, sha256, None, None, error.reason, time.perf_counter() - begin)
@@ -188,7 +188,7 @@ def hash_all(sources: Sequence[Source], threads: int) -> list[str | None]:
 
     def work(source: Source) -> str | None:
         try:
-            return _digest(file_bytes(source) if isinstance(source, Path) else source)
+            return digest_of(file_bytes(source) if isinstance(source, Path) else source)
         except UnreadableImage:
             return None
 
@@ -198,7 +198,8 @@ def hash_all(sources: Sequence[Source], threads: int) -> list[str | None]:
         return list(executor.map(work, sources))
 
 
-def _digest(content: bytes | Image.Image | NDArray[Any]) -> str:
+def digest_of(content: bytes | Image.Image | NDArray[Any]) -> str:
+    """SHA-256 of the bytes of a file, or of an image's type, shape and pixels; hexadecimal."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     array = np.ascontiguousarray(content)

@@ -58,12 +58,15 @@ def _imported_meanwhile(*modules: str) -> Iterator[None]:
         thread.join()
 
 
-class _Clock:
+class Clock:
+    """Seconds by phase."""
+
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def lap(self, phase: str) -> None:
+        """End a phase, of this name."""
         now = time.perf_counter()
         self.seconds[phase] = round(now - self._last, 3)
         self._last = now
@@ -92,9 +95,13 @@ def fit(
         UsageError: fewer than two classes, a class of one photograph, a choice that cannot be met.
         TortieError: no photograph can be read.
     """
-    clock = _Clock()
+    if options.steps:
+        from tortie.learning.deep import fit_deep
+
+        return fit_deep(collection, sources, options, store, events)
+    clock = Clock()
     entry = find(options.network)
-    classes = _enough_classes(photograph.label for photograph in collection.photographs)
+    classes = enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
     max_pixels = int(options.max_megapixels * 1e6)
     sha256 = hash_all(sources, threads)
@@ -134,14 +141,14 @@ def fit(
         )
     photographs = [collection.photographs[i] for i in rows]
     labels = [photograph.label for photograph in photographs]
-    readable = _enough_classes(labels)
+    readable = enough_classes(labels)
     with few_threads(features):
         alike = alike_pairs(features)
     examined = Examined(collection.photographs, sha256, extraction.facts, extraction.reasons, alike)
     keys, groups = examined.keys, examined.groups
     protocol = plan_split(
         labels, [photograph.split for photograph in photographs], keys, groups, options.seed,
-        _fraction(options.valid), _fraction(options.test),
+        fraction(options.valid), fraction(options.test),
     )  # fmt: skip
     clock.lap("duplicates and split")
 
@@ -194,7 +201,7 @@ def fit(
             *examined.duplicates.notes,
             *protocol.notes,
             *drawn_notes,
-            *_named("not counted", [photographs[i].path for i in protocol.leaks]),
+            *named("not counted", [photographs[i].path for i in protocol.leaks]),
             *worst_found(examined, held, readable),
         ],
         seconds=clock.seconds,
@@ -243,7 +250,7 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
-def _enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
+def enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
     """The classes in the order of their names.
 
     Raises:
@@ -264,13 +271,14 @@ def _enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(counts))
 
 
-def _named(what: str, paths: Sequence[Path]) -> list[str]:
+def named(what: str, paths: Sequence[Path]) -> list[str]:
     """A note that names the first few of the paths; none where there are none."""
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return [f"{what}: {', '.join(map(str, paths[:3]))}{more}"] if paths else []
 
 
-def _fraction(part: float | Path | None) -> float | None:
+def fraction(part: float | Path | None) -> float | None:
+    """The share that is asked for; ``None`` where a folder is, or nothing."""
     return part if isinstance(part, float) else None
 
 
@@ -295,20 +303,20 @@ def _plan(
         [photograph.split for photograph in photographs],
         [str(photograph.path) for photograph in photographs],
         [photograph.group for photograph in photographs],
-        options.seed, _fraction(options.valid), _fraction(options.test),
+        options.seed, fraction(options.valid), fraction(options.test),
     )  # fmt: skip
     network = frozen.network
     features = network.feature_count
     each = _multiplications(find(options.network), network)
     each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
     trained_on = sum(one.split in (None, "train") for one in photographs)
-    views = 0 if options.augment == "none" else options.views * trained_on
+    views = 0 if options.augment in (None, "none") else options.views * trained_on
     splits: Counter[str] = Counter(one.split or "to split" for one in photographs)
     return Plan(
         network=extractor.structure,
         weights=options.weights,
         freeze=frozen.freeze,
-        augment=options.augment,
+        augment=options.augment or "none",
         views=1 + (views > 0) * options.views,
         classes=classes,
         images=len(photographs),

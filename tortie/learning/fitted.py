@@ -1,7 +1,7 @@
 """What a fit tells while it runs, and what it has made and measured when it ends."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +25,13 @@ class Events:
     Attributes:
         plan: the plan, before the work begins; ``False`` stops there.
         progress: images done, images in all.
+        steps: steps of training done, steps in all.
         note: one line that the user should know.
     """
 
     plan: Callable[[Plan], bool] = lambda plan: True
     progress: Callable[[int, int], None] = lambda done, total: None
+    steps: Callable[[int, int], None] = lambda done, total: None
     note: Callable[[str], None] = lambda line: None
 
 
@@ -53,9 +55,11 @@ class Fitted:
         held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
         probabilities: theirs, ``(n, K)``.
         too_few: why there is no accuracy, where there is none.
-        penalty: λ of the softmax layer.
+        penalty: λ of the softmax layer; ``None`` where it was trained by steps.
         notes: what the user should know.
         seconds: spent, by phase.
+        history: what each epoch of the training came to; empty where there was none.
+        best_epoch: the one whose weights were kept.
     """
 
     network: "Network"
@@ -73,9 +77,17 @@ class Fitted:
     held: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     too_few: str | None
-    penalty: float
+    penalty: float | None
     notes: list[str]
     seconds: dict[str, float]
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int | None = None
+
+    @property
+    def head(self) -> str:
+        """What the file says of the head: the paper's own, or the one that was asked for."""
+        own = self.plan.weights is None and self.plan.head == "linear"
+        return "published" if own else self.plan.head
 
     def split_rows(self) -> Iterator[Row]:
         """The split of every photograph, to be written and given back."""

@@ -8,8 +8,9 @@ from tortie.activations.engine import Precision
 from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import Drawn
-from tortie.augment import policy
+from tortie.augment import Policy, policy
 from tortie.errors import UsageError
+from tortie.learning.depth import check_weights, frozen_stages
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Freeze
 from tortie.learning.softmax import LinearHead
@@ -50,20 +51,11 @@ def freeze_network(
         UsageError: a stage that is not there, a depth that cannot be learnt yet, freezing a
             network without trained weights, a device that is not there.
     """
-    if options.weights is None:
-        raise UsageError(
-            "fresh weights cannot be frozen: they are random numbers; take --weights imagenet"
-        )
-    if options.weights == "imagenet" and not entry.weights:
-        instead = entry.sibling or "efficientnet-lite0"
-        raise UsageError(
-            f"{entry.name} has no trained weights, so freezing it would keep random numbers: "
-            f"take --network {instead}, or --weights FILE"
-        )
+    check_weights(entry, options.weights, options.freeze)
     network = build(entry.name, weights=options.weights)
     if network.head_sees_maps:
         network.new_head(network.classes)  # means of the maps, for a softmax layer
-    freeze = _depth(network, options.freeze)
+    freeze = frozen_stages(network, options.freeze)
     network.freeze(freeze.stages)
     extractor = Extractor.of(
         network, entry, store=store, device=chosen_device(options.device),
@@ -73,37 +65,39 @@ def freeze_network(
     return Frozen(network, freeze, extractor)
 
 
-def drawn_views(entry: Entry, options: FitOptions) -> tuple[list[Drawn], list[str]]:
-    """The drawn views of a training photograph, and what the user should know of them."""
-    if options.augment == "none":
-        return [], []
-    chosen = policy(options.augment)
+def chosen_policy(entry: Entry, name: str, mirror: bool) -> tuple[Policy | None, list[str]]:
+    """A policy as far as it suits a network and the photographs, and what the user should know.
+
+    Args:
+        entry: the network.
+        name: of the policy.
+        mirror: whether a mirrored photograph keeps its class.
+
+    Returns:
+        ``None`` for ``none``.
+    """
+    if name == "none":
+        return None, []
+    chosen = policy(name)
     notes = []
-    if not entry.mirror and chosen.mirror:
+    if chosen.mirror and not entry.mirror:
         chosen = chosen.without("mirror")
         notes.append(f"no photograph is mirrored: {entry.name} reads digits, which it would change")
+    elif chosen.mirror and not mirror:
+        chosen = chosen.without("mirror")
     if entry.preprocessing.channels == 1 and chosen.colour_operations:
         notes.append(f"grey input takes no {', '.join(chosen.colour_operations)}")
         chosen = chosen.for_grey()
+    return chosen, notes
+
+
+def drawn_views(entry: Entry, options: FitOptions) -> tuple[list[Drawn], list[str]]:
+    """The drawn views of a training photograph, and what the user should know of them."""
+    chosen, notes = chosen_policy(entry, options.augment or "none", options.mirror)
+    if chosen is None:
+        return [], notes
     numbers = range(1, options.views + 1)
     return [Drawn(entry.preprocessing, chosen, options.seed, n) for n in numbers], notes
-
-
-def _depth(network: Network, asked: str | int) -> Freeze:
-    names = network.stage_names
-    if asked == "all":
-        stages = len(names)
-    elif asked == "none":
-        stages = 0
-    else:
-        text = str(asked)
-        stages = network.stage_index(int(text) if text.isdecimal() else text)
-    if stages < len(names):
-        raise UsageError(
-            f"freeze {asked}: this version trains the softmax layer alone, on all {len(names)} "
-            f"stages frozen; take --freeze all"
-        )
-    return Freeze(asked=str(asked), stages=stages, last_frozen=names[stages - 1])
 
 
 def chosen_device(name: str) -> torch.device:

@@ -1,10 +1,12 @@
 """What a user may ask of a fit."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tortie.augment.named import POLICIES
 from tortie.errors import UsageError
 
 
@@ -23,6 +25,22 @@ def _between_0_and_1(value: object) -> object:
     return value
 
 
+def _known_policy(name: str | None) -> str | None:
+    if name is not None and name not in POLICIES:
+        raise ValueError(f"there are {', '.join(POLICIES)}")
+    return name
+
+
+def _known_head(head: str) -> str:
+    hidden_units(head)
+    return head
+
+
+def _duration(value: object) -> object:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", value) if isinstance(value, str) else None
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else value
+
+
 Part = Annotated[
     float | Path | None, AfterValidator(_between_0_and_1), BeforeValidator(_fraction_or_folder)
 ]
@@ -36,12 +54,27 @@ class FitOptions(BaseModel):
         network: its name in the table of networks.
         weights: where its parameters begin: a name of the network's row in the table
             (``imagenet``), a file, ``hf://OWNER/NAME``, or ``None`` for fresh ones.
-        freeze: what to freeze: ``all``, ``none``, the number of stages from the input, or the
-            last frozen stage's name.
+        freeze: what to freeze: ``all``, ``none``, the number of stages from the input, the last
+            frozen stage's name, or ``auto`` to compare depths.
+        head: what is trained in place of the network's last layer: ``linear``, or ``mlp:N`` with
+            N hidden units.
+        recipe: how the steps go, where there are any: a name of the table of recipes, or a JSON
+            file; ``None`` for the one that suits network and depth.
+        epochs: in place of the recipe's.
+        batch: photographs a step, in place of the recipe's.
+        learning_rate: in place of the recipe's.
+        input: ``HEIGHTxWIDTHxCHANNELS`` that photographs are made to, where the network takes
+            another than its paper's; ``None`` for its paper's.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
-        augment: policy that drawn views follow: ``none``, ``mirror``, ``standard``, ``full``.
-        views: drawn views of each training photograph, beside the undistorted one.
+        augment: policy that drawn views follow, by its name; ``None`` for none where everything is
+            frozen, and for the recipe's elsewhere.
+        mirror: whether a mirrored photograph keeps its class, so that a policy may mirror it.
+        views: drawn views of each training photograph where a part is frozen; where nothing is,
+            each epoch draws anew.
+        budget: seconds that comparing depths may take, as a number or ``10m``.
+        run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
+        resume: whether to go on with the run in ``run``.
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
@@ -54,15 +87,30 @@ class FitOptions(BaseModel):
     network: str = "efficientnet-lite0"
     weights: str | None = "imagenet"
     freeze: str | int = "all"
+    head: Annotated[str, AfterValidator(_known_head)] = "linear"
+    recipe: str | None = None
+    epochs: int | None = Field(default=None, ge=1)
+    batch: int | None = Field(default=None, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    input: str | None = None
     valid: Part = None
     test: Part = None
-    augment: Literal["none", "mirror", "standard", "full"] = "none"
+    augment: Annotated[str | None, AfterValidator(_known_policy)] = None
+    mirror: bool = True
     views: int = Field(default=4, ge=1, le=1000)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     max_megapixels: float = Field(default=200, gt=0)
+    budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = 600.0
+    run: Path | None = None
+    resume: bool = False
+
+    @property
+    def steps(self) -> bool:
+        """Whether training goes by steps; else the softmax layer alone is solved for."""
+        return str(self.freeze) != "all" or self.head != "linear"
 
     @classmethod
     def of(cls, **choices: object) -> "FitOptions":
@@ -76,4 +124,21 @@ class FitOptions(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
-            raise UsageError(f"{name} is {choices.get(name)!r}: {first['msg']}") from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{name} is {choices.get(name)!r}: {message}") from None
+
+
+def hidden_units(head: str) -> int:
+    """Units of the hidden layer of a head, ``linear`` or ``mlp:N``; 0 for ``linear``.
+
+    Raises:
+        UsageError: neither of these.
+    """
+    if head == "linear":
+        return 0
+    match = re.fullmatch(r"mlp:([1-9]\d{0,4})", head)
+    if match is None:
+        raise UsageError(
+            f"head {head!r}: expected linear, or mlp:N with N hidden units, as mlp:256"
+        )
+    return int(match[1])

@@ -1,5 +1,7 @@
 """The plan of a fit: what will be done and what it costs, before it is done."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -17,6 +19,57 @@ class Freeze(BaseModel):
     asked: str
     stages: int
     last_frozen: str | None
+
+
+class Training(BaseModel):
+    """What training by steps will do; there is none where the softmax layer alone is solved for.
+
+    Attributes:
+        recipe: its name.
+        epochs: times that every training photograph is seen.
+        batch: photographs a step.
+        steps: in all epochs.
+        images: photographs trained on.
+        chosen_on: photographs that choose the best epoch.
+        activations: where the frozen part's outputs come from: ``store``, ``live``, or ``none``
+            where nothing is frozen.
+        why: the reason, with its figures.
+        precision: of the steps' multiplications.
+        seconds_per_step: of the trained part, timed on this machine.
+        step_bytes: of the parameters, their gradients and averages, and the activations of a step.
+        auto: the rule that chose the depth, where it was left to the plan.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: str
+    epochs: int
+    batch: int
+    steps: int
+    images: int
+    chosen_on: int
+    activations: Literal["store", "live", "none"]
+    why: str
+    precision: str
+    seconds_per_step: float
+    step_bytes: int
+    auto: str | None = None
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The training as a person reads it."""
+        lines = [
+            (
+                "training",
+                f"recipe {self.recipe}: {self.epochs} epochs of {self.images:,} photographs, "
+                f"{self.batch} a step, {self.precision}; the best epoch of "
+                f"{self.chosen_on:,} other photographs is kept",
+            )
+        ]
+        if self.activations != "none":
+            lines.append(("frozen part", f"{self.activations}: {self.why}"))
+        if self.auto:
+            lines.append(("depth", self.auto))
+        return lines
 
 
 class Plan(BaseModel):
@@ -47,6 +100,7 @@ class Plan(BaseModel):
         device: where the network runs.
         precision: of the frozen part.
         threads: that read and multiply.
+        training: the steps of the training, where there are any.
         notes: what the user should know before the work begins.
     """
 
@@ -75,26 +129,33 @@ class Plan(BaseModel):
     device: str
     precision: str
     threads: int
+    training: Training | None = None
     notes: tuple[str, ...] = ()
 
     def _views_line(self) -> list[tuple[str, str]]:
-        if self.views == 1:
+        if self.augment == "none":
             return []
+        if self.views == 1:
+            return [("augment", f"{self.augment}: every photograph is drawn anew each epoch")]
         return [("augment", f"{self.augment}: {self.views - 1} drawn views of each to train on")]
 
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
         freeze = self.freeze
         frozen = f"{freeze.stages} stages, up to and with {freeze.last_frozen}"
+        if not freeze.stages:
+            frozen = "nothing"
+        trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
         seconds = "nothing to compute" if not self.multiplications else _duration(self.seconds)
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
-            ("trained", f"softmax layer: {self.trained_parameters:,} parameters"),
+            ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
             ("split", self.rule),
             *self._views_line(),
+            *(self.training.lines() if self.training else []),
             (
                 "activations",
                 f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute "

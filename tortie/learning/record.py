@@ -9,6 +9,7 @@ from tortie.errors import TortieError, UsageError
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.report import Report
 from tortie.learning.fitted import Fitted
+from tortie.learning.options import hidden_units
 from tortie.networks.table import Entry, find
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
 
@@ -73,7 +74,7 @@ def describe(fitted: Fitted) -> Metadata:
     return Metadata(
         tortie=__version__,
         classes=list(fitted.classes),
-        members=[member(fitted.entry, plan.weights, plan.head, frozen, plan.precision)],
+        members=[member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)],
         accuracy=accuracy_of(fitted),
         accuracy_reason=fitted.too_few,
         training=training,
@@ -123,7 +124,7 @@ def _restore_one(
                 network = entry.build(**{**described.arguments, "classes": classes})
             else:
                 network = entry.build(**described.arguments)
-                network.new_head(classes)
+                network.new_head(classes, hidden_units(described.head))
     except (UsageError, TypeError) as error:
         raise TortieError(f"{path} cannot be built: {error}") from None
     own = {

@@ -201,30 +201,38 @@ class Network(Rest):
     @property
     def classes(self) -> int:
         """Length of the logits."""
-        return int(self._head_matrix().shape[0])
+        return int(self._head_matrices()[-1].shape[0])
 
     @property
     def feature_count(self) -> int:
         """D, the length of the vector (or the channels of the maps) that the head sees."""
-        return int(self._head_matrix().shape[1])
+        return int(self._head_matrices()[0].shape[1])
 
-    def _head_matrix(self) -> Tensor:
-        """What maps features to logits: a linear layer's weight, a kernel, or fixed codes."""
-        return next(tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1)
+    def _head_matrices(self) -> list[Tensor]:
+        """What maps features to logits: linear layers' weights, a kernel, or fixed codes."""
+        return [tensor for tensor in self.head.state_dict().values() if tensor.dim() > 1]
 
     @property
     def head_sees_maps(self) -> bool:
         """Whether the last stage yields maps, not a vector (Network in Network)."""
-        return self._head_matrix().dim() == 4
+        return self._head_matrices()[0].dim() == 4
 
-    def new_head(self, classes: int) -> None:
-        """Put a fresh linear head of ``classes`` logits in place of the head.
+    def new_head(self, classes: int, hidden: int = 0) -> None:
+        """Put a fresh head of ``classes`` logits in place of the head.
 
         Where the head saw maps (Network in Network), a last stage ``avgpool`` takes their means.
         Side heads, which speak of the old classes, are dropped.
+
+        Args:
+            classes: length of the logits.
+            hidden: units of a hidden layer, with ReLU; 0 for a softmax layer alone.
         """
         features = self.feature_count
         if self.head_sees_maps:
             self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-        self.head = nn.Linear(features, classes)
+        if hidden:
+            layers = nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, classes)
+            self.head = nn.Sequential(*layers)
+        else:
+            self.head = nn.Linear(features, classes)
         self.side_heads = nn.ModuleDict()

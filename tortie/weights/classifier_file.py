@@ -46,7 +46,8 @@ class Member(_Data):
         arguments: the builder's arguments.
         code: revision of the network's code that it was trained with.
         weights: where its parameters began.
-        head: ``linear`` for a softmax layer of one's own, ``published`` for the paper's head.
+        head: ``linear`` for a softmax layer of one's own, ``mlp:N`` with N hidden units before it,
+            ``published`` for the paper's head.
         frozen: stages that were frozen, by name.
         preprocessing: how an image becomes its input.
         precision: of the activations that its head was trained on.
@@ -56,7 +57,7 @@ class Member(_Data):
     arguments: dict[str, Any]
     code: int
     weights: str | None
-    head: Literal["linear", "published"]
+    head: str = Field(pattern=r"^(linear|published|mlp:[1-9]\d{0,4})$")
     frozen: list[str]
     preprocessing: Preprocessing
     precision: Literal["float32", "bfloat16"]

@@ -1,0 +1,258 @@
+"""How the steps of a training go: recipe, precision, and where the frozen part's outputs come from.
+
+The plan counts: a frozen part is computed once and stored where its outputs fit memory and disk and
+save multiplications; otherwise it runs live, beside the steps.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from tortie.activations.engine import Precision
+from tortie.activations.extract import Extractor
+from tortie.activations.views import Drawn, Undistorted, View
+from tortie.augment import Policy
+from tortie.errors import UsageError
+from tortie.images import Collection
+from tortie.learning.feed import Live, Prepare, batches_of
+from tortie.learning.gathered import Gathered
+from tortie.learning.options import FitOptions
+from tortie.learning.photographs import free_memory
+from tortie.learning.plan import Freeze, Plan, Training
+from tortie.learning.recipe import Recipe
+from tortie.learning.recipes import recipe as named_recipe
+from tortie.learning.recipes import recipe_for
+from tortie.learning.trial import Trial, try_step
+from tortie.networks.network import Network, Rest
+from tortie.networks.table import Entry
+
+_TRIED = 32  # photographs of the step that is timed, at most; memory and time grow with them
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the steps go.
+
+    Attributes:
+        recipe: with the user's changes.
+        undistorted: the view that is judged.
+        views: drawn views of the training photographs; empty for the undistorted one alone.
+        trial: what a step of a whole batch takes.
+        activations: where the frozen part's outputs come from.
+        why: the reason, with its figures.
+        stored_bytes: of the outputs that are stored.
+        steps: in all epochs.
+        prefix_multiplications: of one photograph in the frozen part.
+        multiplications: of one photograph up to the head.
+    """
+
+    recipe: Recipe
+    undistorted: View
+    views: tuple[View, ...]
+    trial: Trial
+    activations: Literal["store", "live", "none"]
+    why: str
+    stored_bytes: int
+    steps: int
+    prefix_multiplications: int
+    multiplications: int
+
+    @property
+    def precision(self) -> Precision:
+        """Of the steps."""
+        return self.trial.precision
+
+
+def recipe_of(entry: Entry, options: FitOptions) -> Recipe:
+    """The recipe that was asked for, or that suits network and depth, with the user's changes.
+
+    Raises:
+        UsageError: no such recipe, or values that cannot be meant.
+    """
+    asked = options.recipe
+    if asked is None:
+        frozen_all = str(options.freeze) == "all"
+        chosen = recipe_for(entry, options.weights is not None, frozen_all)
+    elif asked.endswith(".json"):
+        try:
+            chosen = Recipe.of_json(Path(asked).read_bytes())
+        except OSError as error:
+            raise UsageError(f"cannot read recipe {asked}: {error.strerror}") from None
+    else:
+        chosen = named_recipe(asked)
+    changes = {
+        "epochs": options.epochs, "batch": options.batch, "learning_rate": options.learning_rate,
+        "policy": options.augment,
+    }  # fmt: skip
+    changes = {name: value for name, value in changes.items() if value is not None}
+    return chosen.changed(**changes) if changes else chosen
+
+
+def plan_training(
+    rest: Rest, network: Network, entry: Entry, extractor: Extractor | None, data: Gathered,
+    recipe: Recipe, policy: Policy | None, options: FitOptions, before: dict[str, Any] | None,
+) -> Course:  # fmt: skip
+    """Time a step, and choose where the frozen part's outputs come from.
+
+    Args:
+        rest: what is trained, on its device.
+        network: all of it.
+        entry: its row in the table.
+        extractor: of the frozen part, where there is one.
+        data: the photographs.
+        recipe: of the training.
+        policy: of the drawn views; ``None`` for none.
+        options: the user's choices.
+        before: what the run was begun with, where it goes on.
+    """
+    drawn = _views(entry, recipe, policy, options, extractor is not None)
+    undistorted = Undistorted(entry.preprocessing)
+    whole, prefix = _multiplications(network, entry, extractor)
+    activations, why, stored = _where_from(
+        extractor, data, len(drawn), recipe.epochs, prefix, before
+    )
+    live = Live(data.pixels, undistorted, (), extractor.engine if extractor else None)
+    rows = data.train[: min(_TRIED, recipe.batch)]
+    device = next(rest.parameters()).device
+    inputs = Prepare(entry.preprocessing, device)(live.take(rows.tolist(), 0))
+    asked: Any = before["precision"] if before else None
+    if asked is None and options.precision != "auto":
+        asked = options.precision
+    labels = torch.from_numpy(data.labels[rows]).to(device)
+    trial = try_step(rest, inputs, labels, recipe, asked)
+    return Course(
+        recipe, undistorted, tuple(drawn), _of_whole_batch(trial, rest, recipe, len(rows), data),
+        activations, why, stored, len(batches_of(data.train, recipe.batch)) * recipe.epochs,
+        prefix, whole,
+    )  # fmt: skip
+
+
+def _views(
+    entry: Entry, recipe: Recipe, policy: Policy | None, options: FitOptions, frozen: bool
+) -> list[View]:
+    """Drawn views: a few that come round again where a part is frozen, one an epoch elsewhere."""
+    if policy is None:
+        return []
+    count = options.views if frozen else recipe.epochs
+    return [
+        Drawn(entry.preprocessing, policy, options.seed, number) for number in range(1, count + 1)
+    ]
+
+
+def _where_from(
+    extractor: Extractor | None, data: Gathered, drawn: int, epochs: int, prefix: int,
+    before: dict[str, Any] | None,
+) -> tuple[Literal["store", "live", "none"], str, int]:  # fmt: skip
+    """Where the frozen part's outputs come from, why, and the bytes that are stored."""
+    if extractor is None:
+        return "none", "", 0
+    each = int(np.prod(extractor.output)) * 4
+    entries = len(data.train) * max(1, drawn) + len(data.chosen_on)
+    seen = (len(data.train) + len(data.chosen_on)) * epochs
+    size = each * entries
+    figures = (
+        f"{each:,} bytes each for {entries:,} views of photographs are {_bytes(size)}, and save "
+        f"{max(0, seen - entries) * prefix:.3g} multiplications in {epochs} epochs"
+    )
+    room = min(free_memory() // 2, extractor.store.limit or free_memory() // 2)
+    if seen <= entries:
+        found: Literal["store", "live"] = "live"
+        figures = f"each of {entries:,} views is seen once, so storing saves nothing"
+    elif size > room:
+        found, figures = "live", f"{figures}, but there is room for {_bytes(room)}"
+    else:
+        found = "store"
+    if before:  # the same numbers to the last bit, whatever room there is now
+        found = before["activations"]
+    return found, figures, size if found == "store" else 0
+
+
+def _of_whole_batch(trial: Trial, rest: Rest, recipe: Recipe, tried: int, data: Gathered) -> Trial:
+    """What a step of the recipe's batch takes, from that of a smaller one."""
+    batch = min(recipe.batch, len(data.train))
+    parameters = sum(one.numel() for one in rest.parameters() if one.requires_grad) * 4
+    copies = {"sgd": 2 + (recipe.momentum > 0), "rmsprop": 4}.get(recipe.optimiser, 4)
+    fixed = min(parameters * copies, trial.bytes)
+    share = batch / tried
+    grown = round(fixed + (trial.bytes - fixed) * share) + (recipe.ema is not None) * parameters
+    return Trial(trial.precision, trial.seconds * share, grown)
+
+
+def _multiplications(
+    network: Network, entry: Entry, extractor: Extractor | None
+) -> tuple[int, int]:
+    """Of one photograph: in all of the network, and in the frozen part."""
+    from tortie.cost.count import count
+
+    drawn = entry.preprocessing
+    cost = count(network, (drawn.height, drawn.width, drawn.channels))
+    names = network.stage_names
+    frozen = names[: names.index(extractor.cut) + 1] if extractor else ()
+    prefix = sum(part.multiplications for part in cost.stages if part.name in frozen)
+    return cost.multiplications, prefix
+
+
+def plan_of(
+    collection: Collection, data: Gathered, entry: Entry, network: Network, freeze: Freeze,
+    course: Course, options: FitOptions, notes: list[str], threads: int,
+) -> Plan:  # fmt: skip
+    """The plan of a training by steps."""
+    recipe = course.recipe
+    splits: Counter[str] = Counter(one.split or "to split" for one in collection.photographs)
+    trained = sum(one.numel() for one in network.parameters() if one.requires_grad)
+    frozen = sum(one.numel() for one in network.parameters() if not one.requires_grad)
+    live = course.activations == "live"
+    seen = len(data.train) * recipe.epochs
+    judged = len(data.chosen_on) * recipe.epochs + len(data.protocol.scored)
+    after = course.multiplications - course.prefix_multiplications
+    entries = len(data.train) * max(1, len(course.views)) + len(data.chosen_on)
+    prefixed = (seen + judged if live else entries) * course.prefix_multiplications
+    steps = course.steps * course.trial.seconds
+    return Plan(
+        network=entry.name,
+        weights=options.weights,
+        freeze=freeze,
+        head=options.head,
+        augment=recipe.policy,
+        views=1 + len(course.views) if freeze.stages and course.views else 1,
+        classes=len(data.classes),
+        images=len(collection.photographs),
+        splits=dict(splits),
+        on=data.protocol.on,
+        rule=data.rule,
+        images_in_store=0,
+        images_to_compute=entries if course.activations == "store" else 0,
+        trained_parameters=trained,
+        frozen_parameters=frozen,
+        multiplications_per_image=course.multiplications,
+        # A backward pass costs twice a forward pass: by the activations, and by the weights.
+        multiplications=prefixed + 3 * seen * after + judged * after,
+        seconds=steps * (1 + judged / max(1, seen) / 3),
+        memory_bytes=course.trial.bytes + course.stored_bytes + data.pixels.bytes,
+        disk_bytes=course.stored_bytes,
+        device=str(next(network.parameters()).device),
+        precision=course.precision,
+        threads=threads,
+        training=Training(
+            recipe=recipe.name,
+            epochs=recipe.epochs,
+            batch=recipe.batch,
+            steps=course.steps,
+            images=len(data.train),
+            chosen_on=len(data.chosen_on),
+            activations=course.activations,
+            why=course.why,
+            precision=course.precision,
+            seconds_per_step=course.trial.seconds,
+            step_bytes=course.trial.bytes,
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,74 @@
+"""What a training step costs here: a few steps on a copy, before the plan is shown."""
+
+import copy
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tortie.activations.engine import Precision, native_precision
+from tortie.cost.memory import LiveBytes
+from tortie.learning.losses import loss_of
+from tortie.learning.optimisers import make_optimiser
+from tortie.learning.recipe import Recipe
+from tortie.learning.step import Step
+from tortie.networks.network import Rest
+
+_WORTH = 1.15
+"""bfloat16 is taken where it is at least so many times as fast: less may be chance."""
+_LONG = 3.0  # seconds of a step that is not timed twice
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one step takes.
+
+    Attributes:
+        precision: of its multiplications.
+        seconds: on this machine.
+        bytes: alive at the worst moment: parameters, gradients, averages, activations.
+    """
+
+    precision: Precision
+    seconds: float
+    bytes: int
+
+
+def try_step(
+    rest: Rest, inputs: Tensor, labels: Tensor, recipe: Recipe, precision: Precision | None
+) -> Trial:
+    """Time and weigh a step on a copy of the network, which stays as it is.
+
+    Args:
+        rest: what is trained.
+        inputs: of one batch, prepared, on its device.
+        labels: class indices ``(n,)``.
+        recipe: of which the optimiser and the loss are taken.
+        precision: ``None`` for the faster of those that the device multiplies natively.
+    """
+    choices: list[Precision] = [precision] if precision else ["float32"]
+    if precision is None and native_precision(inputs.device) == "bfloat16":
+        choices.append("bfloat16")
+    trials = []
+    for choice in choices:
+        own = copy.deepcopy(rest).train()
+        optimiser = make_optimiser(own, recipe, inputs.device)
+        step = Step(own, optimiser, loss_of(recipe), recipe, choice)
+        with torch.random.fork_rng(devices=[]):
+            live = LiveBytes([], [inputs, *own.parameters(), *own.buffers()])
+            with live:
+                step(inputs, labels)
+            seconds = _timed(step, inputs, labels)
+            if seconds < _LONG:
+                seconds = min(seconds, _timed(step, inputs, labels))
+        trials.append(Trial(choice, seconds, live.peak))
+    if len(trials) == 2 and trials[1].seconds * _WORTH < trials[0].seconds:
+        return trials[1]
+    return trials[0]
+
+
+def _timed(step: Step, inputs: Tensor, labels: Tensor) -> float:
+    begin = time.perf_counter()
+    step(inputs, labels).item()
+    return time.perf_counter() - begin
