@@ -1,12 +1,13 @@
 """The main job where stages learn too: freeze some or none, train the rest by steps.
 
-One function, :func:`fit_deep`, read from top to bottom: read the photographs, build and freeze the
-network, split, choose how the steps go, plan, train, measure what was held out.
+:func:`fit_deep` reads from top to bottom: read the photographs, split, build and freeze the
+network, choose how the steps go, plan, train, measure what was held out.
 """
 
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,43 @@ from tortie.images import Collection, Source, hash_all
 from tortie.learning.cross_fitting import Held
 from tortie.learning.depth import build_trainable, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
-from tortie.learning.fit import Clock, core_count, enough_classes, named, worst_found
+from tortie.learning.fit import Clock, core_count, enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.frozen import chosen_device, chosen_policy, chosen_precision
 from tortie.learning.gathered import Gathered, gather
 from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory
-from tortie.learning.plan import Plan
-from tortie.learning.run import Run
+from tortie.learning.plan import Freeze, Plan
+from tortie.learning.run import Place, Run
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
-from tortie.networks.network import Network
+from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry, find
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A network frozen to one depth, and how its other stages are trained.
+
+    Attributes:
+        entry: the network's row in the table.
+        options: the user's choices, ``freeze`` among them.
+        network: frozen.
+        freeze: how deep.
+        rest: what is trained.
+        extractor: of the frozen part, where there is one.
+        course: how the steps go.
+        notes: what the user should know.
+    """
+
+    entry: Entry
+    options: FitOptions
+    network: Network
+    freeze: Freeze
+    rest: Rest
+    extractor: Extractor | None
+    course: Course
+    notes: list[str]
 
 
 def fit_deep(
@@ -71,45 +97,36 @@ def fit_deep(
         int(options.max_megapixels * 1e6), free_memory() // 3,
     )  # fmt: skip
     whole.load(threads, events.progress)
-    clock.lap("read")
     data = gather(collection, whole, options)
-    network, freeze = build_trainable(entry, options, len(data.classes))
-    device = chosen_device(options.device)
-    recipe = recipe_of(entry, options)
-    policy, notes = chosen_policy(entry, recipe.policy, options.mirror)
-    clock.lap("load the network")
-
+    clock.lap("read")
     with ExitStack() as stack:
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = Run(folder, options.resume)
         stack.callback(run.close)
-        extractor = None
-        if freeze.last_frozen is not None:
-            extractor = _extractor(network, entry, options, store, freeze.last_frozen)
-        rest = network.cut(freeze.stages)[1] if freeze.stages else network
-        course = plan_training(
-            rest.to(device), network, entry, extractor, data, recipe, policy, options,
-            run.document(),
-        )  # fmt: skip
-        plan = plan_of(collection, data, entry, network, freeze, course, options, notes, threads)
-        if not events.plan(plan):
-            return plan
-        run.begin(_document(entry, options, course, data, threads), _listed(data))
-        run.write("plan.json", plan.model_dump_json(indent=2))
-        clock.lap("plan")
-        lesson = Lesson(
-            _feed(course, extractor, data, events), Prepare(entry.preprocessing, device),
-            data.labels, len(data.classes), data.train, data.chosen_on,
-        )  # fmt: skip
-        clock.lap("activations")
-        manner = Manner(options.seed, course.precision, threads, network.side_weight, device)
-        place = train(rest, lesson, recipe, manner, run, events.steps, events.note)
+        if options.freeze == "auto":
+            from tortie.learning.auto import choose_depth
+
+            found = choose_depth(collection, data, entry, options, store, run, events)
+            if found is None:
+                return fit(
+                    collection, sources, options.model_copy(update={"freeze": "all"}), store, events
+                )
+            if isinstance(found, Plan):
+                return found
+            depth, plan, place = found
+        else:
+            depth = at_depth(data, entry, options, store, run.document())
+            plan = plan_of(collection, data, depth)
+            if not events.plan(plan):
+                return plan
+            clock.lap("plan")
+            place = learn(depth, plan, data, run, events)
         clock.lap("training")
-    network.eval()
-    held = _held(network, data, _extractor(network, entry, options, store), events)
+    depth.network.eval()
+    held = _held(depth, data, store, events)
     clock.lap("measure")
     return Fitted(
-        network=network,
+        network=depth.network,
         entry=entry,
         plan=plan,
         seed=options.seed,
@@ -127,10 +144,10 @@ def fit_deep(
         penalty=None,
         notes=[
             *collection.notes,
-            *network.notes,
+            *depth.network.notes,
             *data.examined.duplicates.notes,
             *data.protocol.notes,
-            *notes,
+            *depth.notes,
             f"trained for {len(place.history)} epochs ({place.finished}); epoch "
             f"{place.best_epoch} is kept",
             *named("not counted", [data.photographs[i].path for i in data.protocol.leaks]),
@@ -142,10 +159,52 @@ def fit_deep(
     )
 
 
-def _extractor(
+def at_depth(
+    data: Gathered, entry: Entry, options: FitOptions, store: ActivationStore,
+    before: dict[str, Any] | None = None,
+) -> Depth:  # fmt: skip
+    """Build the network, freeze it as far as the options say, and find out how its steps go.
+
+    Args:
+        data: the photographs.
+        entry: the network's row in the table.
+        options: the user's choices.
+        store: where activations of a frozen part are kept.
+        before: what the run was begun with, where it goes on.
+    """
+    network, freeze = build_trainable(entry, options, len(data.classes))
+    recipe = recipe_of(entry, options)
+    policy, notes = chosen_policy(entry, recipe.policy, options.mirror)
+    extractor = None
+    if freeze.last_frozen is not None:
+        extractor = extractor_of(network, entry, options, store, freeze.last_frozen)
+    rest = network.cut(freeze.stages)[1] if freeze.stages else network
+    rest.to(chosen_device(options.device))
+    course = plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
+    return Depth(entry, options, network, freeze, rest, extractor, course, notes)
+
+
+def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) -> Place:
+    """Train what is not frozen; the network is left with the weights of its best epoch."""
+    entry, options, course = depth.entry, depth.options, depth.course
+    run.begin(_document(depth, data), listed(data))
+    run.write("plan.json", plan.model_dump_json(indent=2))
+    device = chosen_device(options.device)
+    lesson = Lesson(
+        _feed(depth, data, events), Prepare(entry.preprocessing, device), data.labels,
+        len(data.classes), data.train, data.chosen_on,
+    )  # fmt: skip
+    workers = options.threads or core_count()
+    side_weight = depth.network.side_weight
+    manner = Manner(options.seed, course.precision, workers, side_weight, device)
+    return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
+
+
+def extractor_of(
     network: Network, entry: Entry, options: FitOptions, store: ActivationStore,
     cut: str | None = None,
 ) -> Extractor:  # fmt: skip
+    """The extractor of a network up to and with ``cut``; by default of all its stages."""
     return Extractor.of(
         network, entry, store=store, device=chosen_device(options.device),
         precision=chosen_precision(options.precision), threads=options.threads or core_count(),
@@ -153,10 +212,9 @@ def _extractor(
     )  # fmt: skip
 
 
-def _document(
-    entry: Entry, options: FitOptions, course: Course, data: Gathered, threads: int
-) -> dict[str, Any]:
+def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
     """All that decides the weights but the photographs; a run goes on with the same alone."""
+    entry, options, course = depth.entry, depth.options, depth.course
     return {
         "tortie": __version__,
         "torch": torch.__version__,
@@ -174,32 +232,38 @@ def _document(
         "precision": course.precision,
         "frozen precision": options.precision,
         "activations": course.activations,
-        "threads": threads,
+        "threads": options.threads or core_count(),
     }
 
 
-def _listed(data: Gathered) -> list[tuple[str, str, str, str]]:
+def listed(data: Gathered) -> list[tuple[str, str, str, str]]:
+    """Path, class, split and SHA-256 of each photograph, for the run's folder."""
     keys = data.examined.keys
     rows = zip(data.photographs, data.protocol.splits, keys, strict=True)
     return [(str(one.path), one.label, split, sha256) for one, split, sha256 in rows]
 
 
-def _feed(course: Course, extractor: Extractor | None, data: Gathered, events: Events) -> Feed:
+def _feed(depth: Depth, data: Gathered, events: Events) -> Feed:
     """Where the inputs of the trained part come from."""
+    extractor, course = depth.extractor, depth.course
     if extractor is None or course.activations == "live":
         engine = extractor.engine if extractor else None
         return Live(data.pixels, course.undistorted, course.views, engine)
     judged = data.chosen_on if course.views else np.union1d(data.train, data.chosen_on)
-    undistorted = _computed(extractor, data, judged, [course.undistorted], events)
+    undistorted = computed(extractor, data, judged, [course.undistorted], events)
     if not course.views:
         return Stored(undistorted, undistorted)
-    return Stored(undistorted, _computed(extractor, data, data.train, course.views, events))
+    return Stored(undistorted, computed(extractor, data, data.train, course.views, events))
 
 
-def _computed(
+def computed(
     extractor: Extractor, data: Gathered, rows: Integers, views: Sequence[View], events: Events
 ) -> Kept:
-    """Activations of some photographs, from the store as far as it has them."""
+    """Activations of some photographs, from the store as far as it has them.
+
+    Raises:
+        TortieError: a photograph cannot be read any more.
+    """
     keys = data.examined.keys
     sources, digests = [data.sources[i] for i in rows], [keys[i] for i in rows]
     with Extraction(extractor, sources, digests, views=views) as extraction:
@@ -212,13 +276,14 @@ def _computed(
     return Kept(activations, place)
 
 
-def _held(network: Network, data: Gathered, extractor: Extractor, events: Events) -> Held:
+def _held(depth: Depth, data: Gathered, store: ActivationStore, events: Events) -> Held:
     """Probabilities of the photographs that are scored, by the path that predictions take."""
     positions = np.array(data.protocol.scored, np.int64)
     if data.too_few is not None:
         return Held(positions[:0], np.zeros((0, len(data.classes)), np.float32))
+    extractor = extractor_of(depth.network, depth.entry, depth.options, store)
     found = predict(
-        [Member(network, extractor)], 1.0, [data.sources[i] for i in positions],
+        [Member(depth.network, extractor)], 1.0, [data.sources[i] for i in positions],
         [data.examined.keys[i] for i in positions], events.progress,
     )  # fmt: skip
     return Held(positions[found.rows], found.probabilities)

@@ -42,7 +42,7 @@ def check_weights(entry: Entry, weights: str | None, freeze: str | int) -> None:
     Raises:
         UsageError: with what to ask for instead.
     """
-    if weights is None and str(freeze) != "none":
+    if weights is None and str(freeze) not in ("none", "0"):
         raise UsageError(
             "fresh weights cannot be frozen: they are random numbers; take --weights imagenet, or "
             "--freeze none to train from scratch"

@@ -147,7 +147,7 @@ class Plan(BaseModel):
             frozen = "nothing"
         trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
-        seconds = "nothing to compute" if not self.multiplications else _duration(self.seconds)
+        seconds = "nothing to compute" if not self.multiplications else duration(self.seconds)
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
@@ -171,7 +171,8 @@ class Plan(BaseModel):
         ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     if seconds < 5400:

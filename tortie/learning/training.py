@@ -7,7 +7,7 @@ save multiplications; otherwise it runs live, beside the steps.
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -19,16 +19,20 @@ from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.images import Collection
 from tortie.learning.feed import Live, Prepare, batches_of
+from tortie.learning.fit import core_count
 from tortie.learning.gathered import Gathered
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import free_memory
-from tortie.learning.plan import Freeze, Plan, Training
+from tortie.learning.plan import Plan, Training
 from tortie.learning.recipe import Recipe
 from tortie.learning.recipes import recipe as named_recipe
 from tortie.learning.recipes import recipe_for
 from tortie.learning.trial import Trial, try_step
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry
+
+if TYPE_CHECKING:
+    from tortie.learning.deep import Depth
 
 _TRIED = 32  # photographs of the step that is timed, at most; memory and time grow with them
 
@@ -196,11 +200,9 @@ def _multiplications(
     return cost.multiplications, prefix
 
 
-def plan_of(
-    collection: Collection, data: Gathered, entry: Entry, network: Network, freeze: Freeze,
-    course: Course, options: FitOptions, notes: list[str], threads: int,
-) -> Plan:  # fmt: skip
+def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
     """The plan of a training by steps."""
+    options, course, network = depth.options, depth.course, depth.network
     recipe = course.recipe
     splits: Counter[str] = Counter(one.split or "to split" for one in collection.photographs)
     trained = sum(one.numel() for one in network.parameters() if one.requires_grad)
@@ -213,12 +215,12 @@ def plan_of(
     prefixed = (seen + judged if live else entries) * course.prefix_multiplications
     steps = course.steps * course.trial.seconds
     return Plan(
-        network=entry.name,
+        network=depth.entry.name,
         weights=options.weights,
-        freeze=freeze,
+        freeze=depth.freeze,
         head=options.head,
         augment=recipe.policy,
-        views=1 + len(course.views) if freeze.stages and course.views else 1,
+        views=1 + len(course.views) if depth.extractor and course.views else 1,
         classes=len(data.classes),
         images=len(collection.photographs),
         splits=dict(splits),
@@ -236,7 +238,7 @@ def plan_of(
         disk_bytes=course.stored_bytes,
         device=str(next(network.parameters()).device),
         precision=course.precision,
-        threads=threads,
+        threads=options.threads or core_count(),
         training=Training(
             recipe=recipe.name,
             epochs=recipe.epochs,
@@ -250,7 +252,7 @@ def plan_of(
             seconds_per_step=course.trial.seconds,
             step_bytes=course.trial.bytes,
         ),
-        notes=tuple(notes),
+        notes=tuple(depth.notes),
     )
 
 
