@@ -53,14 +53,14 @@ RECIPES = (
         "down to 1e-5) belong to a diagonal Levenberg-Marquardt step, which divides them by each "
         "weight's curvature; here AdamW divides by each gradient's size, under a cosine",
         optimiser="adamw",
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         momentum=0.9,
-        weight_decay=0.02,
+        weight_decay=0.1,
         schedule="cosine",
         warmup=0.05,
         warmup_start=0.1,
         epochs=20,
-        batch=64,
+        batch=32,
         loss="rbf",
     ),
     Recipe(
