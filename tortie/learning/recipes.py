@@ -51,15 +51,16 @@ RECIPES = (
         name="lenet5-1998",
         source="LeCun et al. 1998, section III-C: 20 passes, equation 9. The printed rates (5e-4 "
         "down to 1e-5) belong to a diagonal Levenberg-Marquardt step, which divides them by each "
-        "weight's curvature; here Adam divides by each gradient's size, under a cosine",
-        optimiser="adam",
-        learning_rate=2e-3,
+        "weight's curvature; here AdamW divides by each gradient's size, under a cosine",
+        optimiser="adamw",
+        learning_rate=5e-3,
         momentum=0.9,
+        weight_decay=0.1,
         schedule="cosine",
         warmup=0.05,
         warmup_start=0.1,
         epochs=20,
-        batch=64,
+        batch=32,
         loss="rbf",
     ),
     Recipe(
@@ -157,7 +158,7 @@ RECIPES = (
         source="tortie's own for trained weights and few photographs: earlier stages are more "
         "general, so they move less",
         optimiser="adamw",
-        learning_rate=1e-3,
+        learning_rate=3e-4,
         momentum=0.9,
         weight_decay=0.01,
         depth_factor=0.6,
