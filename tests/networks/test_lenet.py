@@ -88,6 +88,21 @@ def test_table_of_c3_is_the_papers():
 
 
 @torch.no_grad()
+def test_c3_trains_as_it_predicts():
+    """Kernels that are absent are zeros in training: the same maps and the same gradients."""
+    torch.manual_seed(0)
+    layer = lenet.PartialConv2d().double()
+    maps = torch.randn(2, 6, 14, 14, dtype=torch.float64)
+    found = []
+    for mode in (True, False):
+        layer.zero_grad()
+        out = layer.train(mode)(maps)
+        out.square().sum().backward()
+        found.append([out.detach(), *(one.grad.clone() for one in layer.parameters())])
+    for dense, grouped in zip(*found, strict=True):
+        torch.testing.assert_close(dense, grouped)
+
+
 def test_c3_is_a_dense_convolution_with_zeros():
     layer = lenet.PartialConv2d().double()
     rows = [row for convolution in layer.convolutions for row in convolution.weight]
