@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
+from tortie.evaluation.counted import evaluate
 from tortie.evaluation.judgement import Evaluation, Judgement
-from tortie.evaluation.metrics import score
 from tortie.images import Source, hash_all
-from tortie.images.given import Images, LeftOut, labelled, named, unlabelled, with_split
+from tortie.images.given import Images, labelled, named, unlabelled, with_split
 from tortie.learning.fit import core_count, fit
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
@@ -228,45 +228,10 @@ class ImageClassifier:
             UsageError: no photograph of a class that the classifier knows.
         """
         collection, sources = labelled(images, labels)
-        split = next((s for s in ("test", "validation") if s in collection.splits), None)
-        names = self.metadata.classes
-        left_out, chosen = [], []
-        for position, photograph in enumerate(collection.photographs):
-            if split is not None and photograph.split != split:
-                continue
-            if photograph.label in names:
-                chosen.append(position)
-            else:
-                reason = f"class {photograph.label!r} is not one of the classifier's"
-                left_out.append(LeftOut(str(photograph.path), reason))
-        if not chosen:
-            raise UsageError(
-                f"no photograph of a class that the classifier knows: {', '.join(names)}"
-            )
-        sources = [sources[i] for i in chosen]
-        sha256 = hash_all(sources, self._threads)
-        known = {row.tobytes() for row in self._trained_on}
-        fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
-        found = self._predict(
-            [sources[i] for i in fresh], progress, sha256=[sha256[i] for i in fresh]
-        )
-        counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
-        for row, reason in sorted(found.reasons.items()):
-            path = collection.photographs[chosen[fresh[row]]].path
-            left_out.append(LeftOut(str(path), reason))
-        truth = np.array([names.index(photograph.label) for photograph in counted], np.int64)
-        seen = len(chosen) - len(fresh)
-        return Evaluation(
-            scores=score(found.probabilities, truth, names) if counted else None,
-            reason=None if counted else _nothing_to_count(seen, len(left_out)),
-            split=split,
-            seen=seen,
-            left_out=left_out,
-            paths=[photograph.path for photograph in counted],
-            labels=truth,
-            probabilities=found.probabilities,
-            classes=names,
-        )
+        return evaluate(
+            lambda found, sha256: self._predict(found, progress, sha256),
+            self.metadata.classes, self._trained_on, collection, sources, self._threads,
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
@@ -389,12 +354,3 @@ def load_or_pretrained(model: str | Path) -> ImageClassifier:
         return pretrained(str(model))
     except UsageError as error:
         raise UsageError(f"no file {str(model)!r}, and {error}") from None
-
-
-def _nothing_to_count(seen: int, left_out: int) -> str:
-    reasons = []
-    if seen:
-        reasons.append(f"the classifier was trained on {seen} of the photographs")
-    if left_out:
-        reasons.append(f"{left_out} were left out")
-    return " and ".join(reasons) or "no photograph"
