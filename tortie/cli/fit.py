@@ -40,6 +40,9 @@ def command(
         str, typer.Option(help="Drawn views: none, mirror, standard or full; see tortie augment.")
     ] = "none",
     views: Annotated[int, typer.Option(help="Drawn views of each training photograph.")] = 4,
+    crops: Annotated[
+        int, typer.Option(help="Fit a temperature for 10 or 144 crops, too, for predict --crops.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -64,8 +67,8 @@ def command(
     _check_output(output, force or plan)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, valid=valid,
-        test=test, augment=augment, views=views, seed=seed, device=device, precision=precision,
-        threads=threads, max_megapixels=max_megapixels,
+        test=test, augment=augment, views=views, crops=crops, seed=seed, device=device,
+        precision=precision, threads=threads, max_megapixels=max_megapixels,
     )  # fmt: skip
     with show.progress("photographs") as progress:
         events = Events(_announce(stop=plan), progress, show.say)
@@ -98,9 +101,10 @@ def _written(
     classifier: "ImageClassifier", fitted: "Fitted", output: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
+    from tortie.evaluation.metrics import honesty
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.record import report_of
+    from tortie.learning.record import report_of, scores_of, untempered_scores_of
 
     report = output.with_suffix(".report.html")
     split = output.with_suffix(".split.csv")
@@ -124,6 +128,9 @@ def _written(
         "plan": fitted.plan.model_dump(mode="json"),
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
+        "temperature": metadata.temperature,
+        "calibration": metadata.training["calibration"],
+        **honesty(scores_of(fitted), untempered_scores_of(fitted)),
         "notes": fitted.notes,
         "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.errors import UsageError
-from tortie.evaluation.judgement import Evaluation
+from tortie.evaluation.judgement import Evaluation, Opinion
 from tortie.evaluation.metrics import score
 from tortie.images import Collection, Source
 from tortie.images.given import LeftOut
@@ -27,6 +27,9 @@ def evaluate(
     collection: Collection,
     sources: Sequence[Source],
     threads: int,
+    networks: Sequence[str],
+    crops: int,
+    temperature: float,
 ) -> Evaluation:
     """Every figure on labelled photographs; those that were trained on are not counted.
 
@@ -37,6 +40,9 @@ def evaluate(
         collection: labels, and splits: of these the test counts, else the validation.
         sources: what to read for each photograph.
         threads: that hash.
+        networks: names of the classifier's members.
+        crops: that ``predict`` judges of each photograph.
+        temperature: that ``predict`` divides by.
 
     Raises:
         UsageError: no photograph of a class that the classifier knows.
@@ -75,8 +81,34 @@ def evaluate(
         paths=[photograph.path for photograph in counted],
         labels=labels,
         probabilities=found.probabilities,
+        untempered=found.untempered,
         classes=classes,
+        crops=crops,
+        temperature=temperature,
+        opinions=_opinions(found, labels, classes, networks, crops) if counted else (),
     )
+
+
+def _opinions(
+    found: "Predictions",
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    networks: Sequence[str],
+    crops: int,
+) -> list[Opinion]:
+    """Networks by crops, as in table 3 of Szegedy et al. 2015; nothing where both are one."""
+    together = f"ensemble of {len(networks)}"
+    opinions: list[Opinion] = []
+    for count, each in ((1, found.centre), (crops, found.members)):
+        if count == crops == 1 and opinions:
+            break
+        for number, network in enumerate(networks):
+            opinions.append(Opinion(network, count, count, score(each[number], labels, classes)))
+        if len(networks) > 1:
+            mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
+            forwards = count * len(networks)
+            opinions.append(Opinion(together, count, forwards, score(mean, labels, classes)))
+    return opinions if len(opinions) > 1 else []
 
 
 def _nothing_to_count(seen: int, left_out: int) -> str:

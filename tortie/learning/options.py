@@ -42,6 +42,8 @@ class FitOptions(BaseModel):
         test: photographs of the test: a fraction of the others, or a folder of classes.
         augment: policy that drawn views follow: ``none``, ``mirror``, ``standard``, ``full``.
         views: drawn views of each training photograph, beside the undistorted one.
+        crops: of each photograph that are judged, 1, 10 or 144; a fit of more than one fits
+            their temperature too.
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
@@ -58,6 +60,7 @@ class FitOptions(BaseModel):
     test: Part = None
     augment: Literal["none", "mirror", "standard", "full"] = "none"
     views: int = Field(default=4, ge=1, le=1000)
+    crops: Literal[1, 10, 144] = 1
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
