@@ -43,9 +43,9 @@ def command(
         crops=crops, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
-    show.no_temperature(classifier.metadata, crops)
     with show.progress("photographs") as progress:
         evaluation = classifier.evaluate(images, progress=progress)
+    show.no_temperature(classifier.metadata, crops)
     if report is not None:
         from tortie.evaluation.report import write_report
 

@@ -47,9 +47,9 @@ def command(
         crops=crops, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
-    show.no_temperature(classifier.metadata, crops)
     with show.progress("photographs") as progress:
         judged = classifier.judge(images, progress, reject_below=reject_below)
+    show.no_temperature(classifier.metadata, crops)
     show.result(*_told(judged, top, as_csv))
     if any(judgement.reason for judgement in judged):
         raise typer.Exit(1)
