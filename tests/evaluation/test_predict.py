@@ -189,6 +189,7 @@ def test_a_photograph_below_the_threshold_has_no_label():
         untempered=np.zeros((2, 2), np.float32),
         members=np.zeros((1, 2, 2), np.float32),
         centre=np.zeros((1, 2, 2), np.float32),
+        distances=None,
         percentiles=np.array([12.0, 99.5], np.float32),
         facts=[None] * 3,
         reasons={1: "not an image"},

@@ -58,9 +58,9 @@ class Novelty:
         leading = _squared(rows @ self.directions.T, means @ self.directions.T)
         return np.sqrt(np.maximum(whole - leading, 0).min(axis=1))
 
-    def percentiles(self, features: Floats) -> Floats:
+    def percentiles(self, distances: NDArray[np.float64]) -> Floats:
         """Percentage ``(N,)`` of held-out training photographs that are less far, 0 to 100."""
-        places = np.interp(self.distances(features), self.quantiles, np.arange(101.0))
+        places = np.interp(distances, self.quantiles, np.arange(101.0))
         return places.astype(np.float32)
 
     def arrays(self) -> dict[str, Floats]:

@@ -42,8 +42,8 @@ class Predictions:
         untempered: float32 ``(n, K)``: the mean as it is.
         members: float32 ``(M, n, K)``: each member's mean over the crops.
         centre: float32 ``(M, n, K)``: each member's of the undistorted view alone.
-        percentiles: how far from the training photographs, 0 to 100 ``(n,)``; ``None`` where the
-            classifier cannot tell.
+        distances: from the training photographs ``(n,)``; ``None`` where the classifier has none.
+        percentiles: percentage of the training photographs that are less far ``(n,)``, or ``None``.
         facts: of each source, ``None`` where it cannot be read.
         reasons: why a source cannot be read, by its position.
         computed: photographs that went through a network now, counted for each member.
@@ -54,6 +54,7 @@ class Predictions:
     untempered: NDArray[np.float32]
     members: NDArray[np.float32]
     centre: NDArray[np.float32]
+    distances: NDArray[np.float64] | None
     percentiles: NDArray[np.float32] | None
     facts: list[Facts | None]
     reasons: dict[int, str]
@@ -68,7 +69,7 @@ class _Judged:
     centre: NDArray[np.float32]
     read: NDArray[np.bool_]
     facts: list[Facts | None]
-    percentiles: NDArray[np.float32] | None
+    distances: NDArray[np.float64] | None
     reasons: dict[int, str] = field(default_factory=dict)
     computed: int = 0
 
@@ -109,14 +110,16 @@ def predict(
     each = np.stack([one.mean[rows] for one in judged])
     # Sums in double precision come to the same whatever the order of the members.
     mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
-    percentiles = judged[0].percentiles
+    distances = judged[0].distances
+    distances = None if distances is None else distances[rows]
     return Predictions(
         rows=rows,
         probabilities=tempered(mean, temperature),
         untempered=mean,
         members=each,
         centre=np.stack([one.centre[rows] for one in judged]),
-        percentiles=None if percentiles is None else percentiles[rows],
+        distances=distances,
+        percentiles=novelty.percentiles(distances) if novelty and distances is not None else None,
         facts=facts,
         reasons=reasons,
         computed=sum(one.computed for one in judged),
@@ -138,7 +141,7 @@ def _judge(
     n, classes = len(sources), member.network.classes
     judged = _Judged(
         np.zeros((n, classes), np.float32), np.zeros((n, classes), np.float32),
-        np.zeros(n, np.bool_), [None] * n, None if novelty is None else np.zeros(n, np.float32),
+        np.zeros(n, np.bool_), [None] * n, None if novelty is None else np.zeros(n),
     )  # fmt: skip
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
@@ -155,8 +158,8 @@ def _judge(
         judged.facts[part] = extraction.facts
         judged.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
         judged.computed += extraction.computed
-        if novelty is not None and judged.percentiles is not None:
-            judged.percentiles[rows] = novelty.percentiles(features[:, 0])
+        if novelty is not None and judged.distances is not None:
+            judged.distances[rows] = novelty.distances(features[:, 0])
     return judged
 
 
