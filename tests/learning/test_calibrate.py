@@ -13,6 +13,7 @@ from tortie.images.protocol import Protocol
 from tortie.learning.calibrate import CROSS_FITTED, Cropped, calibrate, cropped_rows
 from tortie.learning.cross_fitting import Labelled, cross_validate, judge, train_on
 from tortie.learning.fit import learn
+from tortie.learning.fitted import Events
 from tortie.learning.softmax import softmax
 from tortie.weights import classifier_file
 
@@ -142,6 +143,15 @@ def test_crops_of_many_photographs_are_of_some_by_content():
     assert len(cropped_rows(data, parts, 0, 144)) == 50_000 // 144
     calibrating = protocol("test", train=4000, calibration=4000, test=1000)
     assert len(cropped_rows(data, calibrating, 0, 10)) == 2000
+
+
+def test_the_plan_counts_the_crops(tmp_path):
+    folder = lay_out(tmp_path / "photographs")
+    for crops in (1, 10):
+        classifier = tortie.ImageClassifier(crops=crops)
+        plan = classifier.plan_and_fit(folder, None, Events(lambda plan: False))
+        forwards = plan.images_to_compute + 24 * (crops - 1)
+        assert plan.multiplications == forwards * plan.multiplications_per_image
 
 
 def test_a_file_keeps_its_temperatures_and_predictions_follow(tmp_path):

@@ -70,6 +70,12 @@ def cropped_rows(data: Labelled, protocol: Protocol, seed: int, crops: int) -> I
     return np.sort(rows[by_content[: min(MOST, _MOST_VIEWS // crops)]])
 
 
+def crops_to_compute(protocol: Protocol, crops: int) -> int:
+    """Views that a fit computes beside the undistorted ones to calibrate so many crops, at most."""
+    rows, _ = calibration_rows(protocol)
+    return min(len(rows), MOST, _MOST_VIEWS // crops) * (crops - 1)
+
+
 def calibrate(
     data: Labelled,
     protocol: Protocol,

@@ -28,7 +28,13 @@ from tortie.images.finding import worst
 from tortie.images.findings import file_findings
 from tortie.images.given import LeftOut
 from tortie.images.protocol import Protocol, enough_to_score, plan_split
-from tortie.learning.calibrate import Calibration, Cropped, calibrate, cropped_rows
+from tortie.learning.calibrate import (
+    Calibration,
+    Cropped,
+    calibrate,
+    cropped_rows,
+    crops_to_compute,
+)
 from tortie.learning.cross_fitting import (
     Held,
     Labelled,
@@ -356,6 +362,7 @@ def _plan(
     each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
     trained_on = sum(one.split in (None, "train") for one in photographs)
     views = 0 if options.augment == "none" else options.views * trained_on
+    extra = views + crops_to_compute(preview, options.crops)
     splits: Counter[str] = Counter(one.split or "to split" for one in photographs)
     return Plan(
         network=extractor.structure,
@@ -373,10 +380,10 @@ def _plan(
         trained_parameters=(features + 1) * classes,
         frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
         multiplications_per_image=each,
-        multiplications=each * (extraction.missing + views),
-        seconds=(extraction.missing + views) * each_seconds,
-        memory_bytes=(len(photographs) + views) * features * 4 * 3,
-        disk_bytes=(extraction.missing + views) * (features * 4 + 1200),
+        multiplications=each * (extraction.missing + extra),
+        seconds=(extraction.missing + extra) * each_seconds,
+        memory_bytes=(len(photographs) + extra) * features * 4 * 3,
+        disk_bytes=(extraction.missing + extra) * (features * 4 + 1200),
         device=str(extractor.device),
         precision=extractor.context.precision,
         threads=extractor.threads,
