@@ -77,7 +77,8 @@ def test_the_head_is_the_softmax_of_the_networks_logits(classifier):
     preprocessing = classifier.metadata.members[0].preprocessing
     pixels = torch.from_numpy(preprocessing.pixels(image).copy()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():
-        wanted = network((pixels - 127) / 128).softmax(dim=1).numpy()
+        temperature = classifier.metadata.temperature["1"]
+        wanted = (network((pixels - 127) / 128) / temperature).softmax(dim=1).numpy()
     classifier.set_params(precision="float32")
     classifier._members = None
     np.testing.assert_allclose(classifier.predict_proba([image]), wanted, atol=1e-4)

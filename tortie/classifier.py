@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.judgement import Evaluation, Judgement
-from tortie.evaluation.metrics import score
+from tortie.evaluation.counted import evaluate
+from tortie.evaluation.judgement import Evaluation, Judgement, judged
+from tortie.evaluation.novelty import Novelty
 from tortie.images import Source, hash_all
-from tortie.images.given import Images, LeftOut, labelled, named, unlabelled, with_split
+from tortie.images.given import Images, labelled, named, unlabelled, with_split
 from tortie.learning.fit import core_count, fit
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
@@ -55,6 +56,8 @@ class ImageClassifier:
             frozen, and the recipe's elsewhere.
         mirror: whether a mirrored photograph keeps its class.
         views: drawn views of each training photograph, where a part is frozen.
+        crops: of each photograph that are judged: 1, 10 or 144. A fit of more than one fits their
+            temperature too; :func:`load` begins with 1.
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
@@ -92,6 +95,7 @@ class ImageClassifier:
         augment: str | None = None,
         mirror: bool = True,
         views: int = 4,
+        crops: int = 1,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
@@ -115,6 +119,7 @@ class ImageClassifier:
         self.augment = augment
         self.mirror = mirror
         self.views = views
+        self.crops = crops
         self.seed = seed
         self.device = device
         self.precision = precision
@@ -125,6 +130,7 @@ class ImageClassifier:
         self.resume = resume
         self._metadata: Metadata | None = None
         self._networks: list[Network] = []
+        self._novelty: Novelty | None = None
         self._trained_on: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
         self.fitted_: Fitted | None = None
@@ -154,7 +160,7 @@ class ImageClassifier:
         self, images: Images, labels: Sequence[str] | None, events: Events
     ) -> Fitted | Plan:
         """As :meth:`fit`; returns the plan alone where ``events.plan`` says to stop there."""
-        options = FitOptions.of(**self.get_params())
+        options = self._options
         collection, sources = labelled(images, labels)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
@@ -169,6 +175,7 @@ class ImageClassifier:
         self.fitted_ = fitted
         self._metadata = describe(fitted)
         self._networks, self._members = [fitted.network], None
+        self._novelty = fitted.novelty
         trained = [
             bytes.fromhex(digest)
             for digest, split in zip(fitted.sha256, fitted.protocol.splits, strict=True)
@@ -197,19 +204,20 @@ class ImageClassifier:
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
-    def judge(self, images: Images, progress: Progress = _silent) -> list[Judgement]:
-        """What the classifier says of each photograph; one that cannot be read has a reason."""
+    def judge(
+        self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
+    ) -> list[Judgement]:
+        """What the classifier says of each photograph; one that cannot be read has a reason.
+
+        Args:
+            images: files, folders, or images in memory.
+            progress: told images done and images in all.
+            reject_below: a photograph whose most probable class has less gets no label.
+        """
         sources = unlabelled(images)
-        found = self._predict(sources, progress)
-        judgements = [
-            Judgement(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)
-        ]
-        names = self.metadata.classes
-        for position, row in zip(found.rows, found.probabilities, strict=True):
-            order = np.argsort(-row, kind="stable")
-            ranked = {names[k]: float(row[k]) for k in order}
-            judgements[position] = replace(judgements[position], probabilities=ranked)
-        return judgements
+        return judged(
+            sources, self._predict(sources, progress), self.metadata.classes, reject_below
+        )
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
@@ -260,45 +268,11 @@ class ImageClassifier:
             UsageError: no photograph of a class that the classifier knows.
         """
         collection, sources = labelled(images, labels)
-        split = next((s for s in ("test", "validation") if s in collection.splits), None)
-        names = self.metadata.classes
-        left_out, chosen = [], []
-        for position, photograph in enumerate(collection.photographs):
-            if split is not None and photograph.split != split:
-                continue
-            if photograph.label in names:
-                chosen.append(position)
-            else:
-                reason = f"class {photograph.label!r} is not one of the classifier's"
-                left_out.append(LeftOut(str(photograph.path), reason))
-        if not chosen:
-            raise UsageError(
-                f"no photograph of a class that the classifier knows: {', '.join(names)}"
-            )
-        sources = [sources[i] for i in chosen]
-        sha256 = hash_all(sources, self._threads)
-        known = {row.tobytes() for row in self._trained_on}
-        fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
-        found = self._predict(
-            [sources[i] for i in fresh], progress, sha256=[sha256[i] for i in fresh]
-        )
-        counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
-        for row, reason in sorted(found.reasons.items()):
-            path = collection.photographs[chosen[fresh[row]]].path
-            left_out.append(LeftOut(str(path), reason))
-        truth = np.array([names.index(photograph.label) for photograph in counted], np.int64)
-        seen = len(chosen) - len(fresh)
-        return Evaluation(
-            scores=score(found.probabilities, truth, names) if counted else None,
-            reason=None if counted else _nothing_to_count(seen, len(left_out)),
-            split=split,
-            seen=seen,
-            left_out=left_out,
-            paths=[photograph.path for photograph in counted],
-            labels=truth,
-            probabilities=found.probabilities,
-            classes=names,
-        )
+        return evaluate(
+            lambda found, sha256: self._predict(found, progress, sha256),
+            self.metadata.classes, self._trained_on, collection, sources, self._threads,
+            [member.network for member in self.metadata.members], self.crops, self.temperature,
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
@@ -314,6 +288,8 @@ class ImageClassifier:
             for name, tensor in network.state_dict().items():
                 tensors[f"members.{number}.{name}"] = tensor
         tensors["training.sha256"] = torch.from_numpy(self._trained_on.copy())
+        for name, array in self._novelty.arrays().items() if self._novelty else ():
+            tensors[name] = torch.from_numpy(array)
         classifier_file.write(Path(path), self.metadata, tensors)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -333,6 +309,17 @@ class ImageClassifier:
         return self
 
     @property
+    def temperature(self) -> float:
+        """What log-probabilities are divided by: that of ``crops``, or of one where it has none."""
+        own = self.metadata.temperature
+        return own.get(str(self.crops), own.get("1", 1.0))
+
+    @property
+    def _options(self) -> FitOptions:
+        """What the classifier was made with, checked."""
+        return FitOptions.of(**self.get_params())
+
+    @property
     def _threads(self) -> int:
         return self.threads or core_count()
 
@@ -345,8 +332,10 @@ class ImageClassifier:
         from tortie.evaluation.predict import predict
 
         digests = hash_all(sources, self._threads) if sha256 is None else sha256
-        temperature = self.metadata.temperature["1"]
-        return predict(self._ready(), temperature, sources, digests, progress)
+        return predict(
+            self._ready(), self.temperature, sources, digests, progress,
+            crops=self._options.crops, novelty=self._novelty,
+        )  # fmt: skip
 
     def _ready(self) -> "list[Member]":
         from tortie.activations.extract import Extractor
@@ -365,7 +354,8 @@ class ImageClassifier:
                     device=chosen_device(self.device), precision=chosen_precision(self.precision),
                     threads=self._threads, max_pixels=int(self.max_megapixels * 1e6),
                 )  # fmt: skip
-                self._members.append(Member(network, extractor))
+                mirror = table.find(described.network).mirror
+                self._members.append(Member(network, extractor, mirror))
         return self._members
 
 
@@ -384,6 +374,7 @@ def load(path: str | Path) -> ImageClassifier:
     trained_on = tensors.get("training.sha256")
     if trained_on is not None:
         classifier._trained_on = trained_on.numpy()
+    classifier._novelty = Novelty.of(path, tensors)
     return classifier
 
 
@@ -424,12 +415,3 @@ def load_or_pretrained(model: str | Path) -> ImageClassifier:
         return pretrained(str(model))
     except UsageError as error:
         raise UsageError(f"no file {str(model)!r}, and {error}") from None
-
-
-def _nothing_to_count(seen: int, left_out: int) -> str:
-    reasons = []
-    if seen:
-        reasons.append(f"the classifier was trained on {seen} of the photographs")
-    if left_out:
-        reasons.append(f"{left_out} were left out")
-    return " and ".join(reasons) or "no photograph"

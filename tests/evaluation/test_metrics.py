@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.metrics import accuracy_score, classification_report, log_loss
 
+from tortie.evaluation.calibration import expected_calibration_error
 from tortie.evaluation.metrics import score, wilson
 
 
@@ -28,15 +29,19 @@ def test_wilson_holds_the_share_and_is_symmetric(n, data):
 
 
 @pytest.mark.parametrize("n", [153, 1000])
-def test_mean_coverage_is_95_percent(n):
-    # Exact: the sum over outcomes of their probability where the interval holds the truth.
+def test_coverage_is_95_percent(n):
+    # Exact: the sum over outcomes of their probability where the interval holds the truth. Near 0
+    # and 1 few outcomes are likely and the coverage of any interval jumps; from 5% to 95% it stays.
     outcomes = np.arange(n + 1)
     intervals = [wilson(int(right), n) for right in outcomes]
     low = np.array([interval.low for interval in intervals])
     high = np.array([interval.high for interval in intervals])
-    truths = np.linspace(0.5, 0.99, 99)
+    truths = np.linspace(0.05, 0.95, 901)
     coverage = [binom.pmf(outcomes, n, p)[(low <= p) & (p <= high)].sum() for p in truths]
-    assert 0.935 < np.mean(coverage) < 0.97
+    assert min(coverage) > 0.935 and max(coverage) < 0.97
+    assert np.mean(coverage) == pytest.approx(0.95, abs=0.002)
+    extremes = np.linspace(0.95, 0.99, 41)
+    coverage = [binom.pmf(outcomes, n, p)[(low <= p) & (p <= high)].sum() for p in extremes]
     assert min(coverage) > 0.92
 
 
@@ -53,6 +58,10 @@ def test_scores_agree_with_scikit_learn():
     scores = score(probabilities, labels, ["a", "b", "c"])
     predicted = probabilities.argmax(axis=1)
     assert scores.accuracy.value == accuracy_score(labels, predicted)
+    assert scores.brier == pytest.approx(
+        np.square(probabilities - np.eye(3)[labels]).sum(axis=1).mean(), rel=1e-5
+    )
+    assert scores.ece == expected_calibration_error(probabilities, labels)
     assert scores.log_loss == pytest.approx(
         log_loss(labels, probabilities / probabilities.sum(axis=1, keepdims=True), labels=[0, 1, 2])
     )

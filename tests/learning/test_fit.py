@@ -38,7 +38,7 @@ def test_cross_validation_of_noise_is_chance():
     noise = np.random.default_rng(1).normal(size=(200, 400)).astype(np.float32)
     data = Labelled(noise, data.labels, data.keys, data.groups, 2)
     protocol = Protocol(("train",) * 200, "cross-validation", "")
-    _, _, held = learn(data, protocol, 0)
+    held = learn(data, protocol, 0).held
     right = (held.probabilities.argmax(axis=1) == data.labels).mean()
     assert abs(right - 0.5) < 0.15  # four standard deviations
     assert sorted(held.positions) == list(range(200))
@@ -77,7 +77,7 @@ def test_what_is_scored_has_no_part_in_training_or_choice(on):
 def test_validation_chooses_where_there_is_a_test_too():
     data = labelled()
     splits = tuple(["train"] * 120 + ["validation"] * 40 + ["test"] * 40)
-    penalty, head, held = learn(data, Protocol(splits, "test", ""), 0)
+    penalty, head, held, _ = learn(data, Protocol(splits, "test", ""), 0)
     assert list(held.positions) == list(range(160, 200))
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[160:])))
     noise = data.features.copy()
@@ -182,7 +182,7 @@ def test_drawn_views_are_trained_on_and_never_judged():
     got = both.problem(train).solve(0.1)
     np.testing.assert_array_equal(got.weight, wanted.weight)
     protocol = Protocol(tuple(["train"] * 15 + ["test"] * 5), "test", "")
-    _, head, held = learn(both, protocol, 0)
+    _, head, held, _ = learn(both, protocol, 0)
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[15:])))
 
 

@@ -87,7 +87,6 @@ def test_table_of_c3_is_the_papers():
     assert sorted(lenet.C3_TABLE[6:12]) == sorted(quadruples)
 
 
-@torch.no_grad()
 def test_c3_trains_as_it_predicts():
     """Kernels that are absent are zeros in training: the same maps and the same gradients."""
     torch.manual_seed(0)
@@ -103,6 +102,7 @@ def test_c3_trains_as_it_predicts():
         torch.testing.assert_close(dense, grouped)
 
 
+@torch.no_grad()
 def test_c3_is_a_dense_convolution_with_zeros():
     layer = lenet.PartialConv2d().double()
     rows = [row for convolution in layer.convolutions for row in convolution.weight]

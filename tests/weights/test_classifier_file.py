@@ -140,3 +140,20 @@ def test_a_full_disk_leaves_the_old_file(file, monkeypatch):
         classifier_file.write(file, METADATA, {"w": torch.zeros(9)})
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_tensors_that_share_memory_come_back_each(tmp_path):
+    """Members with one frozen part, transposes and slices: the format itself refuses these."""
+    shared = torch.arange(6.0)
+    tensors = {
+        "members.0.a": shared,
+        "members.1.a": shared,
+        "members.2.a": shared[2:4],
+        "members.3.a": shared.reshape(2, 3).T,
+    }
+    path = tmp_path / "a.safetensors"
+    classifier_file.write(path, METADATA, tensors)
+    found = classifier_file.read(path)[1]
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor), name

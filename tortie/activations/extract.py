@@ -28,6 +28,8 @@ from tortie.networks.table import Entry
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
 
+_PIXELS_AHEAD = 512  # views made before their turn, 77 MB at 224×224×3, whatever their number
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -177,6 +179,7 @@ class Extraction(AbstractContextManager["Extraction"]):
                 preprocessing=extractor.preprocessing,
                 threads=extractor.threads,
                 max_pixels=extractor.max_pixels,
+                ahead=max(extractor.threads, _PIXELS_AHEAD // len(views)),
                 renders=[view.pixels for view in views],
             )
         self._workers: ThreadPoolExecutor | None = None
@@ -309,5 +312,7 @@ def _multiply_alone() -> None:
 
 
 def _timed(engine: Engine, pixels: torch.Tensor) -> _Result:
+    """The batch's activations, and the seconds; a photograph of many views goes in parts."""
     begin = time.perf_counter()
-    return engine(pixels).numpy(), time.perf_counter() - begin
+    parts = pixels.tensor_split(max(1, round(len(pixels) / BATCH)))
+    return np.concatenate([engine(part).numpy() for part in parts]), time.perf_counter() - begin

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
+from tortie.cli.columns import columns
 
 if TYPE_CHECKING:
     from tortie.evaluation.judgement import Evaluation
+    from tortie.evaluation.metrics import Interval, Scores
 
 NAME = "evaluate"
+_THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def command(
@@ -21,6 +24,7 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", "-o", help="Write an HTML report there.")
     ] = None,
+    crops: options.Crops = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -36,44 +40,76 @@ def command(
     from tortie.classifier import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
-        device=device, precision=precision, threads=threads, max_megapixels=max_megapixels
-    )
+        crops=crops, device=device, precision=precision, threads=threads,
+        max_megapixels=max_megapixels,
+    )  # fmt: skip
     with show.progress("photographs") as progress:
         evaluation = classifier.evaluate(images, progress=progress)
+    show.no_temperature(classifier.metadata, crops)
     if report is not None:
         from tortie.evaluation.report import write_report
 
         write_report(report, evaluation.report(model.name))
-    show.result(*_told(evaluation))
+    show.result(_document(evaluation), _lines(evaluation))
 
 
-def _told(evaluation: "Evaluation") -> tuple[dict[str, Any], list[str]]:
-    """The evaluation as JSON, and as lines."""
+def _document(evaluation: "Evaluation") -> dict[str, Any]:
+    """The evaluation as JSON."""
+    from tortie.evaluation.metrics import honesty
+
     scores = evaluation.scores
-    on = evaluation.split or "photographs given"
-    document: dict[str, Any] = {
+    return {
         "accuracy": scores and {**vars(scores.accuracy), "on": evaluation.split or "given"},
         "accuracy_reason": evaluation.reason,
-        "log_loss": scores and scores.log_loss,
+        "crops": evaluation.crops,
+        **honesty(scores, evaluation.untempered_scores),
+        "temperature": evaluation.temperature,
         "per_class": scores and {name: vars(one) for name, one in scores.per_class.items()},
         "confusion": scores and scores.confusion,
+        "opinions": [
+            {
+                "of": one.of,
+                "crops": one.crops,
+                "forwards": one.forwards,
+                "accuracy": vars(one.scores.accuracy),
+                "log_loss": one.scores.log_loss,
+            }
+            for one in evaluation.opinions
+        ],
+        "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
         "trained_on": evaluation.seen,
         "left_out": [one._asdict() for one in evaluation.left_out],
     }
+
+
+def _lines(evaluation: "Evaluation") -> list[str]:
+    """The evaluation as a person reads it."""
+    scores, before = evaluation.scores, evaluation.untempered_scores
     for one in evaluation.left_out:
         show.say(f"left out: {one.path}: {one.reason}")
     lines = []
     if evaluation.seen:
         lines.append(f"{evaluation.seen:,} photographs it was trained on are not counted")
-    if scores is None:
-        return document, [*lines, f"accuracy unknown: {evaluation.reason}"]
+    if scores is None or before is None:
+        return [*lines, f"accuracy unknown: {evaluation.reason}"]
     right = scores.accuracy
+    crops = "" if evaluation.crops == 1 else f", {evaluation.crops} crops"
     lines.append(
         f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) "
-        f"on {right.n:,} photographs ({on}), log loss {scores.log_loss:.3f}"
+        f"on {right.n:,} photographs ({evaluation.split or 'photographs given'}{crops})"
     )
+    lines.append(
+        f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
+        f"Brier {scores.brier:.3f}; before the temperature of {evaluation.temperature:.2f}: "
+        f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
+    )
+    return [*lines, *_classes(scores), *_opinions(evaluation), *_coverage(evaluation)]
+
+
+def _classes(scores: "Scores") -> list[str]:
+    """Each class, and what was taken for what."""
     width = max(len(name) for name in scores.per_class)
-    lines.append(f"{'class':{width}}  precision  recall     F1  photographs")
+    lines = [f"{'class':{width}}  precision  recall     F1  photographs"]
     for name, each in scores.per_class.items():
         figures = f"{each.precision:9.1%}  {each.recall:6.1%}  {each.f1:5.1%}  {each.n:11,}"
         lines.append(f"{name:{width}}  {figures}")
@@ -84,4 +120,27 @@ def _told(evaluation: "Evaluation") -> tuple[dict[str, Any], list[str]]:
             if count and name != true
         }
         lines += [f"{count:,} {true} taken for {name}" for name, count in wrong.items()]
-    return document, lines
+    return lines
+
+
+def _opinions(evaluation: "Evaluation") -> list[str]:
+    """Each network and all together, by crops; nothing where there is one of each."""
+    rows = [
+        (one.of, one.crops, one.forwards, _share(one.scores.accuracy), f"{one.scores.log_loss:.3f}")
+        for one in evaluation.opinions
+    ]
+    return columns(("network", "crops", "forwards", "accuracy", "log loss"), rows) if rows else []
+
+
+def _coverage(evaluation: "Evaluation") -> list[str]:
+    """What a few thresholds of ``predict --reject-below`` would leave, and what it is worth."""
+    rows = [
+        (f"{one.threshold:g}", f"{one.coverage:.1%}", _share(one.interval))
+        for one in evaluation.coverage
+        if one.threshold in _THRESHOLDS
+    ]
+    return columns(("reject below", "answered", "accuracy of these"), rows) if rows else []
+
+
+def _share(right: "Interval") -> str:
+    return f"{right.value:.1%} ({right.low:.1%} to {right.high:.1%})"

@@ -57,6 +57,9 @@ def command(
         bool, typer.Option("--mirror/--no-mirror", help="A mirrored photograph keeps its class.")
     ] = True,
     views: Annotated[int, typer.Option(help="Drawn views of each training photograph.")] = 4,
+    crops: Annotated[
+        int, typer.Option(help="Fit a temperature for 10 or 144 crops, too, for predict --crops.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -87,7 +90,8 @@ def command(
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate, input=input,
-        valid=valid, test=test, augment=augment, mirror=mirror, views=views, seed=seed,
+        valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
+        seed=seed,
         device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
         budget=budget, run=None if plan else run, resume=resume,
     )  # fmt: skip
@@ -123,9 +127,10 @@ def _written(
     classifier: "ImageClassifier", fitted: "Fitted", output: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
+    from tortie.evaluation.metrics import honesty
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.record import report_of
+    from tortie.learning.record import report_of, scores_of, untempered_scores_of
 
     report = output.with_suffix(".report.html")
     split = output.with_suffix(".split.csv")
@@ -149,6 +154,9 @@ def _written(
         "plan": fitted.plan.model_dump(mode="json"),
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
+        "temperature": metadata.temperature,
+        "calibration": metadata.training["calibration"],
+        **honesty(scores_of(fitted), untempered_scores_of(fitted)),
         "notes": fitted.notes,
         "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),

@@ -15,6 +15,12 @@ Threads = Annotated[
     int | None, typer.Option(help="That read and multiply.", show_default="one a core")
 ]
 Megapixels = Annotated[float, typer.Option(help="Leave out photographs with more megapixels.")]
+Crops = Annotated[
+    int,
+    typer.Option(
+        help="Crops of each photograph to average: 1, 10 or 144, at that many times the cost."
+    ),
+]
 Model = Annotated[
     Path,
     typer.Argument(help="A classifier's file, or a network with published weights by its name."),

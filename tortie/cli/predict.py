@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from tortie.evaluation.judgement import Judgement
 
 NAME = "predict"
+STRANGE = 99.0
+"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 def command(
     model: options.Model,
     images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     top: Annotated[int, typer.Option(help="How many classes to print for each.", min=1)] = 3,
+    crops: options.Crops = 1,
+    reject_below: Annotated[
+        float, typer.Option(help="Give no label where no class has this probability.", min=0, max=1)
+    ] = 0.0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     threads: options.Threads = None,
@@ -38,10 +44,12 @@ def command(
     from tortie.classifier import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
-        device=device, precision=precision, threads=threads, max_megapixels=max_megapixels
-    )
+        crops=crops, device=device, precision=precision, threads=threads,
+        max_megapixels=max_megapixels,
+    )  # fmt: skip
     with show.progress("photographs") as progress:
-        judged = classifier.judge(images, progress)
+        judged = classifier.judge(images, progress, reject_below=reject_below)
+    show.no_temperature(classifier.metadata, crops)
     show.result(*_told(judged, top, as_csv))
     if any(judgement.reason for judgement in judged):
         raise typer.Exit(1)
@@ -55,28 +63,37 @@ def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any],
         else {
             "path": str(one.source),
             "label": one.label,
-            "probability": one.probabilities[one.label or ""],
+            "probability": one.probability,
+            "rejected": one.rejected,
+            "farther_than": one.farther_than,
             "probabilities": one.probabilities,
         }
         for one in judged
     ]
     if as_csv:
         return document, _csv(judged)
-    lines = []
     for one in judged:
         if one.reason:
             show.say(f"{one.source}: {one.reason}", always=True)
-            continue
-        ranked = list(one.probabilities.items())[:top]
-        lines.append(f"{one.source}  " + ", ".join(f"{name} {p:.1%}" for name, p in ranked))
-    return document, lines
+    return document, [_line(one, top) for one in judged if not one.reason]
+
+
+def _line(one: "Judgement", top: int) -> str:
+    """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
+    ranked = ", ".join(f"{name} {p:.1%}" for name, p in list(one.probabilities.items())[:top])
+    unsure = "rejected: " if one.rejected else ""
+    far = ""
+    if one.farther_than is not None and one.farther_than >= STRANGE:
+        far = f"; unlike its training photographs: farther than {one.farther_than:.0f}% of them"
+    return f"{one.source}  {unsure}{ranked}{far}"
 
 
 def _csv(judged: "list[Judgement]") -> list[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "probability", "reason"))
+    writer.writerow(("path", "label", "probability", "reason", "rejected", "farther_than"))
     for one in judged:
-        probability = one.probabilities[one.label] if one.label else None
-        writer.writerow((one.source, one.label, probability, one.reason))
+        rejected = None if one.reason else str(one.rejected).lower()
+        far = None if one.farther_than is None else round(one.farther_than, 1)
+        writer.writerow((one.source, one.label, one.probability, one.reason, rejected, far))
     return text.getvalue().splitlines()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tortie.learning.plan import Plan
-    from tortie.weights.classifier_file import Accuracy
+    from tortie.weights.classifier_file import Accuracy, Metadata
 
 _SECONDS_BETWEEN_LINES = 10.0
 _state = {"json": False, "quiet": False, "printed": False}
@@ -68,6 +68,15 @@ def accuracy(measured: "Accuracy | None", reason: str | None) -> str:
         f"accuracy {measured.value:.1%} (95% interval {measured.low:.1%} to {measured.high:.1%}) "
         f"on {measured.n:,} photographs of the {measured.on}"
     )
+
+
+def no_temperature(metadata: "Metadata", crops: int) -> None:
+    """A word where a classifier has no temperature for so many crops."""
+    if str(crops) not in metadata.temperature and metadata.training:
+        say(
+            f"note: no temperature was fitted for {crops} crops, so that of one crop is taken: "
+            f"tortie fit --crops {crops} fits it"
+        )
 
 
 class Progress:

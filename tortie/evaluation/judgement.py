@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.evaluation.metrics import Scores
+from tortie.evaluation.coverage import Covered, coverage_curve
+from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.report import Report
 from tortie.images import Source, Split
 from tortie.images.given import LeftOut
+
+if TYPE_CHECKING:
+    from tortie.evaluation.predict import Predictions
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,59 @@ class Judgement:
         source: the photograph, as it was given.
         probabilities: by class name, most probable first; empty where it cannot be read.
         reason: why it cannot be read; ``None`` where it can.
+        rejected: no class is probable enough to be named.
+        farther_than: percentage of the training photographs, 0 to 100, that are less far from the
+            others than this one is; ``None`` where the classifier cannot tell.
     """
 
     source: Source
     probabilities: dict[str, float]
     reason: str | None = None
+    rejected: bool = False
+    farther_than: float | None = None
 
     @property
     def label(self) -> str | None:
-        """The most probable class; ``None`` where the photograph cannot be read."""
-        return next(iter(self.probabilities), None)
+        """The most probable class; ``None`` where it is rejected or cannot be read."""
+        return None if self.rejected else next(iter(self.probabilities), None)
+
+    @property
+    def probability(self) -> float | None:
+        """Of the most probable class, rejected or not; ``None`` where it cannot be read."""
+        return next(iter(self.probabilities.values()), None)
+
+
+def judged(
+    sources: Sequence[Source],
+    found: "Predictions",
+    classes: Sequence[str],
+    reject_below: float = 0.0,
+) -> list[Judgement]:
+    """What a classifier says of each source, in words of its classes."""
+    judgements = [Judgement(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+    for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
+        ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
+        far = None if found.percentiles is None else float(found.percentiles[number])
+        rejected = float(row.max()) < reject_below
+        judgements[position] = Judgement(sources[position], ranked, None, rejected, far)
+    return judgements
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one network, or all together, was worth with so many crops, before the temperature.
+
+    Attributes:
+        of: the network's name, or how many there are.
+        crops: judged of each photograph.
+        forwards: runs of a network for one photograph.
+        scores: every figure.
+    """
+
+    of: str
+    crops: int
+    forwards: int
+    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -46,7 +94,12 @@ class Evaluation:
         paths: the photographs counted.
         labels: their true class indices ``(n,)``.
         probabilities: theirs, ``(n, K)``.
+        untempered: theirs before the temperature.
         classes: names, in the order of the columns.
+        crops: judged of each photograph.
+        temperature: that the logarithm of the probabilities was divided by.
+        opinions: each network and all together, with one crop and with those asked for; empty
+            where that is one network and one crop.
     """
 
     scores: Scores | None
@@ -57,7 +110,21 @@ class Evaluation:
     paths: list[Path]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    untempered: NDArray[np.float32]
     classes: Sequence[str]
+    crops: int = 1
+    temperature: float = 1.0
+    opinions: Sequence[Opinion] = ()
+
+    @property
+    def untempered_scores(self) -> Scores | None:
+        """The figures before the temperature."""
+        return score(self.untempered, self.labels, self.classes) if self.scores else None
+
+    @property
+    def coverage(self) -> list[Covered]:
+        """What is gained by rejecting photographs that the classifier is unsure of."""
+        return coverage_curve(self.probabilities, self.labels)
 
     def report(self, title: str) -> Report:
         """What the report of this evaluation shows."""

@@ -4,9 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tortie.evaluation.calibration import brier, expected_calibration_error
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,16 @@ class Scores:
     Attributes:
         accuracy: with its Wilson interval.
         log_loss: mean −log of the probability given to the right class, in nats.
+        ece: expected calibration error, 0 to 1.
+        brier: Brier's score, 0 to 2.
         per_class: by class name, in the order of the classes.
         confusion: counts ``(K, K)``, a row for each true class, a column for each predicted one.
     """
 
     accuracy: Interval
     log_loss: float
+    ece: float
+    brier: float
     per_class: dict[str, ClassScore]
     confusion: list[list[int]]
 
@@ -100,9 +107,23 @@ def score(
     return Scores(
         accuracy=wilson(int((predicted == labels).sum()), len(labels)),
         log_loss=float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean()),
+        ece=expected_calibration_error(probabilities, labels),
+        brier=brier(probabilities, labels),
         per_class={
             name: ClassScore(float(precision[i]), float(recall[i]), float(f1[i]), int(n[i]))
             for i, name in enumerate(classes)
         },
         confusion=confusion.tolist(),
     )
+
+
+def honesty(scores: Scores | None, untempered: Scores | None) -> dict[str, Any]:
+    """The figures that judge the probabilities, not the answers, with those before the temperature.
+
+    Keys ``log_loss``, ``ece``, ``brier``, and ``untempered`` with the same three.
+    """
+    after, before = (
+        {"log_loss": one and one.log_loss, "ece": one and one.ece, "brier": one and one.brier}
+        for one in (scores, untempered)
+    )
+    return {**after, "untempered": before}

@@ -1,15 +1,20 @@
-"""Probabilities of photographs: each member's activations, its head, and the members' mean."""
+"""Probabilities of photographs: the mean over crops, then over the members, then tempered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tortie.activations.extract import Extraction, Extractor
+from tortie.evaluation.calibration import tempered
+from tortie.evaluation.crops import Crops, crop_views
+from tortie.evaluation.novelty import Novelty
 from tortie.images import Facts, Source
 from tortie.networks.network import Network
+
+_AT_ONCE = 2**28  # bytes of activations held at a time: 364 photographs of 144 crops and 1,280 each
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,12 @@ class Member:
     Attributes:
         network: trained.
         extractor: computes what its last stage yields.
+        mirror: whether a mirrored photograph keeps its class.
     """
 
     network: Network
     extractor: Extractor
+    mirror: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,17 +38,40 @@ class Predictions:
 
     Attributes:
         rows: their positions among the sources, ascending.
-        probabilities: float32 ``(len(rows), K)``.
+        probabilities: float32 ``(n, K)``: the mean over crops and members, tempered.
+        untempered: float32 ``(n, K)``: the mean as it is.
+        members: float32 ``(M, n, K)``: each member's mean over the crops.
+        centre: float32 ``(M, n, K)``: each member's of the undistorted view alone.
+        distances: from the training photographs ``(n,)``; ``None`` where the classifier has none.
+        percentiles: percentage of the training photographs that are less far ``(n,)``, or ``None``.
         facts: of each source, ``None`` where it cannot be read.
         reasons: why a source cannot be read, by its position.
-        computed: photographs that went through a network now.
+        computed: photographs that went through a network now, counted for each member.
     """
 
     rows: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    untempered: NDArray[np.float32]
+    members: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    distances: NDArray[np.float64] | None
+    percentiles: NDArray[np.float32] | None
     facts: list[Facts | None]
     reasons: dict[int, str]
     computed: int
+
+
+@dataclass
+class _Judged:
+    """One member's probabilities, of all photographs in their order; unreadable ones are zero."""
+
+    mean: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    read: NDArray[np.bool_]
+    facts: list[Facts | None]
+    distances: NDArray[np.float64] | None
+    reasons: dict[int, str] = field(default_factory=dict)
+    computed: int = 0
 
 
 def predict(
@@ -50,8 +80,13 @@ def predict(
     sources: Sequence[Source],
     sha256: Sequence[str | None],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    crops: Crops = 1,
+    novelty: Novelty | None = None,
 ) -> Predictions:
-    """The mean of the members' probabilities, its logarithm divided by the temperature.
+    """Average probabilities over crops and members; divide the mean's logarithm by the temperature.
+
+    The order of the members does not matter, and neither do their sizes of input.
 
     Args:
         members: networks whose probabilities are averaged.
@@ -59,20 +94,78 @@ def predict(
         sources: the photographs.
         sha256: of each source's content; ``None`` where it could not be opened.
         progress: told images done and images in all, for each member anew.
+        crops: how many crops of each photograph are judged.
+        novelty: tells how far the first member's activations are from those it was trained on.
     """
-    mean: NDArray[np.float32] | None = None
-    computed = 0
-    for member in members:
-        with Extraction(member.extractor, sources, sha256) as extraction:
-            features, rows = extraction.finish(progress)
-        with torch.inference_mode():
-            logits = member.network.head.float()(torch.from_numpy(features))
-            probabilities = logits.softmax(dim=1).numpy()
-        mean = probabilities if mean is None else mean + probabilities
-        computed += extraction.computed
-    assert mean is not None
-    mean /= len(members)
-    if temperature != 1:
-        mean = mean ** np.float32(1 / temperature)
-        mean /= mean.sum(axis=1, keepdims=True)
-    return Predictions(rows, mean, extraction.facts, extraction.reasons, computed)
+    judged = [
+        _judge(member, sources, sha256, progress, crops, None if number else novelty)
+        for number, member in enumerate(members)
+    ]
+    rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
+    reasons: dict[int, str] = {}
+    facts: list[Facts | None] = [None] * len(sources)
+    for one in judged:
+        reasons = {**one.reasons, **reasons}
+        facts = [own or other for own, other in zip(facts, one.facts, strict=True)]
+    each = np.stack([one.mean[rows] for one in judged])
+    # Sums in double precision come to the same whatever the order of the members.
+    mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
+    distances = judged[0].distances
+    distances = None if distances is None else distances[rows]
+    return Predictions(
+        rows=rows,
+        probabilities=tempered(mean, temperature),
+        untempered=mean,
+        members=each,
+        centre=np.stack([one.centre[rows] for one in judged]),
+        distances=distances,
+        percentiles=novelty.percentiles(distances) if novelty and distances is not None else None,
+        facts=facts,
+        reasons=reasons,
+        computed=sum(one.computed for one in judged),
+    )
+
+
+def _judge(
+    member: Member,
+    sources: Sequence[Source],
+    sha256: Sequence[str | None],
+    progress: Callable[[int, int], None],
+    crops: Crops,
+    novelty: Novelty | None,
+) -> _Judged:
+    """Probabilities by one member, a part of the photographs after the other."""
+    views = crop_views(member.extractor.preprocessing, crops, member.mirror)
+    each = 4 * len(views) * int(np.prod(member.extractor.output))
+    step = max(1, _AT_ONCE // each)
+    n, classes = len(sources), member.network.classes
+    judged = _Judged(
+        np.zeros((n, classes), np.float32), np.zeros((n, classes), np.float32),
+        np.zeros(n, np.bool_), [None] * n, None if novelty is None else np.zeros(n),
+    )  # fmt: skip
+    for begin in range(0, n, step):
+        part = slice(begin, begin + step)
+
+        def told(done: int, total: int, begin: int = begin) -> None:
+            progress(begin + done, n)
+
+        with Extraction(member.extractor, sources[part], sha256[part], views=views) as extraction:
+            features, rows = extraction.finish(told)  # (n, views, ...)
+        rows = rows + begin
+        probabilities = _probabilities(member.network, features)
+        judged.mean[rows], judged.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
+        judged.read[rows] = True
+        judged.facts[part] = extraction.facts
+        judged.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
+        judged.computed += extraction.computed
+        if novelty is not None and judged.distances is not None:
+            judged.distances[rows] = novelty.distances(features[:, 0])
+    return judged
+
+
+def _probabilities(network: Network, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The head's ``(n, views, K)`` of activations ``(n, views, ...)``."""
+    flat = torch.from_numpy(features.reshape(-1, *features.shape[2:]))
+    with torch.inference_mode():
+        probabilities = network.head.float()(flat).softmax(dim=1).numpy()
+    return probabilities.reshape(*features.shape[:2], probabilities.shape[1])

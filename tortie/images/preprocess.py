@@ -61,10 +61,18 @@ class Preprocessing(BaseModel):
         """Canonical JSON: equal for equal preprocessing, and for no other."""
         return json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
 
+    def resized(self, width: float, height: float) -> tuple[int, int]:
+        """Width and height of an image after resizing, pixels."""
+        longer = int(self.resize * max(width, height) / min(width, height))
+        return (longer, self.resize) if width > height else (self.resize, longer)
+
     def pixels(
-        self, image: Image.Image, extent: tuple[float, float, float, float] | None = None
+        self,
+        image: Image.Image,
+        extent: tuple[float, float, float, float] | None = None,
+        place: tuple[int, int, int, int] | None = None,
     ) -> NDArray[np.uint8]:
-        """The centre crop of the resized image, before normalisation.
+        """The centre crop of the resized image, or another, before normalisation.
 
         Resizing and cropping are one resampling, of the region that the crop needs: the whole
         resized image, which for a strip of 1×10,000 would be enormous, never exists.
@@ -73,6 +81,8 @@ class Preprocessing(BaseModel):
             image: mode RGB, any size; one smaller than the crop is enlarged by the same rule.
             extent: left, top, right and bottom of the part of it that counts as the whole, in
                 pixels, as a decode tells; ``None`` for all.
+            place: left, top, right and bottom of the crop, in pixels of the resized image; brought
+                to ``height``×``width`` where it is larger. ``None`` for the centre.
 
         Returns:
             uint8, ``(height, width, channels)``, C-contiguous, grey levels 0 to 255.
@@ -86,7 +96,7 @@ class Preprocessing(BaseModel):
             image = image.reduce(factor)
             left, top, right, bottom = extent
             extent = left / factor, top / factor, right / factor, bottom / factor
-        resampled = self._resampled(image, self._box(extent))
+        resampled = self._resampled(image, self._box(extent, place))
         array = np.asarray(resampled).reshape(self.height, self.width, self.channels)
         return np.ascontiguousarray(array)
 
@@ -111,17 +121,22 @@ class Preprocessing(BaseModel):
         box = (0, top, self.width, bottom)
         return strip.resize((self.width, self.height), method, box=box)
 
-    def _box(self, extent: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    def _box(
+        self,
+        extent: tuple[float, float, float, float],
+        place: tuple[int, int, int, int] | None = None,
+    ) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the crop, in pixels of the image.
 
         Sizes and offsets are rounded as torchvision's ``Resize`` and ``CenterCrop`` do.
         """
         width, height = extent[2] - extent[0], extent[3] - extent[1]
-        longer = int(self.resize * max(width, height) / min(width, height))
-        resized = (longer, self.resize) if width > height else (self.resize, longer)
+        resized = self.resized(width, height)
         across, down = width / resized[0], height / resized[1]  # source pixels a resized pixel
-        left = extent[0] + round((resized[0] - self.width) / 2) * across
-        top = extent[1] + round((resized[1] - self.height) / 2) * down
-        right = min(left + self.width * across, extent[2])  # rounding must not leave the image
-        bottom = min(top + self.height * down, extent[3])
-        return left, top, right, bottom
+        if place is None:
+            x, y = round((resized[0] - self.width) / 2), round((resized[1] - self.height) / 2)
+            place = x, y, x + self.width, y + self.height
+        left, top = extent[0] + place[0] * across, extent[1] + place[1] * down
+        right = left + (place[2] - place[0]) * across
+        bottom = top + (place[3] - place[1]) * down
+        return left, top, min(right, extent[2]), min(bottom, extent[3])  # rounding may leave it

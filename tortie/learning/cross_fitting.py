@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.evaluation.calibration import fit_temperature
 from tortie.images.split import folds
 from tortie.learning.softmax import (
     PENALTIES,
@@ -79,11 +80,14 @@ class Held:
 
     Attributes:
         positions: which photographs, indices ``(n,)``.
-        probabilities: float32 ``(n, K)``.
+        probabilities: float32 ``(n, K)``, untempered.
+        temperatures: of each photograph, fitted without it ``(n,)``; ``None`` where that is the
+            classifier's own.
     """
 
     positions: Integers
     probabilities: Floats
+    temperatures: Floats | None = None
 
 
 def choose_among(data: Labelled, train: Integers, seed: int) -> Choice:
@@ -91,10 +95,17 @@ def choose_among(data: Labelled, train: Integers, seed: int) -> Choice:
 
     Of 5,000 photographs and more, one fold is held out.
     """
+    return _choose(data, cross_fitted_parts(data, train, seed))
+
+
+def cross_fitted_parts(
+    data: Labelled, train: Integers, seed: int
+) -> list[tuple[Integers, Integers]]:
+    """What is trained on and what is held out, fold by fold; one fold of 5,000 and more."""
     parts = held_out_parts(data.folds(seed, train))
     if len(train) >= MANY:
         parts = parts[:1]
-    return _choose(data, [(train[inside], train[outside]) for inside, outside in parts])
+    return [(train[inside], train[outside]) for inside, outside in parts]
 
 
 def choose_on(data: Labelled, train: Integers, validation: Integers) -> Choice:
@@ -117,15 +128,28 @@ def train_on(data: Labelled, train: Integers, penalty: float) -> LinearHead:
 def cross_validate(data: Labelled, seed: int) -> Held:
     """Nested cross-fitting: each photograph judged by a head that neither it nor its group chose.
 
-    In each outer fold the penalty is chosen by an inner cross-fitting of the other folds.
+    In each outer fold the penalty is chosen, and the temperature fitted, by an inner cross-fitting
+    of the other folds.
     """
     everything = np.arange(len(data.labels))
     outer = held_out_parts(data.folds(seed, everything))
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
+    temperatures = np.ones(len(data.labels), np.float32)
     for number, (train, held) in enumerate(outer, 1):
-        penalty = choose_among(data, train, seed + number).penalty
-        probabilities[held] = softmax(train_on(data, train, penalty).logits(data.features[held]))
-    return Held(everything, probabilities)
+        inner = choose_among(data, train, seed + number)
+        head = train_on(data, train, inner.penalty)
+        probabilities[held] = softmax(head.logits(data.features[held]))
+        temperatures[held] = fit_temperature(softmax(inner.logits), inner.labels)
+    return Held(everything, probabilities, temperatures)
+
+
+def cross_fit(
+    data: Labelled, train: Integers, seed: int, penalty: float
+) -> list[tuple[LinearHead, Integers]]:
+    """Heads, each with the photographs of ``train`` that neither they nor their groups trained."""
+    return [
+        (train_on(data, own, penalty), held) for own, held in cross_fitted_parts(data, train, seed)
+    ]
 
 
 def judge(data: Labelled, head: LinearHead, positions: Integers) -> Held:

@@ -19,8 +19,11 @@ from tortie.activations.extract import Extraction, Extractor
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
+from tortie.evaluation.calibration import fit_temperature, tempered, too_little_to_calibrate
 from tortie.evaluation.predict import Member, predict
 from tortie.images import Collection, Source, hash_all
+from tortie.images.protocol import enough_to_score
+from tortie.learning.calibrate import Calibration
 from tortie.learning.cross_fitting import Held
 from tortie.learning.depth import build_trainable, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
@@ -123,7 +126,9 @@ def fit_deep(
             place = learn(depth, plan, data, run, events)
         clock.lap("training")
     depth.network.eval()
-    held = _held(depth, data, store, events)
+    member = Member(depth.network, extractor_of(depth.network, entry, options, store), entry.mirror)
+    held = _judged(member, data, data.scored, events)
+    calibration = _calibrated(member, data, options, events)
     clock.lap("measure")
     return Fitted(
         network=depth.network,
@@ -139,15 +144,19 @@ def fit_deep(
         groups=data.examined.groups,
         left_out=data.left_out,
         held=held.positions,
-        probabilities=held.probabilities,
+        probabilities=tempered(held.probabilities, calibration.temperature["1"]),
+        untempered=held.probabilities,
         too_few=data.too_few,
         penalty=None,
+        calibration=calibration,
+        novelty=None,
         notes=[
             *collection.notes,
             *depth.network.notes,
             *data.examined.duplicates.notes,
             *data.protocol.notes,
             *depth.notes,
+            *calibration.notes,
             f"trained for {len(place.history)} epochs ({place.finished}); epoch "
             f"{place.best_epoch} is kept",
             *named("not counted", [data.photographs[i].path for i in data.protocol.leaks]),
@@ -264,9 +273,7 @@ def computed(
     Raises:
         TortieError: a photograph cannot be read any more.
     """
-    keys = data.examined.keys
-    sources, digests = [data.sources[i] for i in rows], [keys[i] for i in rows]
-    with Extraction(extractor, sources, digests, views=views) as extraction:
+    with Extraction(extractor, *_sources(data, rows), views=views) as extraction:
         activations, found = extraction.finish(events.progress)
     if len(found) < len(rows):
         position, reason = min(extraction.reasons.items())
@@ -276,14 +283,29 @@ def computed(
     return Kept(activations, place)
 
 
-def _held(depth: Depth, data: Gathered, store: ActivationStore, events: Events) -> Held:
-    """Probabilities of the photographs that are scored, by the path that predictions take."""
-    positions = np.array(data.protocol.scored, np.int64)
-    if data.too_few is not None:
-        return Held(positions[:0], np.zeros((0, len(data.classes)), np.float32))
-    extractor = extractor_of(depth.network, depth.entry, depth.options, store)
-    found = predict(
-        [Member(depth.network, extractor)], 1.0, [data.sources[i] for i in positions],
-        [data.examined.keys[i] for i in positions], events.progress,
-    )  # fmt: skip
+def _judged(member: Member, data: Gathered, positions: Integers, events: Events) -> Held:
+    """Probabilities of some photographs, by the path that predictions take."""
+    if not len(positions):
+        return Held(positions, np.zeros((0, len(data.classes)), np.float32))
+    found = predict([member], 1.0, *_sources(data, positions), events.progress)
     return Held(positions[found.rows], found.probabilities)
+
+
+def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Events) -> Calibration:
+    """The temperatures, on the calibration part, or where there is none on what chose the epoch."""
+    rows, on = data.calibrated_on
+    settings = sorted({"1", str(options.crops)}, key=int)
+    if enough_to_score([data.photographs[i].label for i in rows]) is not None:
+        note = f"probabilities are as the network gives them: too little to calibrate ({on})"
+        return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
+    found = predict([member], 1.0, *_sources(data, rows), events.progress, crops=options.crops)
+    labels = data.labels[rows[found.rows]]
+    temperature = {"1": fit_temperature(found.centre[0], labels)}
+    if options.crops > 1:
+        temperature[str(options.crops)] = fit_temperature(found.untempered, labels)
+    warning = too_little_to_calibrate(found.centre[0], temperature["1"], on)
+    return Calibration(temperature, on, len(labels), (warning,) if warning else ())
+
+
+def _sources(data: Gathered, rows: Integers) -> tuple[list[Source], list[str]]:
+    return [data.sources[i] for i in rows], [data.examined.keys[i] for i in rows]

@@ -12,20 +12,29 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tortie.activations.alike import alike_pairs
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
+from tortie.evaluation.calibration import tempered
 from tortie.evaluation.doubts import doubt_findings
+from tortie.evaluation.novelty import fit_novelty
 from tortie.images import Collection, Source, hash_all, read
 from tortie.images.examined import Examined
 from tortie.images.finding import worst
 from tortie.images.findings import file_findings
 from tortie.images.given import LeftOut
 from tortie.images.protocol import Protocol, enough_to_score, plan_split
+from tortie.learning.calibrate import (
+    Calibration,
+    Cropped,
+    calibrate,
+    cropped_rows,
+    crops_to_compute,
+)
 from tortie.learning.cross_fitting import (
     Held,
     Labelled,
@@ -38,11 +47,12 @@ from tortie.learning.cross_fitting import (
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
-from tortie.learning.softmax import LinearHead, few_threads
+from tortie.learning.softmax import Floats, Integers, LinearHead, few_threads, softmax
 from tortie.networks.table import Entry, find
 
 if TYPE_CHECKING:
     from tortie.activations.extract import Extraction
+    from tortie.activations.views import View
     from tortie.learning.frozen import Frozen
     from tortie.networks.network import Network
 
@@ -113,6 +123,7 @@ def fit(
     clock.lap("find and hash")
 
     from tortie.activations.extract import Extraction
+    from tortie.evaluation.crops import crop_views
     from tortie.learning.frozen import drawn_views, freeze_network
 
     try:
@@ -159,22 +170,28 @@ def fit(
     views, drawn_notes = drawn_views(entry, options)
     if views:
         train = np.flatnonzero(np.array(protocol.splits) == "train")
-        with Extraction(
-            frozen.extractor, [sources[rows[i]] for i in train], [keys[i] for i in train],
-            views=views,
-        ) as extraction:  # fmt: skip
-            drawn, of = extraction.finish(events.progress)
-        data = data.with_drawn(drawn, train[of])
+        drawn, of = _of_views(frozen, views, [sources[i] for i in rows], keys, train, events)
+        data = data.with_drawn(drawn, of)
         clock.lap("drawn views")
+    cropped = None
+    if options.crops > 1:
+        some = cropped_rows(data, protocol, options.seed, options.crops)
+        crops = crop_views(entry.preprocessing, options.crops, entry.mirror)
+        seen, of = _of_views(frozen, crops, [sources[i] for i in rows], keys, some, events)
+        cropped = Cropped(options.crops, seen, of)
+        clock.lap("crops to calibrate")
     too_few = enough_to_score(
         [labels[i] for i in protocol.scored], [groups[i] for i in protocol.scored],
         crossed=protocol.on == "cross-validation",
     )  # fmt: skip
     with few_threads(features):
-        penalty, head, held = learn(data, protocol, options.seed, too_few is None)
+        learnt = learn(data, protocol, options.seed, too_few is None, cropped)
+        held, calibration = learnt.held, learnt.calibration
+        train = np.flatnonzero(np.array(protocol.splits) == "train")
+        novelty = fit_novelty(features[train], data.labels[train], data.folds(options.seed, train))
     clock.lap("softmax layer")
     return Fitted(
-        network=frozen.with_head(head),
+        network=frozen.with_head(learnt.head),
         entry=entry,
         plan=plan,
         seed=options.seed,
@@ -187,9 +204,12 @@ def fit(
         groups=groups,
         left_out=left_out,
         held=held.positions,
-        probabilities=held.probabilities,
+        probabilities=tempered(held.probabilities, learnt.temperatures),
+        untempered=held.probabilities,
         too_few=too_few,
-        penalty=penalty,
+        penalty=learnt.penalty,
+        calibration=calibration,
+        novelty=novelty,
         notes=[
             *collection.notes,
             *frozen.network.notes,
@@ -201,6 +221,7 @@ def fit(
             *examined.duplicates.notes,
             *protocol.notes,
             *drawn_notes,
+            *calibration.notes,
             *named("not counted", [photographs[i].path for i in protocol.leaks]),
             *worst_found(examined, held, readable),
         ],
@@ -208,10 +229,29 @@ def fit(
     )
 
 
+class Learnt(NamedTuple):
+    """What was chosen, trained, measured and calibrated on the activations."""
+
+    penalty: float
+    head: LinearHead
+    held: Held
+    calibration: Calibration
+
+    @property
+    def temperatures(self) -> float | Floats:
+        """Of the photographs held out: each fitted without the photograph itself."""
+        own = self.held.temperatures
+        return self.calibration.temperature["1"] if own is None else own
+
+
 def learn(
-    data: Labelled, protocol: Protocol, seed: int, measure: bool = True
-) -> tuple[float, LinearHead, Held]:
-    """Choose the penalty, train the softmax layer, judge what was held out.
+    data: Labelled,
+    protocol: Protocol,
+    seed: int,
+    measure: bool = True,
+    cropped: Cropped | None = None,
+) -> Learnt:
+    """Choose the penalty, train the softmax layer, judge what was held out, fit the temperature.
 
     The penalty is chosen on the validation photographs where there are both these and a test, and
     by cross-fitting inside the training photographs otherwise.
@@ -219,16 +259,22 @@ def learn(
     scored = np.array(protocol.scored, np.int64)
     parts = np.array(protocol.splits)
     train, validation = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "validation")
+    judged = None
     if protocol.on == "test" and len(validation):
         penalty = choose_on(data, train, validation).penalty
     else:
-        penalty = choose_among(data, train, seed).penalty
+        choice = choose_among(data, train, seed)
+        penalty, judged = choice.penalty, (softmax(choice.logits), choice.labels)
     head = train_on(data, train, penalty)
     if not measure:
-        return penalty, head, judge(data, head, scored[:0])
-    if protocol.on == "cross-validation":
-        return penalty, head, cross_validate(data, seed)
-    return penalty, head, judge(data, head, scored)
+        held = judge(data, head, scored[:0])
+    elif protocol.on == "cross-validation":
+        held = cross_validate(data, seed)
+        judged = held.probabilities, data.labels[held.positions]
+    else:
+        held = judge(data, head, scored)
+    calibration = calibrate(data, protocol, head, penalty, seed, judged, cropped)
+    return Learnt(penalty, head, held, calibration)
 
 
 def worst_found(examined: Examined, held: Held, classes: Sequence[str]) -> list[str]:
@@ -241,6 +287,19 @@ def worst_found(examined: Examined, held: Held, classes: Sequence[str]) -> list[
     ]
     findings += doubt_findings(examined, held.positions, held.probabilities, classes)
     return [f"{line}; tortie check shows all" for line in worst(findings)]
+
+
+def _of_views(
+    frozen: "Frozen", views: "Sequence[View]", sources: Sequence[Source], keys: Sequence[str],
+    rows: Integers, events: Events,
+) -> tuple[Floats, Integers]:  # fmt: skip
+    """Activations ``(n, views, D)`` of the views of photographs, and which these are."""
+    from tortie.activations.extract import Extraction
+
+    own, sha256 = [sources[i] for i in rows], [keys[i] for i in rows]
+    with Extraction(frozen.extractor, own, sha256, views=views) as extraction:
+        activations, of = extraction.finish(events.progress)
+    return activations, rows[of]
 
 
 def core_count() -> int:
@@ -311,6 +370,7 @@ def _plan(
     each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
     trained_on = sum(one.split in (None, "train") for one in photographs)
     views = 0 if options.augment in (None, "none") else options.views * trained_on
+    extra = views + crops_to_compute(preview, options.crops)
     splits: Counter[str] = Counter(one.split or "to split" for one in photographs)
     return Plan(
         network=extractor.structure,
@@ -328,10 +388,10 @@ def _plan(
         trained_parameters=(features + 1) * classes,
         frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
         multiplications_per_image=each,
-        multiplications=each * (extraction.missing + views),
-        seconds=(extraction.missing + views) * each_seconds,
-        memory_bytes=(len(photographs) + views) * features * 4 * 3,
-        disk_bytes=(extraction.missing + views) * (features * 4 + 1200),
+        multiplications=each * (extraction.missing + extra),
+        seconds=(extraction.missing + extra) * each_seconds,
+        memory_bytes=(len(photographs) + extra) * features * 4 * 3,
+        disk_bytes=(extraction.missing + extra) * (features * 4 + 1200),
         device=str(extractor.device),
         precision=extractor.context.precision,
         threads=extractor.threads,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.evaluation.novelty import Novelty
 from tortie.images import Photograph, Source
 from tortie.images.given import LeftOut
 from tortie.images.protocol import Protocol
 from tortie.images.split import Row
+from tortie.learning.calibrate import Calibration
 from tortie.learning.plan import Plan
 from tortie.networks.table import Entry
 
@@ -53,9 +55,13 @@ class Fitted:
         groups: those of one number are copies, or were given as one group.
         left_out: photographs that took no part.
         held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
-        probabilities: theirs, ``(n, K)``.
+        probabilities: theirs, ``(n, K)``, each at a temperature that was fitted without it.
+        untempered: theirs, as the network gives them.
         too_few: why there is no accuracy, where there is none.
         penalty: λ of the softmax layer; ``None`` where it was trained by steps.
+        calibration: the temperatures, and what they were fitted on.
+        novelty: how far a photograph is from the training photographs; ``None`` where it cannot be
+            told.
         notes: what the user should know.
         seconds: spent, by phase.
         history: what each epoch of the training came to; empty where there was none.
@@ -76,8 +82,11 @@ class Fitted:
     left_out: list[LeftOut]
     held: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    untempered: NDArray[np.float32]
     too_few: str | None
     penalty: float | None
+    calibration: Calibration
+    novelty: Novelty | None
     notes: list[str]
     seconds: dict[str, float]
     history: list[dict[str, float]] = field(default_factory=list)

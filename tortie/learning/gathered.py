@@ -86,6 +86,21 @@ class Gathered:
         train = np.flatnonzero(np.array(self.protocol.splits) == "train")
         return np.setdiff1d(train, self.chosen_on)
 
+    @cached_property
+    def scored(self) -> Integers:
+        """Positions of those that the accuracy is counted on; none where they are too few."""
+        return np.array([] if self.too_few else self.protocol.scored, np.int64)
+
+    @property
+    def calibrated_on(self) -> tuple[Integers, str]:
+        """Positions of those that the temperature is fitted on, and what to call them."""
+        leaks = set(self.protocol.leaks)
+        splits = self.protocol.splits
+        apart = [i for i, one in enumerate(splits) if one == "calibration" and i not in leaks]
+        if apart:
+            return np.array(apart, np.int64), "calibration part"
+        return self.chosen_on, "photographs that chose the epoch, too"
+
     @property
     def rule(self) -> str:
         """How the photographs are split, in words."""

@@ -72,6 +72,8 @@ class FitOptions(BaseModel):
         mirror: whether a mirrored photograph keeps its class, so that a policy may mirror it.
         views: drawn views of each training photograph where a part is frozen; where nothing is,
             each epoch draws anew.
+        crops: of each photograph that are judged, 1, 10 or 144; a fit of more than one fits
+            their temperature too.
         budget: seconds that comparing depths may take, as a number or ``10m``.
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
@@ -98,6 +100,7 @@ class FitOptions(BaseModel):
     augment: Annotated[str | None, AfterValidator(_known_policy)] = None
     mirror: bool = True
     views: int = Field(default=4, ge=1, le=1000)
+    crops: Literal[1, 10, 144] = 1
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

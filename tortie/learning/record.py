@@ -26,6 +26,13 @@ def scores_of(fitted: Fitted) -> Scores | None:
     return score(fitted.probabilities, fitted.labels[fitted.held], fitted.classes)
 
 
+def untempered_scores_of(fitted: Fitted) -> Scores | None:
+    """The same figures before the temperature."""
+    if fitted.too_few is not None:
+        return None
+    return score(fitted.untempered, fitted.labels[fitted.held], fitted.classes)
+
+
 def accuracy_of(fitted: Fitted) -> Accuracy | None:
     """The share of right answers with its interval; ``None`` where there are too few."""
     scores = scores_of(fitted)
@@ -67,6 +74,7 @@ def describe(fitted: Fitted) -> Metadata:
         "plan": plan.model_dump(mode="json"),
         "seed": fitted.seed,
         "penalty": fitted.penalty,
+        "calibration": {"on": fitted.calibration.on, "n": fitted.calibration.n},
         "splits": dict(Counter(fitted.protocol.splits)),
         "left_out": [one._asdict() for one in fitted.left_out],
         "notes": fitted.notes,
@@ -75,6 +83,7 @@ def describe(fitted: Fitted) -> Metadata:
         tortie=__version__,
         classes=list(fitted.classes),
         members=[member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)],
+        temperature=fitted.calibration.temperature,
         accuracy=accuracy_of(fitted),
         accuracy_reason=fitted.too_few,
         training=training,

@@ -46,11 +46,13 @@ class Choice:
         penalty: λ.
         losses: held-out log loss in nats of each λ that was tried, strongest first.
         logits: held-out logits ``(N, K)`` at the chosen λ, of the images that were held out.
+        labels: class indices ``(N,)`` of these images.
     """
 
     penalty: float
     losses: dict[float, float]
     logits: Floats
+    labels: Integers
 
 
 def class_weights(labels: Integers, classes: int) -> Floats:
@@ -199,7 +201,7 @@ def choose(
             if worse == 2:
                 break
     assert best is not None
-    return Choice(best[1], losses, best[2])
+    return Choice(best[1], losses, best[2], labels)
 
 
 def held_out_parts(folds: Integers) -> list[tuple[Integers, Integers]]:

@@ -71,7 +71,8 @@ class Metadata(_Data):
         tortie: version of tortie that wrote it.
         classes: names, in the order of the logits.
         members: the networks; the classifier averages their probabilities.
-        temperature: for each crop setting, what the log-probabilities are divided by.
+        temperature: for each crop setting, what the log-probabilities are divided by; that of
+            ``"1"`` stands in for a setting that has none.
         accuracy: measured, or ``None`` where there was too little to tell.
         accuracy_reason: why there is no accuracy.
         training: the record of the fit: plan, counts, penalty, left-out files.
@@ -95,8 +96,7 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor]") -> No
     """
     from safetensors.torch import save
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = memoryview(save(whole, {"tortie": metadata.model_dump_json()}))
+    content = memoryview(save(_apart(tensors), {"tortie": metadata.model_dump_json()}))
     end = 8 + int.from_bytes(content[:8], "little")
     header, tensor_bytes = json.loads(bytes(content[8:end])), content[end:]
     header["__metadata__"]["sha256"] = _digest(header, tensor_bytes)
@@ -106,6 +106,18 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor]") -> No
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         file.write(tensor_bytes)
+
+
+def _apart(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """The tensors on the processor, none in the memory of another: the format knows no sharing."""
+    apart: dict[str, Tensor] = {}
+    taken = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        apart[name] = own.clone() if place in taken else own
+        taken.add(place)
+    return apart
 
 
 def read(path: Path) -> tuple[Metadata, "dict[str, Tensor]"]:

@@ -1,0 +1,100 @@
+"""Crops, rejection and calibration on the command line."""
+
+import csv
+import json
+
+import pytest
+
+from tests.cli.test_cli import run  # noqa: F401  (a fixture)
+from tests.conftest import lay_out, photograph
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A classifier with a temperature for ten crops, and photographs that it has not seen."""
+    import tortie
+
+    folder = tmp_path_factory.mktemp("trust")
+    path = folder / "textures.safetensors"
+    tortie.ImageClassifier(crops=10).fit(lay_out(folder / "photographs")).save(path)
+    lay_out(folder / "new", 6, ("unused", "test"))
+    return path
+
+
+def test_fit_says_what_the_probabilities_are_worth(run, photographs, tmp_path):  # noqa: F811
+    out = run("fit", photographs, "-o", tmp_path / "a.safetensors", "--crops", "10", "--json")[1]
+    document = json.loads(out)
+    assert set(document["temperature"]) == {"1", "10"}
+    assert document["calibration"] == {"on": "training part, cross-fitted", "n": 24}
+    assert document["log_loss"] > 0 and 0 <= document["ece"] <= 1 and 0 <= document["brier"] <= 2
+    assert set(document["untempered"]) == {"log_loss", "ece", "brier"}
+    assert any("take the probabilities as rough" in note for note in document["notes"])
+
+
+def test_evaluate_shows_crops_and_coverage(run, model):  # noqa: F811
+    new = model.parent / "new" / "test"
+    document = json.loads(run("evaluate", model, new, "--crops", "10", "--json")[1])
+    assert document["crops"] == 10
+    assert document["accuracy"]["n"] == 12
+    assert [(one["crops"], one["forwards"]) for one in document["opinions"]] == [(1, 1), (10, 10)]
+    assert document["coverage"][0]["coverage"] == 1
+    assert document["coverage"][0]["n"] == 12
+    assert document["coverage"][0]["interval"]["n"] == 12
+    assert document["untempered"]["ece"] >= 0
+    code, out, err = run("evaluate", model, new, "--crops", "10")
+    assert code == 0
+    assert "12 photographs (photographs given, 10 crops)" in out
+    assert "before the temperature of" in out
+    assert "efficientnet-lite0     10        10" in out
+    assert "reject below  answered" in out
+    assert "no temperature" not in err
+    assert (
+        "no temperature was fitted for 144 crops"
+        in run("evaluate", model, new, "--crops", "144")[2]
+    )
+
+
+def test_predict_rejects_what_is_unsure(run, model, tmp_path):  # noqa: F811
+    path = tmp_path / "a.png"
+    photograph("stripes", 321).save(path)
+    sure = json.loads(run("predict", model, path, "--json")[1])[0]
+    assert (sure["label"], sure["rejected"]) == ("stripes", False)
+    words = ("predict", model, path, "--reject-below", "1")
+    (unsure,) = json.loads(run(*words, "--json")[1])
+    assert (unsure["label"], unsure["rejected"]) == (None, True)
+    assert unsure["probability"] == sure["probability"] < 1
+    assert unsure["probabilities"] == sure["probabilities"]
+    assert 0 <= sure["farther_than"] <= 100
+    assert f"{path}  rejected: stripes" in run(*words)[1]
+    (row,) = csv.DictReader(run(*words, "--csv")[1].splitlines())
+    assert (row["label"], row["rejected"], row["reason"]) == ("", "true", "")
+    assert float(row["probability"]) == pytest.approx(sure["probability"])
+
+
+def test_predict_names_a_stranger(run, model, tmp_path):  # noqa: F811
+    import skimage.data
+    from PIL import Image
+
+    path = tmp_path / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(path)
+    out = run("predict", model, path)[1]
+    assert "unlike its training photographs: farther than 100% of them" in out
+    # A network as it was published knows nothing of its training photographs.
+    document = json.loads(run("predict", "efficientnet-lite0", path, "--json")[1])
+    assert document[0]["farther_than"] is None
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("predict", "MODEL", "x.jpg", "--crops", "7"), "crops is 7: Input should be 1, 10 or 144"),
+        (("predict", "MODEL", "x.jpg", "--reject-below", "2"), "--reject-below"),
+        (("evaluate", "MODEL", "new", "--crops", "0"), "crops is 0: Input should be 1, 10 or 144"),
+    ],
+)
+def test_wrong_uses_are_one_line(run, model, words, message):  # noqa: F811
+    given = {"MODEL": model, "new": model.parent / "new" / "test"}
+    code, _, err = run(*(given.get(word, word) for word in words))
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err

@@ -1,0 +1,190 @@
+"""How far a photograph is from those that a classifier was trained on.
+
+A classifier shares its certainty out among the classes it knows, whatever it is shown. The distance
+looks at the activations instead, brought to length one: Mahalanobis's, to the nearest class mean,
+under one covariance for all classes (Lee et al. 2018, "A Simple Unified Framework for Detecting
+Out-of-Distribution Samples"), shrunk towards a ball as Ledoit and Wolf (2004) do. Its leading
+directions are kept, and the others taken as equal, so that a file need not hold a square matrix.
+
+What it is not: a proof. A stranger that looks to the network like a class is near, and a photograph
+of a known class in unknown light may be far. It knows what this network sees and nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.errors import TortieError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+_DIRECTIONS = 64
+_LEAST = 20  # training photographs; of fewer there is no spread to speak of
+_MOST = 1000  # photographs that the spread is measured on: more move it little
+_PREFIX = "novelty."
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """The distance of activations from the training photographs', and how usual it is.
+
+    Attributes:
+        scale: length that activations are brought to ``(1,)``: in units of the spread in all
+            directions but the leading ones.
+        means: of each class, on that scale ``(K, D)``.
+        directions: ``(R, D)``, the leading ones of the spread within classes. Their squared
+            products with a difference are what the spread takes off its squared length.
+        quantiles: distances of training photographs that were held out, at 0, 1, … 100% ``(101,)``.
+    """
+
+    scale: Floats
+    means: Floats
+    directions: Floats
+    quantiles: Floats
+
+    def distances(self, features: Floats) -> NDArray[np.float64]:
+        """Distance ``(N,)`` of activations ``(N, D)`` to the nearest class mean."""
+        rows = (_of_length_one(features) * self.scale).astype(np.float64)
+        means = self.means.astype(np.float64)
+        whole = _squared(rows, means)
+        leading = _squared(rows @ self.directions.T, means @ self.directions.T)
+        return np.sqrt(np.maximum(whole - leading, 0).min(axis=1))
+
+    def percentiles(self, distances: NDArray[np.float64]) -> Floats:
+        """Percentage ``(N,)`` of held-out training photographs that are less far, 0 to 100."""
+        places = np.interp(distances, self.quantiles, np.arange(101.0))
+        return places.astype(np.float32)
+
+    def arrays(self) -> dict[str, Floats]:
+        """What a file holds of it, by name."""
+        return {_PREFIX + one.name: getattr(self, one.name) for one in fields(self)}
+
+    @classmethod
+    def of(cls, path: Path, tensors: "Mapping[str, Tensor]") -> "Novelty | None":
+        """That of a classifier's file; ``None`` where it has none.
+
+        Raises:
+            TortieError: a tensor is missing, or does not fit the others.
+        """
+        own = {
+            name.removeprefix(_PREFIX): tensor.float().numpy()
+            for name, tensor in tensors.items()
+            if name.startswith(_PREFIX)
+        }
+        if not own:
+            return None
+        missing = {one.name for one in fields(cls)} ^ own.keys()
+        if missing:
+            raise TortieError(f"{path} is no whole classifier: {_PREFIX}{min(missing)}")
+        shapes = {name: array.shape for name, array in own.items()}
+        width = shapes["means"][1:]
+        fits = shapes["directions"][1:] == width and len(width) == 1
+        if not fits or shapes["scale"] != (1,) or shapes["quantiles"] != (101,):
+            raise TortieError(f"{path} does not fit: its {_PREFIX}* tensors differ in length")
+        return cls(**own)
+
+
+def fit_novelty(features: Floats, labels: Integers, folds: Integers) -> Novelty | None:
+    """Measure the spread of the training photographs, and the distances of those held out.
+
+    Args:
+        features: activations ``(N, D)`` of the training photographs.
+        labels: class indices ``(N,)``.
+        folds: of each photograph ``(N,)``: its distance is taken where its fold was left out,
+            for a photograph is always near to what it was part of.
+
+    Returns:
+        ``None`` where fewer than 20 photographs are given.
+    """
+    if len(features) < _LEAST:
+        return None
+    held = []
+    for fold in np.unique(folds):
+        outside = folds != fold
+        if not outside.any():
+            return None
+        spread = _spread(features[outside], labels[outside])
+        held.append(spread.distances(features[~outside]))
+        if len(features) > _MOST:  # one fold is enough to know how distances are distributed
+            break
+    whole = _spread(features, labels)
+    quantiles = np.quantile(np.concatenate(held), np.linspace(0, 1, 101))
+    return Novelty(whole.scale, whole.means, whole.directions, quantiles.astype(np.float32))
+
+
+def _spread(features: Floats, labels: Integers) -> Novelty:
+    """The distance of these photographs; its quantiles are not known yet."""
+    rows = _of_length_one(features)
+    present = np.unique(labels)
+    means = np.stack([rows[labels == one].mean(axis=0, dtype=np.float64) for one in present])
+    some = np.arange(len(rows))
+    if len(rows) > _MOST:
+        some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_MOST])
+    residuals = rows[some] - means[np.searchsorted(present, labels[some])]
+    directions, rest = _leading(residuals.astype(np.float32))
+    return Novelty(
+        np.array([1 / np.sqrt(rest)], np.float32),
+        (means / np.sqrt(rest)).astype(np.float32),
+        directions.astype(np.float32),
+        np.linspace(0, 1, 101, dtype=np.float32),
+    )
+
+
+def _leading(residuals: Floats) -> tuple[NDArray[np.float64], float]:
+    """Leading directions ``(R, D)`` of the shrunk covariance, and the variance in all others.
+
+    A direction of variance v is given the length √(1 − rest/v): with squared lengths in units of
+    ``rest``, taking off the squared product with it leaves the share v asks for.
+    """
+    n, width = residuals.shape
+    few = n < width
+    products = residuals @ residuals.T if few else residuals.T @ residuals
+    covariance = products.astype(np.float64) / n  # or the Gram matrix, whose spectrum is the same
+    total, squares = float(np.trace(covariance)), float((covariance**2).sum())
+    ball = total / width
+    off = squares - width * ball**2  # squared distance of the covariance from a ball
+    noise = (float(((residuals**2).sum(axis=1) ** 2).mean()) - squares) / n
+    share = 1.0 if off <= 0 else min(max(noise, 0) / off, 1.0)  # Ledoit and Wolf 2004, lemma 3.1
+    values, vectors = _largest(covariance, min(_DIRECTIONS, width - 1))
+    if few:
+        vectors = residuals.T @ vectors / np.sqrt(n * values)
+    others = width - len(values)
+    rest = ((1 - share) * (total - float(values.sum())) + share * ball * others) / others
+    rest = max(rest, 1e-12)
+    leading = np.maximum((1 - share) * values + share * ball, rest)
+    return (vectors * np.sqrt(1 - rest / leading)).T, rest
+
+
+def _largest(
+    matrix: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest eigenvalues of a symmetric matrix, and their vectors as columns."""
+    if len(matrix) <= 4 * count:
+        values, vectors = np.linalg.eigh(matrix)
+        values, vectors = values[-count:], vectors[:, -count:]
+    else:
+        from scipy.sparse.linalg import eigsh
+
+        values, vectors = eigsh(matrix, count, v0=np.ones(len(matrix)), tol=1e-4)
+    kept = values > values.max() * 1e-9
+    return values[kept], vectors[:, kept]
+
+
+def _of_length_one(features: Floats) -> Floats:
+    lengths = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
+    return features / np.maximum(lengths, 1e-12).astype(np.float32)[:, None]
+
+
+def _squared(rows: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distances ``(N, K)`` of every row to every mean."""
+    own, other = (rows**2).sum(axis=1)[:, None], (means**2).sum(axis=1)
+    squared: NDArray[np.float64] = own - 2 * rows @ means.T + other
+    return squared
