@@ -1,0 +1,216 @@
+"""Whether probabilities mean what they say, and the one number that makes them mean it.
+
+Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017: sections 2
+(reliability, expected calibration error) and 4.2 (temperature scaling).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FLOOR = float(np.finfo(np.float32).tiny)  # the logarithm of nothing is not a number
+_SPREAD = math.log(2)
+# Standard deviation of ln T before a photograph is seen. A thousand photographs do not feel it;
+# forty that are all right would otherwise ask for certainty without end.
+_COARSE = np.linspace(-4 * _SPREAD, 4 * _SPREAD, 33)  # ln T from 1/16 to 16
+_REFINEMENTS = 24  # of the golden section: ln T to 1e-6
+_SURE_ENOUGH = 0.2  # standard error of ln T
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The photographs whose most probable class was given about the same probability.
+
+    Attributes:
+        low: probability above which the bin begins, 0 to 1.
+        high: probability up to and with which it reaches.
+        confidence: mean probability of the most probable class.
+        accuracy: share of right answers.
+        count: photographs, at least 1.
+    """
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Probabilities whose logarithm was divided by a temperature; the order of classes stays.
+
+    Args:
+        probabilities: ``(N, K)``, rows add to one.
+        temperature: above 0; 1 changes nothing, more is less sure.
+    """
+    if temperature == 1:
+        return probabilities
+    scaled = np.log(np.maximum(probabilities, _FLOOR)) / np.float32(temperature)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    powers = np.exp(scaled)
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature at which the labels are most probable.
+
+    Beside the log loss stands a weak expectation that T is near 1 (ln T normal, of standard
+    deviation ln 2), which few photographs cannot outweigh. The log loss on the labels given is
+    never above that of T = 1.
+
+    Args:
+        probabilities: ``(N, K)`` of photographs that had no part in training; rows add to one.
+        labels: true class indices ``(N,)``.
+
+    Returns:
+        1/16 to 16; 1 where nothing is better, or no photograph is given.
+    """
+    if not len(labels):
+        return 1.0
+    logs = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64)
+
+    def cost(log_temperature: float) -> float:
+        losses = _losses(logs, labels, math.exp(log_temperature))
+        return float(losses.sum()) + (log_temperature / _SPREAD) ** 2 / 2
+
+    coarse = [cost(float(one)) for one in _COARSE]
+    best = int(np.argmin(coarse))
+    low = float(_COARSE[max(0, best - 1)])
+    high = float(_COARSE[min(len(_COARSE) - 1, best + 1)])
+    found = _golden_section(cost, low, high)
+    return math.exp(found) if cost(found) < cost(0.0) else 1.0
+
+
+def temperature_error(probabilities: NDArray[np.float32], temperature: float) -> float:
+    """Standard error of ln T where it was fitted on these photographs.
+
+    By the Fisher information of ln T: the variance of the tempered log-probabilities under the
+    tempered probabilities, added up. Photographs that the classifier is sure of tell nothing.
+
+    Returns:
+        Infinite where they tell nothing at all.
+    """
+    scaled = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64) / temperature
+    weights = tempered(probabilities, temperature).astype(np.float64)
+    mean = (weights * scaled).sum(axis=1, keepdims=True)
+    information = float((weights * (scaled - mean) ** 2).sum())
+    return 1 / math.sqrt(information) if information > 0 else math.inf
+
+
+def too_little_to_calibrate(
+    probabilities: NDArray[np.float32], temperature: float, on: str
+) -> str | None:
+    """A warning where the photographs leave the temperature open; ``None`` where they fix it.
+
+    The rule: the standard error of ln T is above 0.2, so that the 95% interval of T reaches
+    beyond two thirds and one and a half times its value.
+
+    Args:
+        probabilities: untempered, of the photographs that the temperature was fitted on.
+        temperature: fitted on them.
+        on: which photographs these are, in words.
+    """
+    error = temperature_error(probabilities, temperature)
+    if error <= _SURE_ENOUGH:
+        return None
+    known = "not at all" if error > 5 else f"to a factor of {math.exp(1.96 * error):.1f} only"
+    return (
+        f"take the probabilities as rough: the {len(probabilities):,} photographs of the {on} "
+        f"fix their temperature {known}"
+    )
+
+
+def expected_calibration_error(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = 15
+) -> float:
+    """Mean distance of confidence and accuracy over equally wide bins, each by its photographs.
+
+    0 to 1. With few photographs chance alone keeps it above 0: 100 well-calibrated ones have
+    about 0.05.
+
+    Raises:
+        ValueError: no photograph.
+    """
+    found = reliability(probabilities, labels, bins)
+    off = sum(one.count * abs(one.confidence - one.accuracy) for one in found)
+    return off / sum(one.count for one in found)
+
+
+def brier(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Brier's score: squared distance to the right answer, over all classes, in the mean.
+
+    0 (sure and right) to 2 (sure and wrong), as in Brier 1950, Monthly Weather Review 78; texts
+    on two classes often give half of it.
+
+    Raises:
+        ValueError: no photograph.
+    """
+    _at_least_one(labels)
+    exact = probabilities.astype(np.float64)
+    given = exact[np.arange(len(labels)), labels]
+    return float(((exact**2).sum(axis=1) - 2 * given + 1).mean())
+
+
+def reliability(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = 15
+) -> list[Bin]:
+    """Confidence against accuracy, in equally wide bins of the most probable class's probability.
+
+    Returns:
+        The bins that hold a photograph, lowest first. A probability on an edge belongs to the bin
+        below.
+
+    Raises:
+        ValueError: no photograph.
+    """
+    _at_least_one(labels)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    where = np.searchsorted(edges[1:-1], confidence)
+    return [
+        Bin(
+            low=float(edges[i]),
+            high=float(edges[i + 1]),
+            confidence=float(confidence[where == i].mean()),
+            accuracy=float(right[where == i].mean()),
+            count=int((where == i).sum()),
+        )
+        for i in np.unique(where)
+    ]
+
+
+def _losses(
+    logs: NDArray[np.float64], labels: NDArray[np.int64], temperature: float
+) -> NDArray[np.float64]:
+    """−log of the tempered probability of the right class, of each photograph."""
+    scaled = logs / temperature
+    most = scaled.max(axis=1)
+    total = most + np.log(np.exp(scaled - most[:, None]).sum(axis=1))
+    losses: NDArray[np.float64] = total - scaled[np.arange(len(labels)), labels]
+    return losses
+
+
+def _golden_section(cost: Callable[[float], float], low: float, high: float) -> float:
+    """The lowest point between two others (Kiefer 1953)."""
+    ratio = (math.sqrt(5) - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = cost(left), cost(right)
+    for _ in range(_REFINEMENTS):
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = cost(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = cost(right)
+    return (low + high) / 2
+
+
+def _at_least_one(labels: NDArray[np.int64]) -> None:
+    if not len(labels):
+        raise ValueError("expected at least one photograph to count")
