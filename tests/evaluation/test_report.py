@@ -145,6 +145,12 @@ def test_the_numbers_are_those_of_the_scores(tmp_path):
     assert "it answers 90.0% of the photographs, and 100.0% of" in text
 
 
+def test_no_photograph_is_said_to_be_certain(tmp_path):
+    text = html(tmp_path, report([0, 1], [[1.0, 0.0], [0.0006, 0.9994]], ["dog", "cat"]))
+    assert "<figcaption>&gt;99.9%" in text and "<figcaption>99.9%" in text
+    assert "<figcaption>100.0%" not in text
+
+
 def test_calibration_shows_the_error_before(tmp_path):
     shown = report(
         [0, 0, 0, 1], [[0.75, 0.25]] * 4, ["dog", "cat"],

@@ -133,6 +133,7 @@ def write_report(path: Path, report: Report) -> None:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = "{:.1%}".format
+    environment.filters["probability"] = _probability
     environment.filters["count"] = "{:,}".format
     environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
     template = environment.from_string(
@@ -142,6 +143,11 @@ def write_report(path: Path, report: Report) -> None:
     # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
     with replacing(path) as file:
         file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
+
+
+def _probability(value: float) -> str:
+    """Never 100%, which is no probability that a classifier can give."""
+    return ">99.9%" if value >= 0.9995 else f"{value:.1%}"
 
 
 def _context(report: Report) -> dict[str, Any]:
