@@ -29,6 +29,7 @@ def test_the_sentence_says_how_many_of_100_go_wrong():
     assert "wrong on 4 to 7" in many
     assert "weakest on cat: 0% of them" in many
     assert "only 20 photographs were counted" in trust(scores([[10, 0], [0, 10]]), None)
+    assert "only one photograph was counted" in trust(scores([[1, 0], [0, 0]]), None)
     assert trust(None, "4 images") == "How good this classifier is cannot be said yet: 4 images."
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import photograph
 from tortie.evaluation.metrics import score, wilson
-from tortie.evaluation.report import Opinion, Report, write_report
+from tortie.evaluation.report import EnsembleRow, Report, write_report
 
 EVIL = "<script>alert(1)</script>"
 
@@ -78,7 +78,7 @@ def full(names, tmp_path):
     return report(
         labels, probabilities, names, held=[path] * 60, history=history, best_epoch=4,
         uncalibrated=np.roll(probabilities, 1, axis=0).astype(np.float32),
-        ensemble=[Opinion(EVIL, wilson(40, 60), 0.5, 1_814_073_344)], plan=[(EVIL, EVIL)],
+        ensemble=[EnsembleRow(EVIL, wilson(40, 60), 0.5, EVIL)], plan=[(EVIL, EVIL)],
         outcome=[(EVIL, EVIL, EVIL)], counts={EVIL: 60}, trained=dict.fromkeys(names, 60),
         seconds={EVIL: 1.0}, left_out=[(EVIL, EVIL)], notes=[EVIL], settings={EVIL: EVIL},
     )  # fmt: skip
@@ -142,6 +142,8 @@ def test_the_numbers_are_those_of_the_scores(tmp_path):
     # Sure by 0.9 of 45 that are right and by 0.8 of 5 that are wrong: (45·0.1 + 5·0.8) / 50.
     assert "Expected calibration error 0.170;" in text
     assert "On average it said it was 89.0% sure" in text
+    # Brier: right 0.1² + 0.1², wrong 0.8² + 0.8²; (45·0.02 + 5·1.28) / 50.
+    assert "Log loss 0.256 nats, Brier score 0.146" in text  # (45·0.105 + 5·1.609) / 50
     assert "it answers 90.0% of the photographs, and 100.0% of" in text
 
 

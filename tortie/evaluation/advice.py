@@ -38,10 +38,8 @@ def trust(scores: Scores | None, reason: str | None) -> str:
     if one.recall < 0.5 * (1 + accuracy.value) - 0.15:
         words += f" It is weakest on {weakest}: {one.recall:.0%} of them are recognised."
     if accuracy.high - accuracy.low > 0.1:
-        words += (
-            f" The range is wide because only {accuracy.n} photographs were counted; "
-            "more photographs would narrow it."
-        )
+        few = f"{accuracy.n} photographs were" if accuracy.n > 1 else "one photograph was"
+        words += f" The range is wide because only {few} counted; more photographs would narrow it."
     return words
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tortie import __version__
 from tortie.evaluation import advice, charts
-from tortie.evaluation.calibration import expected_calibration_error, reliability
+from tortie.evaluation.calibration import brier, expected_calibration_error, reliability
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.gallery import (
     Card,
@@ -48,20 +48,20 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """A row of the table of an ensemble: a member, or some of them together.
+class EnsembleRow:
+    """A row of the table of an ensemble: a member, or all of them together.
 
     Attributes:
         name: of the member, with its crops.
         accuracy: with its interval.
         log_loss: in nats.
-        multiplications: for one photograph.
+        cost: of one photograph, in words: multiplications, or runs of a network.
     """
 
     name: str
     accuracy: Interval
     log_loss: float
-    multiplications: int
+    cost: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Report:
     outcome: Sequence[tuple[str, str, str]] = ()
     history: Sequence[Mapping[str, float]] = ()
     best_epoch: int | None = None
-    ensemble: Sequence[Opinion] = ()
+    ensemble: Sequence[EnsembleRow] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     trained: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -229,17 +229,17 @@ def _calibration(report: Report) -> dict[str, Any]:
     """Reliability and its error, before and after; empty without scores."""
     if report.scores is None:
         return {}
-    bins = 15 if len(report.labels) >= 500 else 10
-    after = reliability(report.probabilities, report.labels, bins)
+    after = reliability(report.probabilities, report.labels)
     found: dict[str, Any] = {
         "error": expected_calibration_error(report.probabilities, report.labels),
+        "brier": brier(report.probabilities, report.labels),
         "said": float(report.probabilities.max(axis=1).astype(np.float64).mean()),
         "before": None,
     }
-    before = []
-    if report.uncalibrated is not None:
-        before = reliability(report.uncalibrated, report.labels, bins)
-        found["before"] = expected_calibration_error(report.uncalibrated, report.labels)
+    before, raw = [], report.uncalibrated
+    if raw is not None and not np.array_equal(raw, report.probabilities):
+        before = reliability(raw, report.labels)
+        found["before"] = expected_calibration_error(raw, report.labels)
     found["chart"] = charts.reliability_chart(after, before)
     return found
 
