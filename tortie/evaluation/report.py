@@ -34,6 +34,8 @@ from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from tortie.evaluation.activation_maps import ActivationMap
     from tortie.networks.network import Network
 
@@ -127,6 +129,16 @@ def write_report(path: Path, report: Report) -> None:
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
     """
+    with ThreadPoolExecutor(1, thread_name_prefix="tortie-report") as beside:
+        context = beside.submit(_context, report)
+        template = _template()  # jinja2's import and work, while pictures are decoded
+        html = template.render(report=report, **context.result())
+    # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
+    with replacing(path) as file:
+        file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
+
+
+def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -136,13 +148,9 @@ def write_report(path: Path, report: Report) -> None:
     environment.filters["probability"] = _probability
     environment.filters["count"] = "{:,}".format
     environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
-    template = environment.from_string(
+    return environment.from_string(
         files("tortie.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     )
-    html = template.render(report=report, **_context(report))
-    # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
-    with replacing(path) as file:
-        file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
 
 
 def _probability(value: float) -> str:
