@@ -13,10 +13,15 @@ def test_a_curve_by_hand():
     # Confidences 0.97, 0.9, 0.6, 0.55; the third is wrong.
     probabilities = np.array([[0.97, 0.03], [0.1, 0.9], [0.4, 0.6], [0.55, 0.45]], np.float32)
     curve = coverage_curve(probabilities, np.array([0, 1, 0, 0]))
-    told = [(one.threshold, one.coverage, one.n) for one in curve]
-    assert told == [(0, 1, 4), (0.55, 1, 4), (0.6, 0.75, 3), (0.9, 0.5, 2), (0.95, 0.25, 1)]
-    assert [one.accuracy for one in curve] == pytest.approx([3 / 4, 3 / 4, 2 / 3, 1, 1])
-    assert curve[2].interval == wilson(2, 3)
+    told = {one.threshold: (one.coverage, one.n) for one in curve}
+    for upto, wanted in ((0.55, (1, 4)), (0.6, (0.75, 3)), (0.9, (0.5, 2)), (0.95, (0.25, 1))):
+        assert told[upto] == wanted
+    assert list(told) == [one for one in THRESHOLDS if one <= 0.95]  # beyond, nothing is left
+    accuracy = {one.threshold: one.accuracy for one in curve}
+    assert accuracy[0] == accuracy[0.55] == 3 / 4
+    assert accuracy[0.6] == pytest.approx(2 / 3)
+    assert accuracy[0.65] == accuracy[0.95] == 1
+    assert curve[THRESHOLDS.index(0.6)].interval == wilson(2, 3)
 
 
 @given(st.integers(0, 60), st.integers(2, 5), st.integers(0, 1000))

@@ -39,16 +39,20 @@ class Bin:
     count: int
 
 
-def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+def tempered(
+    probabilities: NDArray[np.float32], temperature: float | NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Probabilities whose logarithm was divided by a temperature; the order of classes stays.
 
     Args:
         probabilities: ``(N, K)``, rows add to one.
-        temperature: above 0; 1 changes nothing, more is less sure.
+        temperature: above 0; 1 changes nothing, more is less sure. One for all, or one for each
+            row ``(N,)``.
     """
-    if temperature == 1:
+    if np.all(temperature == 1):
         return probabilities
-    scaled = np.log(np.maximum(probabilities, _FLOOR)) / np.float32(temperature)
+    divisor = np.asarray(temperature, np.float32).reshape(-1, 1)
+    scaled = np.log(np.maximum(probabilities, _FLOOR)) / divisor
     scaled -= scaled.max(axis=1, keepdims=True)
     powers = np.exp(scaled)
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

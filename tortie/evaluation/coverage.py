@@ -40,9 +40,8 @@ def coverage_curve(probabilities: NDArray[np.float32], labels: NDArray[np.int64]
         labels: true class indices ``(N,)``.
 
     Returns:
-        Coverage never rises from one threshold to the next. Of thresholds that reject the same
-        photographs the highest stands for all, beside 0, which rejects none. Empty without a
-        photograph.
+        Coverage begins at 1, with threshold 0, and never rises from one to the next. Empty without
+        a photograph.
     """
     confidence = probabilities.max(axis=1) if len(labels) else np.empty(0, np.float32)
     right = probabilities.argmax(axis=1) == labels if len(labels) else np.empty(0, np.bool_)
@@ -52,8 +51,6 @@ def coverage_curve(probabilities: NDArray[np.float32], labels: NDArray[np.int64]
         n = int(kept.sum())
         if not n:
             break
-        if len(curve) > 1 and curve[-1].n == n:
-            curve.pop()
         share = float(right[kept].mean())
         curve.append(Covered(threshold, n / len(labels), share, n))
     return curve

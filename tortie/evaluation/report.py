@@ -258,7 +258,11 @@ def _coverage(curve: Sequence[Covered]) -> dict[str, Any]:
     if not curve or curve[-1].n == curve[0].n:
         return {}
     refusing = advice.worth_refusing(curve)
-    rows = [one for one in curve if one.threshold in _COVERED or one is refusing]
+    rows: list[Covered] = []
+    for one in curve:
+        shown = one.threshold in _COVERED or one is refusing
+        if shown and not (rows and rows[-1].n == one.n):
+            rows.append(one)
     return {"chart": charts.coverage_chart(curve), "rows": rows, "refusing": refusing}
 
 
