@@ -102,11 +102,37 @@ def report_of(fitted: Fitted, title: str) -> Report:
         labels=fitted.labels[fitted.held],
         probabilities=fitted.probabilities,
         plan=fitted.plan.lines(),
+        outcome=_outcome(fitted),
         counts=dict(Counter(fitted.protocol.splits)),
+        trained=_trained(fitted),
         seconds=fitted.seconds,
         left_out=fitted.left_out,
         notes=fitted.notes,
+        settings={"seed": str(fitted.seed), "penalty": f"{fitted.penalty:g}"},
+        network=fitted.network,
+        preprocessing=fitted.entry.preprocessing,
     )
+
+
+def _outcome(fitted: Fitted) -> list[tuple[str, str, str]]:
+    """What was planned, the estimate, and what it came to."""
+    plan, on = fitted.plan, fitted.protocol.on
+    spent = sum(fitted.seconds.get(phase, 0) for phase in ("activations", "drawn views"))
+    counted = "none: too few" if fitted.too_few else f"{len(fitted.held):,}, of the {on}"
+    left_out = f", {len(fitted.left_out):,} left out" if fitted.left_out else ""
+    return [
+        ("photographs", f"{plan.images:,}", f"{len(fitted.photographs):,}{left_out}"),
+        ("reading and computing", f"{plan.seconds:.1f} s", f"{spent:.1f} s"),
+        ("the whole fit", "", f"{sum(fitted.seconds.values()):.1f} s"),
+        ("counted for the accuracy", f"of the {plan.on}", counted),
+    ]
+
+
+def _trained(fitted: Fitted) -> dict[str, int]:
+    """Photographs of each class that were trained on."""
+    pairs = zip(fitted.photographs, fitted.protocol.splits, strict=True)
+    counts = Counter(photograph.label for photograph, split in pairs if split == "train")
+    return {name: counts[name] for name in fitted.classes}
 
 
 def restore(path: Path, metadata: Metadata, tensors: "dict[str, Tensor]") -> "list[Network]":
