@@ -105,6 +105,8 @@ def _sides(shape: tuple[int, ...], largest: int) -> tuple[float, float, float]:
     thickness = 0.04 + 0.055 * math.log2(channels)
     if len(shape) == 1:
         return 0.12 * math.log2(channels), 0.14, 0.1
+    if len(shape) == 2:  # tokens, as if they lay in a square
+        shape = (math.isqrt(shape[0]), math.isqrt(shape[0]), channels)
     height = max(_HIGHEST * math.sqrt(shape[0] / largest) * 0.86, 0.14)
     depth = max(_HIGHEST * math.sqrt(shape[1] / largest) * 0.86, 0.14)
     return height, depth, thickness
