@@ -82,7 +82,7 @@ def _preprocessing(name: str, data: dict[str, Any]) -> Preprocessing:
     if data["interpolation"] not in ("bicubic", "bilinear"):
         raise UsageError(f"{name} wants images resized by {data['interpolation']}: not known here")
     return Preprocessing(
-        resize=math.floor(height / data["crop_pct"]),
+        resize=max(math.floor(height / data["crop_pct"]), height),
         height=height,
         width=width,
         channels=channels,
@@ -121,23 +121,28 @@ def build_timm(model: str, classes: int | None = None, in_channels: int | None =
     arguments = {"num_classes": classes or published.num_classes or _CLASSES}
     if in_channels is not None:
         arguments["in_chans"] = in_channels
-    whole = timm.create_model(model, **arguments)
+    whole, fixed = timm.create_model(model, **arguments), bool(published.fixed_input_size)
     try:
         traced = trace_stages(whole, _ends(whole), classifier)
     except UsageError as error:
-        raise UsageError(f"{name} cannot be cut into stages and a head: {error}") from None
+        try:  # a vision transformer for images of any size looks at them in its pass
+            whole = timm.create_model(model, dynamic_img_size=False, **arguments)
+            traced, fixed = trace_stages(whole, _ends(whole), classifier), True
+        except (TypeError, UsageError):
+            raise UsageError(f"{name} cannot be cut into stages and a head: {error}") from None
     network = Network(
         traced.stages,
         traced.head,
         (height, width, in_channels or channels),
-        fixed_size=bool(published.fixed_input_size),
+        fixed_size=fixed,
     )
     network.aliases = traced.aliases
     network.channels_last = getattr(whole, "output_fmt", "NCHW") == "NHWC"
-    if published.crop_mode != "center":
+    if published.crop_mode != "center" or published.crop_pct > 1:
+        how = "squashed to a square" if published.crop_mode == "squash" else "with a border"
         network.notes = (
-            f"{name} was trained on images of crop mode {published.crop_mode}; here the shorter "
-            "side is resized and the centre cut out: expect a little worse",
+            f"timm gives {name} images {how}; here the shorter side is resized and the centre cut "
+            "out: its published figures may differ",
         )
     return network
 

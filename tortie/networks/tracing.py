@@ -74,6 +74,10 @@ def trace_stages(network: nn.Module, ends: Sequence[str], classifier: str) -> Tr
 class _Tracer(fx.Tracer):
     """Goes into what contains a module that ends a stage, and into nothing else."""
 
+    proxy_buffer_attributes = (
+        True  # what is computed from a buffer must follow it when it is loaded
+    )
+
     def __init__(self, ends: Iterable[str]) -> None:
         super().__init__()
         self._ends = tuple(ends)
@@ -97,10 +101,10 @@ class _Whole(nn.Module):
 
 def _trace(network: nn.Module, ends: Sequence[str]) -> fx.Graph:
     """The graph of inference, its targets named as in the network."""
-    training = network.training
+    training, whole = network.training, _Whole(network)
     network.eval()  # a branch for training alone, such as that of side heads, is not followed
     try:
-        graph = _Tracer(ends).trace(_Whole(network))
+        graph = _Tracer(ends).trace(whole)
     except Exception as error:  # whatever a pass that looks at values raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"its forward pass cannot be traced ({reason})") from None
@@ -109,6 +113,8 @@ def _trace(network: nn.Module, ends: Sequence[str]) -> fx.Graph:
     for node in graph.nodes:
         if node.op in ("call_module", "get_attr"):
             node.target = str(node.target).removeprefix(f"{_WHOLE}.")
+        if str(node.target).startswith("_tensor_constant"):  # made in the pass, kept by the tracer
+            network.register_buffer(node.target, getattr(whole, node.target))
     return graph
 
 

@@ -5,8 +5,8 @@ import importlib.util
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tortie.errors import TortieError, UsageError
-from tortie.weights.fetch import HubFile, refusal
+from tortie.errors import UsageError
+from tortie.weights.fetch import HubFile, fetch_from_hub, refusal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,8 @@ def timm_library(asked: str) -> ModuleType:
 def pretrained_tensors(model: str) -> "dict[str, Tensor]":
     """The trained tensors of a model of timm, by timm's names, fetched unless they are there.
 
-    timm reads safetensors where the hub has them, and pickles with ``weights_only=True``.
+    They come as safetensors where the hub has them so; timm reads the few others, pickles, with
+    ``weights_only=True``. timm gives them the shapes and names of its code of today.
 
     Args:
         model: ``NAME.TAG``.
@@ -46,13 +47,16 @@ def pretrained_tensors(model: str) -> "dict[str, Tensor]":
         TortieError: they cannot be fetched.
     """
     timm = timm_library(f"timm:{model}")
+    published = timm.models.get_pretrained_cfg(model)
+    wanted = HubFile(published.hf_hub_id or f"timm/{model}", None, "model.safetensors")
+    overlay = {}
+    if published.hf_hub_id and not published.hf_hub_filename:
+        try:
+            overlay = {"file": str(fetch_from_hub(wanted)), "custom_load": False}
+        except UsageError:  # the repository has no such file: timm knows what else to look for
+            overlay = {}
     try:
-        network = timm.create_model(model, pretrained=True)
+        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay)
     except Exception as error:  # of huggingface_hub, of its HTTP client, of torch
-        repository = timm.models.get_pretrained_cfg(model).hf_hub_id or f"timm/{model}"
-        raise _told(repository, error) from None
+        raise refusal(wanted, error) from None
     return dict(network.state_dict())
-
-
-def _told(repository: str, error: Exception) -> TortieError:
-    return refusal(HubFile(repository, None, "model.safetensors"), error)
