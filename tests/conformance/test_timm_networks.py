@@ -171,6 +171,20 @@ def test_a_copy_a_new_head_and_other_channels() -> None:
         fixed(torch.zeros(2, 3, 96, 96))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "convnext_tiny", "vit_tiny_patch16_224"])
+def test_it_exports_and_compiles_whole(name: str) -> None:
+    network = networks.build(f"timm:{name}", classes=5).eval()
+    images = images_for(network, 64)
+    with torch.no_grad():
+        wanted = network(images)
+        program = torch.export.export(network, (images,))
+        torch.testing.assert_close(program.module()(images), wanted)
+    torch.compiler.reset()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images), wanted)
+    torch.compiler.reset()
+
+
 @pytest.mark.parametrize(
     "name",
     ["resnet50.a1_in1k", "convnext_tiny", "vit_tiny_patch16_224", "vit_small_patch14_dinov2"],
