@@ -108,7 +108,10 @@ def report_of(fitted: Fitted, title: str) -> Report:
         seconds=fitted.seconds,
         left_out=fitted.left_out,
         notes=fitted.notes,
-        settings={"seed": str(fitted.seed), "penalty": f"{fitted.penalty:g}"},
+        settings=_settings(fitted),
+        history=fitted.history,
+        best_epoch=fitted.best_epoch,
+        uncalibrated=fitted.untempered,
         network=fitted.network,
         preprocessing=fitted.entry.preprocessing,
     )
@@ -117,15 +120,29 @@ def report_of(fitted: Fitted, title: str) -> Report:
 def _outcome(fitted: Fitted) -> list[tuple[str, str, str]]:
     """What was planned, the estimate, and what it came to."""
     plan, on = fitted.plan, fitted.protocol.on
-    spent = sum(fitted.seconds.get(phase, 0) for phase in ("activations", "drawn views"))
+    phases = ("activations", "drawn views", "training")
+    spent = sum(fitted.seconds.get(phase, 0) for phase in phases)
     counted = "none: too few" if fitted.too_few else f"{len(fitted.held):,}, of the {on}"
     left_out = f", {len(fitted.left_out):,} left out" if fitted.left_out else ""
     return [
         ("photographs", f"{plan.images:,}", f"{len(fitted.photographs):,}{left_out}"),
-        ("reading and computing", f"{plan.seconds:.1f} s", f"{spent:.1f} s"),
+        (
+            "training" if plan.training else "reading and computing",
+            f"{plan.seconds:.1f} s",
+            f"{spent:.1f} s",
+        ),
         ("the whole fit", "", f"{sum(fitted.seconds.values()):.1f} s"),
         ("counted for the accuracy", f"of the {plan.on}", counted),
     ]
+
+
+def _settings(fitted: Fitted) -> dict[str, str]:
+    settings = {"seed": str(fitted.seed)}
+    if fitted.penalty is not None:
+        settings["penalty"] = f"{fitted.penalty:g}"
+    if fitted.plan.training is not None:
+        settings["recipe"] = fitted.plan.training.recipe
+    return settings
 
 
 def _trained(fitted: Fitted) -> dict[str, int]:
