@@ -40,6 +40,7 @@ from tortie.learning.cross_fitting import (
     Labelled,
     choose_among,
     choose_on,
+    cross_fitted_parts,
     cross_validate,
     judge,
     train_on,
@@ -264,13 +265,14 @@ def learn(
         penalty = choose_on(data, train, validation).penalty
     else:
         choice = choose_among(data, train, seed)
-        penalty, judged = choice.penalty, (softmax(choice.logits), choice.labels)
+        order = np.concatenate([held for _, held in cross_fitted_parts(data, train, seed)])
+        penalty, judged = choice.penalty, Held(order, softmax(choice.logits))
     head = train_on(data, train, penalty)
     if not measure:
         held = judge(data, head, scored[:0])
     elif protocol.on == "cross-validation":
         held = cross_validate(data, seed)
-        judged = held.probabilities, data.labels[held.positions]
+        judged = held
     else:
         held = judge(data, head, scored)
     calibration = calibrate(data, protocol, head, penalty, seed, judged, cropped)

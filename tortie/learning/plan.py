@@ -101,6 +101,7 @@ class Plan(BaseModel):
         precision: of the frozen part.
         threads: that read and multiply.
         training: the steps of the training, where there are any.
+        ensemble: of how many networks this is one, and what they cost together.
         notes: what the user should know before the work begins.
     """
 
@@ -130,6 +131,7 @@ class Plan(BaseModel):
     precision: str
     threads: int
     training: Training | None = None
+    ensemble: str | None = None
     notes: tuple[str, ...] = ()
 
     def _views_line(self) -> list[tuple[str, str]]:
@@ -151,6 +153,7 @@ class Plan(BaseModel):
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
+            *([("ensemble", self.ensemble)] if self.ensemble else []),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
             ("split", self.rule),

@@ -4,10 +4,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tortie import __version__
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.metrics import Scores, score
-from tortie.evaluation.report import Report
+from tortie.evaluation.report import EnsembleRow, Report
 from tortie.learning.fitted import Fitted
 from tortie.learning.options import hidden_units
 from tortie.networks.table import Entry, find
@@ -69,7 +71,6 @@ def member(
 def describe(fitted: Fitted) -> Metadata:
     """The metadata of the classifier's file."""
     plan = fitted.plan
-    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
     training: dict[str, Any] = {
         "plan": plan.model_dump(mode="json"),
         "seed": fitted.seed,
@@ -82,12 +83,18 @@ def describe(fitted: Fitted) -> Metadata:
     return Metadata(
         tortie=__version__,
         classes=list(fitted.classes),
-        members=[member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)],
+        members=[_member_of(one) for one in fitted.each],
         temperature=fitted.calibration.temperature,
         accuracy=accuracy_of(fitted),
         accuracy_reason=fitted.too_few,
         training=training,
     )
+
+
+def _member_of(fitted: Fitted) -> Member:
+    plan = fitted.plan
+    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
+    return member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)
 
 
 def report_of(fitted: Fitted, title: str) -> Report:
@@ -112,6 +119,7 @@ def report_of(fitted: Fitted, title: str) -> Report:
         history=fitted.history,
         best_epoch=fitted.best_epoch,
         uncalibrated=fitted.untempered,
+        ensemble=_ensemble(fitted),
         network=fitted.network,
         preprocessing=fitted.entry.preprocessing,
     )
@@ -143,6 +151,22 @@ def _settings(fitted: Fitted) -> dict[str, str]:
     if fitted.plan.training is not None:
         settings["recipe"] = fitted.plan.training.recipe
     return settings
+
+
+def _ensemble(fitted: Fitted) -> list[EnsembleRow]:
+    """Each member on the photographs that are counted, and all of them together."""
+    if not fitted.members or fitted.too_few is not None:
+        return []
+    rows, whole = [], 0
+    for number, one in enumerate(fitted.members, 1):
+        own = one.probabilities[np.isin(one.held, fitted.held)]
+        scores = score(own, fitted.labels[fitted.held], fitted.classes)
+        cost = one.plan.multiplications_per_image
+        whole += cost
+        name = f"{number}: {one.entry.name}"
+        rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
+    scores = score(fitted.probabilities, fitted.labels[fitted.held], fitted.classes)
+    return [*rows, EnsembleRow("together", scores.accuracy, scores.log_loss, f"{whole:,}")]
 
 
 def _trained(fitted: Fitted) -> dict[str, int]:

@@ -143,7 +143,7 @@ def _views(
         return []
     count = options.views if frozen else recipe.epochs
     return [
-        Drawn(entry.preprocessing, policy, options.seed, number) for number in range(1, count + 1)
+        Drawn(entry.preprocessing, policy, options.draws, number) for number in range(1, count + 1)
     ]
 
 
