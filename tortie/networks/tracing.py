@@ -106,7 +106,7 @@ def _trace(network: nn.Module, ends: Sequence[str]) -> fx.Graph:
     try:
         graph = _Tracer(ends).trace(whole)
     except Exception as error:  # whatever a pass that looks at values raises
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
         raise UsageError(f"its forward pass cannot be traced ({reason})") from None
     finally:
         network.train(training)
