@@ -59,7 +59,7 @@ def judged(
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
-        rejected = float(row.max()) < reject_below
+        rejected = bool(row.max() < np.float32(reject_below))  # as the coverage curve counts
         judgements[position] = Judgement(sources[position], ranked, None, rejected, far)
     return judgements
 
