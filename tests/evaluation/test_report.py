@@ -112,7 +112,7 @@ def test_every_section_is_there_when_there_is_what_it_shows(tmp_path):
         "And if it may say “not sure”?",
         "The surest mistakes",
         "Typical and doubtful",
-        "One by one, and together",
+        "Each opinion, and all together",
         "How it learnt",
         "The plan, and what it came to",
         "The split",

@@ -114,7 +114,7 @@ def shared_folder(paths: Sequence[Path]) -> Path | None:
     if not paths:
         return None
     try:
-        return Path(os.path.commonpath([path.parent for path in paths]))
+        return Path(os.path.commonpath({os.path.dirname(path) for path in paths}))
     except ValueError:  # absolute and relative ones
         return None
 
