@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.metrics import Scores, score
-from tortie.evaluation.report import Report
+from tortie.evaluation.report import EnsembleRow, Report
 from tortie.images import Source, Split
 from tortie.images.given import LeftOut
 
@@ -80,6 +80,12 @@ class Opinion:
     forwards: int
     scores: Scores
 
+    def row(self) -> EnsembleRow:
+        """Its row in the report."""
+        crops = f", {self.crops} crops" if self.crops > 1 else ""
+        runs = f"{self.forwards:,} run{'s' if self.forwards > 1 else ''} of a network"
+        return EnsembleRow(self.of + crops, self.scores.accuracy, self.scores.log_loss, runs)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -137,6 +143,8 @@ class Evaluation:
             held=self.paths,
             labels=self.labels,
             probabilities=self.probabilities,
+            uncalibrated=self.untempered,
+            ensemble=[one.row() for one in self.opinions],
             left_out=self.left_out,
             notes=[f"{self.seen:,} photographs it was trained on are not counted"]
             if self.seen

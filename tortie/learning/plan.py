@@ -37,6 +37,8 @@ class Training(BaseModel):
         precision: of the steps' multiplications.
         seconds_per_step: of the trained part, timed on this machine.
         step_bytes: of the parameters, their gradients and averages, and the activations of a step.
+        epoch_seconds: of an epoch and its judgement, with the activations as said above.
+        epoch_seconds_live: the same, with the frozen part live.
         auto: the rule that chose the depth, where it was left to the plan.
     """
 
@@ -53,6 +55,8 @@ class Training(BaseModel):
     precision: str
     seconds_per_step: float
     step_bytes: int
+    epoch_seconds: float
+    epoch_seconds_live: float
     auto: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
