@@ -80,7 +80,7 @@ class Fitted:
     penalty: float | None
     notes: list[str]
     seconds: dict[str, float]
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
 
     @property
