@@ -15,6 +15,7 @@ import torch
 
 from tortie import __version__
 from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.key import hash_tensors
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
@@ -31,7 +32,7 @@ from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Plan
-from tortie.learning.run import Run
+from tortie.learning.run import Run, check_beginning
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
 from tortie.networks.network import Network
 from tortie.networks.table import Entry, find
@@ -63,6 +64,9 @@ def fit_deep(
     """
     clock = Clock()
     entry = resized(find(options.network), options.input)
+    recipe = recipe_of(entry, options)
+    if options.run is not None:
+        check_beginning(options.run, options.resume)
     enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
     torch.set_num_threads(threads)
@@ -75,13 +79,12 @@ def fit_deep(
     data = gather(collection, whole, options)
     network, freeze = build_trainable(entry, options, len(data.classes))
     device = chosen_device(options.device)
-    recipe = recipe_of(entry, options)
     policy, notes = chosen_policy(entry, recipe.policy, options.mirror)
     clock.lap("load the network")
 
     with ExitStack() as stack:
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        run = Run(folder, options.resume)
+        run = Run(folder, options.resume, lasting=options.run is not None)
         stack.callback(run.close)
         extractor = None
         if freeze.last_frozen is not None:
@@ -94,7 +97,9 @@ def fit_deep(
         plan = plan_of(collection, data, entry, network, freeze, course, options, notes, threads)
         if not events.plan(plan):
             return plan
-        run.begin(_document(entry, options, course, data, threads), _listed(data))
+        tensors = hash_tensors(network.state_dict().items())  # a file of weights may be another
+        run.begin(_document(entry, options, course, data, threads, tensors), _listed(data))
+        stack.enter_context(run.told())
         run.write("plan.json", plan.model_dump_json(indent=2))
         clock.lap("plan")
         lesson = Lesson(
@@ -154,7 +159,7 @@ def _extractor(
 
 
 def _document(
-    entry: Entry, options: FitOptions, course: Course, data: Gathered, threads: int
+    entry: Entry, options: FitOptions, course: Course, data: Gathered, threads: int, tensors: str
 ) -> dict[str, Any]:
     """All that decides the weights but the photographs; a run goes on with the same alone."""
     return {
@@ -163,6 +168,7 @@ def _document(
         "network": entry.name,
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
+        "tensors": tensors,
         "freeze": str(options.freeze),
         "head": options.head,
         "classes": list(data.classes),

@@ -26,7 +26,7 @@ from tortie.learning.plan import Freeze, Plan, Training
 from tortie.learning.recipe import Recipe
 from tortie.learning.recipes import recipe as named_recipe
 from tortie.learning.recipes import recipe_for
-from tortie.learning.trial import Trial, try_step
+from tortie.learning.trial import Trial, check_smallest, try_step
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry
 
@@ -123,10 +123,12 @@ def plan_training(
     if asked is None and options.precision != "auto":
         asked = options.precision
     labels = torch.from_numpy(data.labels[rows]).to(device)
+    batches = batches_of(data.train, recipe.batch)
+    check_smallest(rest, inputs, min(map(len, batches)))
     trial = try_step(rest, inputs, labels, recipe, asked)
     return Course(
         recipe, undistorted, tuple(drawn), _of_whole_batch(trial, rest, recipe, len(rows), data),
-        activations, why, stored, len(batches_of(data.train, recipe.batch)) * recipe.epochs,
+        activations, why, stored, len(batches) * recipe.epochs,
         prefix, whole,
     )  # fmt: skip
 
