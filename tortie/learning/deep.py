@@ -22,7 +22,7 @@ from tortie.errors import TortieError
 from tortie.evaluation.predict import Member, predict
 from tortie.images import Collection, Source, hash_all
 from tortie.learning.cross_fitting import Held
-from tortie.learning.depth import build_trainable, resized
+from tortie.learning.depth import build_trainable, check_depth, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
 from tortie.learning.fit import Clock, core_count, enough_classes, named, worst_found
 from tortie.learning.fitted import Events, Fitted
@@ -65,11 +65,11 @@ def fit_deep(
     clock = Clock()
     entry = resized(find(options.network), options.input)
     recipe = recipe_of(entry, options)
+    check_depth(entry, options)
     if options.run is not None:
         check_beginning(options.run, options.resume)
     enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
-    torch.set_num_threads(threads)
     whole = Photographs(
         sources, hash_all(sources, threads), entry.preprocessing,
         int(options.max_megapixels * 1e6), free_memory() // 3,
@@ -83,6 +83,8 @@ def fit_deep(
     clock.lap("load the network")
 
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = Run(folder, options.resume, lasting=options.run is not None)
         stack.callback(run.close)

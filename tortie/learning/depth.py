@@ -55,6 +55,22 @@ def check_weights(entry: Entry, weights: str | None, freeze: str | int) -> None:
         )
 
 
+def check_depth(entry: Entry, options: FitOptions) -> None:
+    """Refuse a depth or weights that are not there, before a photograph is read.
+
+    Raises:
+        UsageError: with what there is.
+    """
+    check_weights(entry, options.weights, options.freeze)
+    if options.freeze == "auto":
+        return
+    with torch.device("meta"):
+        network = entry.build()
+        if options.weights is not None:
+            network.new_head(network.classes, hidden_units(options.head))
+    frozen_stages(network, options.freeze)
+
+
 def build_trainable(entry: Entry, options: FitOptions, classes: int) -> tuple[Network, Freeze]:
     """The network that a fit trains, its parameters begun and its frozen stages frozen.
 
