@@ -16,6 +16,7 @@ import torch
 
 from tortie import __version__
 from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.key import hash_tensors
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
@@ -25,7 +26,7 @@ from tortie.images import Collection, Source, hash_all
 from tortie.images.protocol import enough_to_score
 from tortie.learning.calibrate import Calibration, calibrated
 from tortie.learning.cross_fitting import Held
-from tortie.learning.depth import build_trainable, resized
+from tortie.learning.depth import build_trainable, check_depth, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
 from tortie.learning.fit import Clock, core_count, enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
@@ -35,7 +36,7 @@ from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Freeze, Plan
-from tortie.learning.run import Place, Run
+from tortie.learning.run import Place, Run, check_beginning
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry, find
@@ -92,9 +93,12 @@ def fit_deep(
     """
     clock = Clock()
     entry = resized(find(options.network), options.input)
+    recipe_of(entry, options)  # refuses early what it cannot be
+    check_depth(entry, options)
+    if options.run is not None:
+        check_beginning(options.run, options.resume)
     enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
-    torch.set_num_threads(threads)
     whole = Photographs(
         sources, hash_all(sources, threads), entry.preprocessing,
         int(options.max_megapixels * 1e6), free_memory() // 3,
@@ -103,8 +107,10 @@ def fit_deep(
     data = gather(collection, whole, options)
     clock.lap("read")
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        run = Run(folder, options.resume)
+        run = Run(folder, options.resume, lasting=options.run is not None)
         stack.callback(run.close)
         if options.freeze == "auto":
             from tortie.learning.auto import choose_depth
@@ -195,9 +201,14 @@ def at_depth(
 
 def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) -> Place:
     """Train what is not frozen; the network is left with the weights of its best epoch."""
-    entry, options, course = depth.entry, depth.options, depth.course
     run.begin(_document(depth, data), listed(data))
-    run.write("plan.json", plan.model_dump_json(indent=2))
+    with run.told():
+        run.write("plan.json", plan.model_dump_json(indent=2))
+        return _trained(depth, data, run, events)
+
+
+def _trained(depth: Depth, data: Gathered, run: Run, events: Events) -> Place:
+    entry, options, course = depth.entry, depth.options, depth.course
     device = chosen_device(options.device)
     lesson = Lesson(
         _feed(depth, data, events), Prepare(entry.preprocessing, device), data.labels,
@@ -230,6 +241,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "network": entry.name,
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
+        "tensors": hash_tensors(depth.network.state_dict().items()),  # of a file, say
         "freeze": str(options.freeze),
         "head": options.head,
         "classes": list(data.classes),

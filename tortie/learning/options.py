@@ -4,7 +4,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from tortie.augment.named import POLICIES
 from tortie.errors import UsageError
@@ -45,6 +53,9 @@ Part = Annotated[
     float | Path | None, AfterValidator(_between_0_and_1), BeforeValidator(_fraction_or_folder)
 ]
 """Photographs for validation or test: a fraction of the others, or a folder of classes."""
+
+
+_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "input", "resume")
 
 
 class FitOptions(BaseModel):
@@ -114,6 +125,18 @@ class FitOptions(BaseModel):
     run: Path | None = None
     resume: bool = False
 
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "FitOptions":
+        given = [name for name in _OF_STEPS if getattr(self, name) not in (None, False)]
+        if given and not self.steps:
+            raise ValueError(
+                f"{given[0]} is for training by steps: freeze none, a number of stages or a "
+                "stage, or take the head mlp:N"
+            )
+        if self.resume and self.run is None:
+            raise ValueError("resume needs run, the folder of the run that goes on")
+        return self
+
     @property
     def draws(self) -> int:
         """The seed of this member's views and first weights; the split is all members'."""
@@ -135,6 +158,8 @@ class FitOptions(BaseModel):
             return cls.model_validate(choices)
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:
+                raise UsageError(first["msg"].removeprefix("Value error, ")) from None
             name = str(first["loc"][0])
             message = first["msg"].removeprefix("Value error, ")
             raise UsageError(f"{name} is {choices.get(name)!r}: {message}") from None
