@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ class Server:
     """Runs ``tortie`` in one process after another, and ends each when it is told to."""
 
     def __init__(self, cache, errors, minutes):
-        environment = {**os.environ, "TORTIE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "TORTIE_CACHE": str(cache), "OMP_WAIT_POLICY": "passive"}
         self.errors = errors
         with errors.open("w") as stderr:
             self._process = subprocess.Popen(
@@ -62,7 +63,7 @@ class Server:
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
         if after is not None:
-            time.sleep(after)
+            select.select([self._process.stdout], [], [], after)  # no longer than it works
             with contextlib.suppress(ProcessLookupError):  # it was through
                 os.kill(child, number)
         return int(self._process.stdout.readline())
@@ -84,7 +85,7 @@ def ways(tmp_path_factory):
     path = tmp_path_factory.mktemp("kills")
     recipe = {
         "name": "killed", "source": "a test", "optimiser": "adamw", "learning_rate": 0.003,
-        "epochs": 6, "batch": 4, "mixup": 0.2, "ema": 0.9, "balance": "sampler",
+        "epochs": 5, "batch": 4, "mixup": 0.2, "ema": 0.9, "balance": "sampler",
         "policy": "standard", "patience": 5, "label_smoothing": 0.1,
     }  # fmt: skip
     (path / "own.json").write_text(json.dumps(recipe))
@@ -135,15 +136,16 @@ def test_fifty_kills_change_nothing(folder, ways, tmp_path, way):
     try:
         whole = tmp_path / "whole.safetensors"
         words = ("fit", folder, *ways[way], "-o")
-        began = time.monotonic()
-        assert server.run((*words, whole)) == 0, server.errors.read_text()
-        lasted = time.monotonic() - began
+        for more in ((), ("--force",)):  # the second is not the first to use the disk
+            began = time.monotonic()
+            assert server.run((*words, whole, *more)) == 0, server.errors.read_text()
+            lasted = time.monotonic() - began
         (tmp_path / "cache").rename(tmp_path / "full")  # the runs to be killed fill their own
         output, finished, kills = tmp_path / "0.safetensors", 0, 0
         while kills < KILLS // 2:
             number = drawn.choice(SIGNALS)
             code = server.run(
-                (*words, output, *again(output)), drawn.uniform(0.02, 0.8) * lasted, number
+                (*words, output, *again(output)), drawn.uniform(0.05, 0.6) * lasted, number
             )
             assert code in (0, 1, -number), server.errors.read_text()
             kills += code != 0
@@ -174,7 +176,7 @@ def test_a_process_of_its_own_is_stopped_and_goes_on(folder, ways, tmp_path, num
         )  # fmt: skip
 
     whole, output = tmp_path / "whole.safetensors", tmp_path / "stopped.safetensors"
-    for arguments in ((whole,), (output, "--epochs", "6")):
+    for arguments in ((whole,), (output,)):
         process = start(*arguments)
         said = []
         for line in process.stderr:
@@ -191,5 +193,5 @@ def test_a_process_of_its_own_is_stopped_and_goes_on(folder, ways, tmp_path, num
     process = start(output, "--resume")
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
-    assert "epoch 2 of 6" not in said or number == signal.SIGKILL
+    assert "epoch 2 of 5" not in said or number == signal.SIGKILL
     assert_same(output, whole)
