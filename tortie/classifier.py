@@ -15,10 +15,11 @@ from tortie.evaluation.judgement import Evaluation, Judgement, judged
 from tortie.evaluation.novelty import Novelty
 from tortie.images import Source, hash_all
 from tortie.images.given import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import core_count, fit
+from tortie.learning.fit import fit
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
+from tortie.learning.processes import core_count
 from tortie.learning.record import describe, member, restore
 from tortie.networks import table
 from tortie.weights import classifier_file

@@ -9,6 +9,7 @@ import typer
 
 from tortie.cli import options, show
 from tortie.errors import UsageError
+from tortie.learning.processes import rank
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
@@ -106,6 +107,8 @@ def command(
 
 def _check_output(output: Path, may_replace: bool, resume: bool) -> Path:
     """Refuse an output that could not be written before any work is done; the run's folder."""
+    if rank():  # the first process alone writes, perhaps on another machine
+        return output.with_suffix(".run")
     if output.suffix != ".safetensors":
         raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
     if not output.parent.is_dir():
@@ -127,6 +130,8 @@ def _written(
     classifier: "ImageClassifier", fitted: "Fitted", output: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
+    if rank():
+        return {}, []
     from tortie.evaluation.metrics import honesty
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split

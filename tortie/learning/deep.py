@@ -20,14 +20,16 @@ from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
 from tortie.evaluation.calibration import fit_temperature, tempered, too_little_to_calibrate
+from tortie.evaluation.crops import crop_views
 from tortie.evaluation.predict import Member, predict
 from tortie.images import Collection, Source, hash_all
 from tortie.images.protocol import enough_to_score
 from tortie.learning.calibrate import Calibration
+from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import Held
 from tortie.learning.depth import build_trainable, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
-from tortie.learning.fit import Clock, core_count, enough_classes, fit, named, worst_found
+from tortie.learning.fit import enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.frozen import chosen_device, chosen_policy, chosen_precision
 from tortie.learning.gathered import Gathered, gather
@@ -35,7 +37,9 @@ from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Freeze, Plan
+from tortie.learning.processes import contents, core_count, current
 from tortie.learning.run import Place, Run
+from tortie.learning.shared import first_decides, open_run, refuse_auto, share_out
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry, find
@@ -91,12 +95,15 @@ def fit_deep(
             was learnt.
     """
     clock = Clock()
+    refuse_auto(options.freeze, current())
     entry = resized(find(options.network), options.input)
     enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
     torch.set_num_threads(threads)
+    sha256 = hash_all(sources, threads)
+    current().alike("photographs", contents(collection, sha256))
     whole = Photographs(
-        sources, hash_all(sources, threads), entry.preprocessing,
+        sources, sha256, entry.preprocessing,
         int(options.max_megapixels * 1e6), free_memory() // 3,
     )  # fmt: skip
     whole.load(threads, events.progress)
@@ -104,7 +111,7 @@ def fit_deep(
     clock.lap("read")
     with ExitStack() as stack:
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        run = Run(folder, options.resume)
+        run = open_run(folder, options.resume, current())
         stack.callback(run.close)
         if options.freeze == "auto":
             from tortie.learning.auto import choose_depth
@@ -189,7 +196,11 @@ def at_depth(
         extractor = extractor_of(network, entry, options, store, freeze.last_frozen)
     rest = network.cut(freeze.stages)[1] if freeze.stages else network
     rest.to(chosen_device(options.device))
-    course = plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
+
+    def plan(before: dict[str, Any] | None) -> Course:
+        return plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
+
+    course = first_decides(current(), plan, before)
     return Depth(entry, options, network, freeze, rest, extractor, course, notes)
 
 
@@ -205,7 +216,7 @@ def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) ->
     )  # fmt: skip
     workers = options.threads or core_count()
     side_weight = depth.network.side_weight
-    manner = Manner(options.seed, course.precision, workers, side_weight, device)
+    manner = Manner(options.seed, course.precision, workers, side_weight, device, current())
     return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
 
 
@@ -242,6 +253,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "frozen precision": options.precision,
         "activations": course.activations,
         "threads": options.threads or core_count(),
+        "processes": current().count,
     }
 
 
@@ -273,6 +285,7 @@ def computed(
     Raises:
         TortieError: a photograph cannot be read any more.
     """
+    share_out(current(), extractor, *_sources(data, rows), views, events.progress)
     with Extraction(extractor, *_sources(data, rows), views=views) as extraction:
         activations, found = extraction.finish(events.progress)
     if len(found) < len(rows):
@@ -287,6 +300,7 @@ def _judged(member: Member, data: Gathered, positions: Integers, events: Events)
     """Probabilities of some photographs, by the path that predictions take."""
     if not len(positions):
         return Held(positions, np.zeros((0, len(data.classes)), np.float32))
+    share_out(current(), member.extractor, *_sources(data, positions), (), events.progress)
     found = predict([member], 1.0, *_sources(data, positions), events.progress)
     return Held(positions[found.rows], found.probabilities)
 
@@ -298,6 +312,8 @@ def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Eve
     if enough_to_score([data.photographs[i].label for i in rows]) is not None:
         note = f"probabilities are as the network gives them: too little to calibrate ({on})"
         return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
+    views = crop_views(member.extractor.preprocessing, options.crops, member.mirror)
+    share_out(current(), member.extractor, *_sources(data, rows), views, events.progress)
     found = predict([member], 1.0, *_sources(data, rows), events.progress, crops=options.crops)
     labels = data.labels[rows[found.rows]]
     temperature = {"1": fit_temperature(found.centre[0], labels)}

@@ -56,6 +56,13 @@ class Place:
     history: list[dict[str, float]] = field(default_factory=list)
     finished: str | None = None
 
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "Place":
+        """The place that JSON carried, in which a pair is a list."""
+        place = cls(**content)
+        place.best = place.best and (place.best[0], place.best[1])
+        return place
+
     def better(self, accuracy: float, log_loss: float) -> bool:
         """Whether an epoch beats the best so far: more right, or as many at a lower log loss."""
         return self.best is None or (-accuracy, log_loss) < (-self.best[0], self.best[1])
@@ -151,10 +158,7 @@ class Run:
         if not path.exists():
             return None
         tensors, metadata = _load(path)
-        content = json.loads(metadata["place"])
-        if content["best"] is not None:
-            content["best"] = tuple(content["best"])
-        return Place(**content), tensors
+        return Place.of(json.loads(metadata["place"])), tensors
 
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the weights of the best epoch so far."""

@@ -19,11 +19,11 @@ from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.images import Collection
 from tortie.learning.feed import Live, Prepare, batches_of
-from tortie.learning.fit import core_count
 from tortie.learning.gathered import Gathered
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import free_memory
 from tortie.learning.plan import Plan, Training
+from tortie.learning.processes import core_count, current
 from tortie.learning.recipe import Recipe
 from tortie.learning.recipes import recipe as named_recipe
 from tortie.learning.recipes import recipe_for
@@ -176,8 +176,8 @@ def _where_from(
 
 
 def _of_whole_batch(trial: Trial, rest: Rest, recipe: Recipe, tried: int, data: Gathered) -> Trial:
-    """What a step of the recipe's batch takes, from that of a smaller one."""
-    batch = min(recipe.batch, len(data.train))
+    """What this process's share of the recipe's batch takes, from what a smaller one does."""
+    batch = -(-min(recipe.batch, len(data.train)) // current().count)
     parameters = sum(one.numel() for one in rest.parameters() if one.requires_grad) * 4
     copies = {"sgd": 2 + (recipe.momentum > 0), "rmsprop": 4}.get(recipe.optimiser, 4)
     fixed = min(parameters * copies, trial.bytes)
@@ -239,6 +239,7 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
         device=str(next(network.parameters()).device),
         precision=course.precision,
         threads=options.threads or core_count(),
+        processes=current().count,
         training=Training(
             recipe=recipe.name,
             epochs=recipe.epochs,
