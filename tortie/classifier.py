@@ -50,6 +50,8 @@ class ImageClassifier:
         epochs: in place of the recipe's.
         batch: photographs a step, in place of the recipe's.
         learning_rate: in place of the recipe's.
+        accumulate: parts of a batch that are trained on one after another, in less memory.
+        track: where each epoch is told as well: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
         input: ``"HEIGHTxWIDTHxCHANNELS"`` of the network's input; ``None`` for its paper's.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
@@ -90,6 +92,8 @@ class ImageClassifier:
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
+        accumulate: int = 1,
+        track: str | None = None,
         input: str | None = None,
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
@@ -114,6 +118,8 @@ class ImageClassifier:
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
+        self.accumulate = accumulate
+        self.track = track
         self.input = input
         self.valid = valid
         self.test = test

@@ -40,6 +40,12 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
+    accumulate: Annotated[
+        int, typer.Option(help="Parts of a batch, one after another, in less memory.")
+    ] = 1,
+    track: Annotated[
+        str | None, typer.Option(help="Tell each epoch to tensorboard, mlflow or wandb, too.")
+    ] = None,
     input: Annotated[str | None, typer.Option(help="HEIGHTxWIDTHxCHANNELS, as 64x64x3.")] = None,
     valid: Annotated[
         str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")
@@ -90,7 +96,8 @@ def command(
     run = _check_output(output, force or plan, resume)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
-        recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate, input=input,
+        recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
+        accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
         seed=seed,
         device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,

@@ -69,7 +69,7 @@ def _statistics(images: Tensor, counted: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Values a channel, their mean and the sum of their squared deviations from it."""
     dims = [d for d in range(images.dim()) if d != 1]
     count = images.numel() // images.shape[1] if counted else 0
-    variance, mean = torch.var_mean(images.float(), dims, correction=0)
+    variance, mean = torch.var_mean(_wide(images), dims, correction=0)
     return mean.new_full((1,), count), mean, variance * count
 
 
@@ -84,6 +84,11 @@ def _combined(
     mean = (counts * means).sum(dim=0) / total
     squares = deviations.sum(dim=0) + (counts * (means - mean).square()).sum(dim=0)
     return total, mean, squares
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In float32 at least, for sums."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class _Normalise(torch.autograd.Function):
@@ -107,9 +112,9 @@ class _Normalise(torch.autograd.Function):
         shape = [-1 if d == 1 else 1 for d in range(images.dim())]
         inverse = (variance + epsilon).rsqrt()
         slope = inverse if weight is None else inverse * weight
-        steep = gradient.float()
+        steep = _wide(gradient)
         by_bias = steep.sum(dims)
-        centred = images.float() - mean.view(shape)
+        centred = _wide(images) - mean.view(shape)
         by_weight = (steep * centred).sum(dims) * inverse
         total = torch.stack([by_bias, by_weight])
         processes.add_up([total])

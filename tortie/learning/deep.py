@@ -40,6 +40,7 @@ from tortie.learning.plan import Freeze, Plan
 from tortie.learning.processes import contents, core_count, current
 from tortie.learning.run import Place, Run
 from tortie.learning.shared import first_decides, open_run, refuse_auto, share_out
+from tortie.learning.tracking import tracked
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry, find
@@ -216,8 +217,12 @@ def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) ->
     )  # fmt: skip
     workers = options.threads or core_count()
     side_weight = depth.network.side_weight
-    manner = Manner(options.seed, course.precision, workers, side_weight, device, current())
-    return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
+    with tracked(options, run.folder, course.recipe) as tell:
+        manner = Manner(
+            options.seed, course.precision, workers, side_weight, device, current(),
+            options.accumulate, tell,
+        )  # fmt: skip
+        return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
 
 
 def extractor_of(
@@ -252,6 +257,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "precision": course.precision,
         "frozen precision": options.precision,
         "activations": course.activations,
+        "accumulate": options.accumulate,
         "threads": options.threads or core_count(),
         "processes": current().count,
     }

@@ -48,6 +48,7 @@ from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.processes import contents, core_count, current, join
 from tortie.learning.softmax import Floats, Integers, LinearHead, few_threads, softmax
+from tortie.learning.tracking import check_tracker
 from tortie.networks.table import Entry, find
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def fit(
         UsageError: fewer than two classes, a class of one photograph, a choice that cannot be met.
         TortieError: no photograph can be read.
     """
+    check_tracker(options)
     processes = join(options.device)
     events = processes.heard(events)
     processes.alike("choices", options.model_dump_json(exclude={"run", "threads", "device"}))

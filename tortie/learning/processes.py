@@ -330,7 +330,7 @@ def _reached() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0].split("] ")[-1][:120]
+        reason = str(error).splitlines()[0].split("] ", 1)[-1].split(". ")[0]
         raise TortieError(
             f"another process of this fit has ended or cannot be reached ({reason}); start all of "
             "them again: what is stored is kept, and --resume goes on with a training by steps"

@@ -129,7 +129,8 @@ def plan_training(
     labels = torch.from_numpy(data.labels[rows]).to(device)
     trial = try_step(rest, inputs, labels, recipe, asked)
     return Course(
-        recipe, undistorted, tuple(drawn), _of_whole_batch(trial, rest, recipe, len(rows), data),
+        recipe, undistorted, tuple(drawn),
+        _of_whole_batch(trial, rest, recipe, len(rows), data, options.accumulate),
         activations, why, stored, len(batches_of(data.train, recipe.batch)) * recipe.epochs,
         prefix, whole,
     )  # fmt: skip
@@ -175,14 +176,17 @@ def _where_from(
     return found, figures, size if found == "store" else 0
 
 
-def _of_whole_batch(trial: Trial, rest: Rest, recipe: Recipe, tried: int, data: Gathered) -> Trial:
-    """What this process's share of the recipe's batch takes, from what a smaller one does."""
+def _of_whole_batch(
+    trial: Trial, rest: Rest, recipe: Recipe, tried: int, data: Gathered, parts: int
+) -> Trial:  # fmt: skip
+    """What this process's share of the recipe's batch takes, in parts, from what fewer do."""
     batch = -(-min(recipe.batch, len(data.train)) // current().count)
     parameters = sum(one.numel() for one in rest.parameters() if one.requires_grad) * 4
     copies = {"sgd": 2 + (recipe.momentum > 0), "rmsprop": 4}.get(recipe.optimiser, 4)
     fixed = min(parameters * copies, trial.bytes)
     share = batch / tried
-    grown = round(fixed + (trial.bytes - fixed) * share) + (recipe.ema is not None) * parameters
+    alive = share / min(parts, batch)
+    grown = round(fixed + (trial.bytes - fixed) * alive) + (recipe.ema is not None) * parameters
     return Trial(trial.precision, trial.seconds * share, grown)
 
 
