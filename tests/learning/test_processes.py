@@ -151,6 +151,7 @@ def test_depths_are_not_timed_on_several_processes():
 
 
 def test_a_process_that_ends_is_one_line():
-    with pytest.raises(TortieError, match=r"has ended or cannot be reached \(Connection closed\)"):
-        with module._reached():
-            raise RuntimeError("[enforce fail at pair.cc:1] Connection closed. Check the logs.\nat")
+    said = "[enforce fail at pair.cc:1] Connection closed. Check the logs.\nat: 0"
+    wanted = r"has ended or cannot be reached \(Connection closed\)"
+    with pytest.raises(TortieError, match=wanted), module._reached():
+        raise RuntimeError(said)

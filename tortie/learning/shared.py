@@ -39,6 +39,7 @@ def share_out(
     """
     if processes.count == 1:
         return
+    processes.wait()  # until all have written what they had
     context = extractor.context
     names = [view.name for view in views or (Undistorted(extractor.preprocessing),)]
     first: dict[str, int] = {}
