@@ -15,8 +15,8 @@ from tortie.evaluation.judgement import Evaluation, Judgement, judged
 from tortie.evaluation.novelty import Novelty
 from tortie.images import Source, hash_all
 from tortie.images.given import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import fit
 from tortie.learning.fitted import Events, Fitted
+from tortie.learning.members import fit_members
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.processes import core_count
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+_PARAMETERS = [name for name in FitOptions.model_fields if name != "member"]  # each is told its own
+
 
 def _silent(done: int, total: int) -> None:
     """Nobody is told of the progress."""
@@ -40,7 +42,7 @@ class ImageClassifier:
     """Photographs to class names.
 
     Args:
-        network: a name of the table of networks.
+        network: a name of the table of networks; several, with commas, make an ensemble.
         weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
             in the table, a file, or ``"hf://OWNER/NAME"``.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
@@ -61,6 +63,7 @@ class ImageClassifier:
         views: drawn views of each training photograph, where a part is frozen.
         crops: of each photograph that are judged: 1, 10 or 144. A fit of more than one fits their
             temperature too; :func:`load` begins with 1.
+        members: networks trained apart, whose probabilities are averaged.
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
@@ -101,6 +104,7 @@ class ImageClassifier:
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,
+        members: int = 1,
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
@@ -127,6 +131,7 @@ class ImageClassifier:
         self.mirror = mirror
         self.views = views
         self.crops = crops
+        self.members = members
         self.seed = seed
         self.device = device
         self.precision = precision
@@ -173,7 +178,8 @@ class ImageClassifier:
             collection, sources = with_split(collection, sources, options.valid, "validation")
         if isinstance(options.test, Path):
             collection, sources = with_split(collection, sources, options.test, "test")
-        result = fit(collection, sources, options, ActivationStore.default(events.note), events)
+        store = ActivationStore.default(events.note)
+        result = fit_members(collection, sources, options, store, events)
         if isinstance(result, Fitted):
             self._take(result)
         return result
@@ -181,7 +187,7 @@ class ImageClassifier:
     def _take(self, fitted: Fitted) -> None:
         self.fitted_ = fitted
         self._metadata = describe(fitted)
-        self._networks, self._members = [fitted.network], None
+        self._networks, self._members = [one.network for one in fitted.each], None
         self._novelty = fitted.novelty
         trained = [
             bytes.fromhex(digest)
@@ -301,7 +307,7 @@ class ImageClassifier:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that the classifier was made with, as scikit-learn asks for them."""
-        return {name: getattr(self, name) for name in FitOptions.model_fields}
+        return {name: getattr(self, name) for name in _PARAMETERS}
 
     def set_params(self, **params: Any) -> "ImageClassifier":
         """Change arguments by name, as scikit-learn does.
@@ -310,8 +316,8 @@ class ImageClassifier:
             UsageError: no such argument.
         """
         for name, value in params.items():
-            if name not in FitOptions.model_fields:
-                raise UsageError(f"no argument {name!r}: {', '.join(FitOptions.model_fields)}")
+            if name not in _PARAMETERS:
+                raise UsageError(f"no argument {name!r}: {', '.join(_PARAMETERS)}")
             setattr(self, name, value)
         return self
 

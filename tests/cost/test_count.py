@@ -193,6 +193,59 @@ def test_twice_the_side_is_four_times_the_convolutions():
     assert cost.multiplications - 640 == 4 * (40_551_040 - 640)  # the head is as large as before
 
 
+class Attending(nn.Module):
+    """Four places of three channels attend to each other; then a gain and a shift."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(3)
+        self.grouped = nn.GroupNorm(1, 4, affine=False)
+
+    def forward(self, images):
+        tokens = self.norm(images.flatten(2).transpose(1, 2))
+        weights = (tokens @ tokens.transpose(1, 2)).softmax(dim=-1)
+        return self.grouped(weights @ tokens).flatten(1)
+
+
+def test_attention_and_layer_normalisation_are_counted():
+    """2×2×3: 4 rows of 3 values are normalised, 4×4 products of 3, 4×3 of 4; all by hand."""
+    cost = count(Network({"attend": Attending()}, nn.Linear(12, 2), (2, 2, 3)))
+    rows = {layer.name: layer.arithmetic for layer in cost.layers}
+    norm, grouped, attend = rows["attend.norm"], rows["attend.grouped"], rows["attend"]
+    # a row: 3 squares, 3 by the scale, 3 by the gain, twice 1/3
+    assert norm.other_multiplications == 4 * (9 + 2)
+    # a row: 2 of the mean, 3 distances, 2 of their mean, the epsilon, 3 shifts
+    assert norm.additions == 4 * (2 + 3 + 2 + 1 + 3)
+    assert norm.functions == {"rsqrt": 4}
+    assert grouped.other_multiplications == 24 + 2  # 12 values in a row, without gain
+    assert grouped.additions == 11 + 12 + 11 + 1
+    assert attend.multiplications == 16 * 3 + 12 * 4
+    # products; the largest taken off, and the sum
+    assert attend.additions == 16 * 2 + 12 * 3 + 16 + 4 * 3
+    assert attend.comparisons == 4 * 3
+    assert attend.functions == {"exp": 16, "division": 16}
+    assert not cost.arithmetic.uncounted
+
+
+class Swapped(nn.Module):
+    """Maps go through a linear layer with their channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.act, self.pool = nn.Linear(3, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, images):
+        mixed = self.act(self.mix(images.permute(0, 2, 3, 1)))
+        return self.pool(mixed.permute(0, 3, 1, 2)).flatten(1)
+
+
+def test_shapes_are_height_width_channels_where_channels_are_last():
+    network = Network({"swap": Swapped()}, nn.Linear(5, 2), (4, 6, 3))
+    shapes = {layer.name: layer.output for layer in count(network).layers}
+    assert shapes["swap.mix"] == shapes["swap.act"] == (4, 6, 5)
+    assert shapes["swap.pool"] == (1, 1, 5)
+
+
 class Sorting(nn.Module):
     def forward(self, images):
         return images.flatten(1).sort(dim=1).values

@@ -94,16 +94,17 @@ def test_resnet_152_is_counted_in_under_two_seconds_and_120_megabytes():
     script = """
 import resource, sys, time
 import torch
-start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 from tortie.cost.count import count
 from tortie.cost.outline import outline
 assert count(outline("resnet152")).multiplications == 11_513_626_624
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(time.perf_counter() - start, (peak - before) / 1024)
+print(time.process_time() - start, (peak - before) / 1024)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
+    # of the processor: what else the machine does must not decide
     seconds, megabytes = map(float, done.stdout.split())
     assert seconds < 2.0
     assert megabytes < 120

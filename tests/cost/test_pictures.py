@@ -6,6 +6,7 @@ import re
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from torch import nn
 
 from tortie.cost import blocks, pictures
 from tortie.cost.blocks import draw_network
@@ -14,6 +15,23 @@ from tortie.cost.count import count
 from tortie.cost.outline import outline
 from tortie.cost.pictures import draw_comparison, draw_parts
 from tortie.errors import UsageError
+from tortie.networks.network import Network
+
+
+class Tokens(nn.Module):
+    """Maps as a row of tokens, ``(N, H·W, C)``."""
+
+    def __init__(self, cut):
+        super().__init__()
+        self.cut = cut
+
+    def forward(self, images):
+        return self.cut(images).transpose(1, 2)
+
+
+class Mean(nn.Module):
+    def forward(self, tokens):
+        return tokens.mean(dim=1)
 
 
 @pytest.fixture
@@ -81,8 +99,24 @@ def test_a_network_is_drawn_with_every_stage_and_shape(drawn, tmp_path):
     assert len(axes.patches) == 3 * 8  # face, side and top of each volume
 
 
-def test_texts_of_the_longest_network_do_not_touch(drawn, tmp_path):
-    draw_network("vgg19", count(outline("vgg19")), tmp_path / "a.png")
+def test_tokens_are_drawn_as_a_square_of_them(drawn, tmp_path):
+    """64 tokens of 6 channels stand as high as maps of 8×8."""
+    cut = nn.Sequential(nn.Conv2d(3, 6, 2, 2), nn.Flatten(2))
+    stages = {"maps": nn.Conv2d(3, 3, 2, 2), "tokens": Tokens(cut), "pool": Mean()}
+    draw_network("small", count(Network(stages, nn.Linear(6, 2), (32, 32, 3))), tmp_path / "a.png")
+    texts = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert "64×6" in texts
+    faces = [patch.get_xy() for patch in drawn[0].axes[0].patches[::3]]
+    heights = [face[:, 1].max() - face[:, 1].min() for face in faces]
+    assert heights[2] / heights[1] == pytest.approx((8 / 16) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("vgg19", "vgg19"), ("timm:swin_tiny_patch4_window7_224.ms_in1k", "resnet18")],
+)
+def test_texts_of_the_longest_network_do_not_touch(drawn, tmp_path, name, network):
+    draw_network(name, count(outline(network)), tmp_path / "a.png")
     (figure,) = drawn
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]

@@ -4,6 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tortie.activations.views import Undistorted
@@ -64,6 +66,17 @@ def test_144_crops_are_googlenets():
     for mirrored in (False, True):
         own = [box for shorter, m, box in found if shorter == 352 and m == mirrored]
         assert sorted(own) == sorted(wanted)
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([LITE0, CIFAR]))
+def test_crops_are_whole_and_inside_whatever_the_size(width, height, preprocessing):
+    for view in crop_views(preprocessing, 144)[1:]:
+        resizing = preprocessing.model_copy(update={"resize": view.shorter})
+        size = resizing.resized(width, height)
+        left, top, right, bottom = view.box(*size)
+        assert 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
+        side = view.shorter if view.place == "whole" else preprocessing.height
+        assert (right - left, bottom - top) == (side, side)
 
 
 def test_ten_are_among_the_144_so_that_the_store_shares_them():

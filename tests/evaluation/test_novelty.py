@@ -103,6 +103,9 @@ def test_tensors_that_do_not_fit_are_refused(name):
     short = {**tensors, f"novelty.{name}": torch.zeros(3, 7)}
     with pytest.raises(TortieError, match="does not fit"):
         Novelty.of(Path("pets.safetensors"), short)
+    endless = {**tensors, f"novelty.{name}": tensors[f"novelty.{name}"] * float("inf")}
+    with pytest.raises(TortieError, match=f"novelty.{name} is not finite"):
+        Novelty.of(Path("pets.safetensors"), endless)
     del tensors[f"novelty.{name}"]
     with pytest.raises(TortieError, match=f"no whole classifier: novelty.{name}"):
         Novelty.of(Path("pets.safetensors"), tensors)

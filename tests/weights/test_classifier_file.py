@@ -157,3 +157,12 @@ def test_tensors_that_share_memory_come_back_each(tmp_path):
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf")])
+def test_a_temperature_that_divides_by_nothing_is_refused(tmp_path, temperature):
+    path = tmp_path / "a.safetensors"
+    wrong = METADATA.model_copy(update={"temperature": {"1": temperature}})
+    classifier_file.write(path, wrong, TENSORS)
+    with pytest.raises(TortieError, match=r"does not describe a classifier: temperature\.1"):
+        classifier_file.read(path)

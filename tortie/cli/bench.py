@@ -1,5 +1,6 @@
 """``tortie bench``: this machine's limits, and how near to them a network runs."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -8,8 +9,12 @@ from tortie.cli import options, show
 from tortie.cli.columns import columns
 
 if TYPE_CHECKING:
+    import torch
+
+    from tortie.activations.engine import Precision
     from tortie.cost.machine import Machine
     from tortie.cost.speed import Speed
+    from tortie.networks.entry import Entry
 
 NAME = "bench"
 
@@ -21,6 +26,11 @@ def command(
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the multiplications.")
     ] = "auto",
+    loader: Annotated[
+        Path | None,
+        typer.Option(help="Photographs: are they made ready as fast as the network trains?"),
+    ] = None,
+    augment: Annotated[str, typer.Option(help="What --loader draws.")] = "standard",
     json: options.Json = False,
 ) -> None:
     """Measure this machine's matrix rate and memory bandwidth, and a network's speed against them.
@@ -31,19 +41,40 @@ def command(
     from tortie.networks.table import find
 
     entry = find(network) if network else None
-    from tortie.cost.machine import measure
-    from tortie.learning.frozen import chosen_device
+    from tortie.learning.frozen import chosen_device, chosen_precision
 
-    chosen = chosen_device(device)
+    chosen, asked = chosen_device(device), chosen_precision(precision)
+    if loader is not None:
+        show.result(*_loader(loader, entry or find("efficientnet-lite0"), augment, chosen, asked))
+        return
+    from tortie.cost.machine import measure
+
     machine = measure(chosen)
     speed = None
     if entry:
         from tortie.cost.speed import measure_speed
 
-        asked = None if precision == "auto" else precision
         speed = measure_speed(entry, machine, chosen, asked, batch)
     document = {"machine": machine.document(), "network": speed and speed.document()}
     show.result(document, [*_machine(machine), *(_speed(speed) if speed else [])])
+
+
+def _loader(
+    images: Path, entry: "Entry", policy: str, device: "torch.device", asked: "Precision | None"
+) -> tuple[dict[str, Any], list[str]]:
+    """What the loader gives against what the steps take, as JSON and as lines."""
+    from tortie.learning.fit import core_count
+    from tortie.learning.loader import measure_loader
+
+    found = measure_loader(images, entry, policy, device, asked, core_count())
+    enough = "the loader keeps up" if found.share >= 1 else "the steps would wait for the loader"
+    return found.document(), [
+        f"{found.threads} threads read and decode {found.read_per_second:,.0f} photographs/s, and "
+        f"draw {found.drawn_per_second:,.0f} views/s ({found.policy})",
+        f"{found.network}, all trained, {found.precision}, {found.device}: "
+        f"{found.trained_per_second:,.1f} photographs/s",
+        f"{found.share:.1f} views for each photograph that a step takes: {enough}",
+    ]
 
 
 def _machine(machine: "Machine") -> list[str]:

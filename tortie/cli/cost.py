@@ -154,7 +154,7 @@ def _comparison(names: list[str], plot: Path | None) -> tuple[list[dict[str, Any
 def _compared(comparison: "Comparison") -> list[str]:
     rows = [
         (
-            one.name, str(one.year), one.cost.parameters, one.cost.multiplications,
+            one.name, str(one.year or ""), one.cost.parameters, one.cost.multiplications,
             one.cost.additions, "" if one.error is None else f"{one.error:g}",
             one.published.protocol if one.published else "none published",
         )

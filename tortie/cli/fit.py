@@ -26,7 +26,9 @@ def command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The classifier's file, .safetensors.")
     ],
-    network: Annotated[str, typer.Option(help="See: tortie networks.")] = "efficientnet-lite0",
+    network: Annotated[
+        str, typer.Option(help="See: tortie networks; A,B,C make an ensemble.")
+    ] = "efficientnet-lite0",
     weights: Annotated[
         str, typer.Option(help="imagenet, a file, hf://OWNER/NAME, or none.")
     ] = "imagenet",
@@ -67,6 +69,9 @@ def command(
     crops: Annotated[
         int, typer.Option(help="Fit a temperature for 10 or 144 crops, too, for predict --crops.")
     ] = 1,
+    members: Annotated[
+        int, typer.Option(help="Networks trained apart, whose probabilities are averaged.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -99,9 +104,8 @@ def command(
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
-        seed=seed,
-        device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
-        budget=budget, run=None if plan else run, resume=resume,
+        members=members, seed=seed, device=device, precision=precision, threads=threads,
+        max_megapixels=max_megapixels, budget=budget, run=None if plan else run, resume=resume,
     )  # fmt: skip
     with show.progress("photographs") as progress, show.progress("steps") as steps:
         events = Events(_announce(stop=plan), progress, steps, show.say)

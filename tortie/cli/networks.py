@@ -16,7 +16,9 @@ NAME = "networks"
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="One network, stage by stage.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One network, stage by stage; timm:NAME for one of timm's.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw that network's stages: a .png, .svg or .pdf.")
     ] = None,
@@ -46,7 +48,7 @@ def _table(entries: "tuple[Entry, ...]") -> list[str]:
         drawn = entry.preprocessing
         rows.append(
             (
-                entry.name, _authors(entry.paper), str(entry.year),
+                entry.name, _authors(entry.paper), str(entry.year or ""),
                 shape((drawn.height, drawn.width, drawn.channels)), entry.parameters or "",
                 entry.multiplications or "", _percent(error.top1 if error else None),
                 _percent(error.top5 if error else None),
@@ -75,6 +77,9 @@ def _described(entry: "Entry", plot: Path | None) -> tuple[list[dict[str, Any]],
 
     cost = count(outline(entry.name))
     document = entry.document() | {
+        "parameters": cost.parameters,
+        "multiplications": cost.multiplications,
+        "stages": [stage.name for stage in cost.stages[:-1]],
         "shapes": {stage.name: list(stage.output) for stage in cost.stages},
         "multiplications_by_stage": {stage.name: stage.multiplications for stage in cost.stages},
         "parameters_by_stage": {stage.name: stage.parameters for stage in cost.stages},
@@ -88,7 +93,7 @@ def _described(entry: "Entry", plot: Path | None) -> tuple[list[dict[str, Any]],
     rows.append(("all", "", cost.parameters, cost.multiplications))
     sibling = [f"no published weights: {entry.sibling} has them"] if entry.sibling else []
     lines = [
-        f"{entry.name}, {entry.year}",
+        f"{entry.name}, {entry.year}" if entry.year else entry.name,
         entry.paper,
         *[_error(error) for error in entry.published],
         *[f"weights: {weights}" for weights in entry.weights],

@@ -97,7 +97,7 @@ class Progress:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._begin = self._last = time.monotonic()
+        self._begin = self._last = 0.0  # of the first call; several may wait for their turn
         self._bar: Any = None
         self._task: Any = None
 
@@ -105,6 +105,8 @@ class Progress:
         """Tell how far the work is."""
         if _state["quiet"]:
             return
+        if not self._begin:
+            self._begin = self._last = time.monotonic()
         if sys.stderr.isatty():
             self._draw(done, total)
         elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and done < total:

@@ -22,6 +22,7 @@ _PITCH = 1.55  # from volume to volume
 _HIGHEST = 1.5
 _SLANT, _RISE = 0.32, 0.8  # how far the depth goes to the right, and how much of that up
 _CAPTION = 0.5  # room for a line of text
+_TITLE, _FIGURES = 0.142, 4.9  # room for a letter of the title, and for the figures after it
 _INCH = 0.8  # of a unit of the drawing
 _KINDS = {  # face, side, top
     "input": ("#eef1f4", "#d5dbe1", "#e3e8ec"),
@@ -61,7 +62,8 @@ def draw_network(name: str, cost: Cost, path: Path) -> None:
         axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, width), ylim=(-tall, 0))
         axes.set_axis_off()
         figures = f"{cost.parameters:,} parameters, {cost.multiplications:,} multiplications"
-        axes.text(0.05, -0.32, name, fontsize=13, weight="bold", va="center")
+        size = min(13.0, 13 * (width - _FIGURES) / _TITLE / len(name))
+        axes.text(0.05, -0.32, name, fontsize=size, weight="bold", va="center")
         axes.text(width - 0.1, -0.32, figures, color=PALE, ha="right", va="center")
         top = -0.6
         for number, (row, height) in enumerate(zip(rows, heights, strict=True)):
@@ -105,6 +107,8 @@ def _sides(shape: tuple[int, ...], largest: int) -> tuple[float, float, float]:
     thickness = 0.04 + 0.055 * math.log2(channels)
     if len(shape) == 1:
         return 0.12 * math.log2(channels), 0.14, 0.1
+    if len(shape) == 2:  # tokens, as if they lay in a square
+        shape = (math.isqrt(shape[0]), math.isqrt(shape[0]), channels)
     height = max(_HIGHEST * math.sqrt(shape[0] / largest) * 0.86, 0.14)
     depth = max(_HIGHEST * math.sqrt(shape[1] / largest) * 0.86, 0.14)
     return height, depth, thickness

@@ -22,7 +22,7 @@ class Compared:
 
     Attributes:
         name: in the table of networks.
-        year: of its paper.
+        year: of its paper; ``None`` where it is not known.
         cost: of one image of the paper's size.
         published: the error it is compared by; ``None`` where none is published.
         error: of that, in percent.
@@ -30,7 +30,7 @@ class Compared:
     """
 
     name: str
-    year: int
+    year: int | None
     cost: Cost
     published: Published | None
     error: float | None

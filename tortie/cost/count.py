@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -235,6 +236,7 @@ class _Record:
         self._network = network
         self._running: list[str] = []
         self._arithmetic: dict[str, Operations] = {}
+        self._last: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
         self.outputs: dict[str, tuple[int, ...]] = {}
 
     def run(self, images: Tensor) -> None:
@@ -255,12 +257,37 @@ class _Record:
         return hook
 
     def _leave(self, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, out: Tensor) -> None:
+        def hook(module: nn.Module, args: Any, out: Any) -> None:
             self._running.pop()
+            while isinstance(out, tuple | list):  # of several branches, the widest
+                out = out[0]
             _, *shape = out.shape
-            self.outputs[name] = (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+            last = self._channels_last(name, module, args, out)
+            whole = len(shape) == 3 and not last
+            self.outputs[name] = (*shape[1:], shape[0]) if whole else tuple(shape)
 
         return hook
+
+    def _channels_last(self, name: str, module: nn.Module, args: Any, out: Tensor) -> bool:
+        """Whether what a module yields is ``(N, H, W, C)``, which is remembered while it lives.
+
+        A linear layer or a layer normalisation tells by its length; what has no parameters, such as
+        an activation, by what it was given; a stage by its network.
+        """
+        if isinstance(module, nn.Linear):
+            last = out.dim() == 4 and out.shape[1] != module.out_features
+        elif isinstance(module, nn.LayerNorm):
+            last = out.dim() == 4 and out.shape[1] != module.normalized_shape[-1]
+        elif name.removeprefix("stages.") in self._network.stage_names:
+            last = self._network.channels_last and out.dim() == 4
+        else:
+            before = args[0] if args and isinstance(args[0], Tensor) else None
+            alike = before is not None and before.shape == out.shape
+            parameters = next(module.parameters(), None)
+            last = alike and parameters is None and id(before) in self._last
+        if last:
+            self._last[id(out)] = out
+        return last
 
     def _counted(self, name: str, args: tuple[Any, ...], out: Any) -> None:
         self._arithmetic[self._running[-1]] += operations(name, args, out)

@@ -1,13 +1,15 @@
 """How much arithmetic one operation of torch does, from the shapes of its arguments alone.
 
 Convention. ``multiplications`` are those of convolutions and linear layers, padding counted, as
-papers count. What normalisation, pooling and scaling multiply is ``other_multiplications``: a
-batch normalisation is one multiplication and one addition a value, its scale folded from its
-statistics. A convolution of K products a value adds K - 1 times, and once more for a bias. A
-pooling window of K values compares or adds K - 1 times. A ReLU compares once, a ReLU6 twice.
-Powers, divisions by values and transcendental functions are counted by name. Moving and reshaping
-data is free. An operation that is none of these is named in ``uncounted`` with the values it
-yields, never left out silently.
+papers count, and of products of two matrices of activations, as in attention. What normalisation,
+pooling and scaling multiply is ``other_multiplications``: a batch normalisation is one
+multiplication and one addition a value, its scale folded from its statistics; a layer or group
+normalisation first takes the mean of its values and that of their squared distances from it. A
+convolution of K products a value adds K - 1 times, and once more for a bias. A pooling window of K
+values compares or adds K - 1 times. A ReLU compares once, a ReLU6 twice; a softmax of K values
+compares K - 1 times, takes the largest off, and divides by the sum. Powers, divisions by values and
+transcendental functions are counted by name. Moving and reshaping data is free. An operation that
+is none of these is named in ``uncounted`` with the values it yields, never left out silently.
 """
 
 import math
@@ -74,6 +76,28 @@ def _matrix_product(args: tuple[Any, ...], out: Any) -> Operations:
 def _batch_norm(args: tuple[Any, ...], out: Any) -> Operations | None:
     values = args[0].numel()
     return Operations(other_multiplications=values, additions=values)
+
+
+def _group_norm(args: tuple[Any, ...], out: Any) -> Operations:
+    values, groups = args[0].numel(), out[1].numel()  # out: the normalised, means, scales
+    gains = sum(isinstance(arg, Tensor) for arg in args[1:])  # none, a gain, a gain and a shift
+    return Operations(
+        # squares, the scale, the gain; each of the two means is a sum times 1 / K
+        other_multiplications=(3 if gains else 2) * values + 2 * groups,
+        # K - 1 of each mean, K distances, the epsilon, K shifts
+        additions=(4 if gains == 2 else 3) * values - groups,
+        functions=Counter(rsqrt=groups),
+    )
+
+
+def _softmax(args: tuple[Any, ...], out: Any) -> Operations:
+    values = out.numel()
+    rows = values // out.shape[args[1]] if values else 0
+    return Operations(
+        additions=2 * values - rows,
+        comparisons=values - rows,
+        functions=Counter(exp=values, division=values),
+    )
 
 
 def _add(args: tuple[Any, ...], out: Any) -> Operations:
@@ -156,6 +180,10 @@ _RULES: dict[str, _Rule] = {
     "native_batch_norm": _batch_norm,
     "cudnn_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
+    "native_layer_norm": _group_norm,
+    "native_group_norm": _group_norm,
+    "_softmax": _softmax,
+    "_safe_softmax": _softmax,
     "add": _add,
     "sub": _add,
     "rsub": _add,
@@ -179,7 +207,7 @@ _FREE = {
     "_reshape_alias", "_to_copy", "_unsafe_view", "alias", "arange", "as_strided", "cat",
     "clone", "constant_pad_nd", "copy", "detach", "empty", "empty_like", "expand", "fill",
     "full", "index", "index_select", "lift_fresh", "new_empty", "new_zeros", "ones", "permute",
-    "repeat", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "t",
+    "repeat", "roll", "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "t",
     "transpose", "unbind", "unsqueeze", "view", "zero", "zeros", "zeros_like",
 }  # fmt: skip
 

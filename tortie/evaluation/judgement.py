@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.metrics import Scores, score
-from tortie.evaluation.report import Report
+from tortie.evaluation.report import EnsembleRow, Report
 from tortie.images import Source, Split
 from tortie.images.given import LeftOut
 
@@ -59,7 +59,7 @@ def judged(
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
-        rejected = float(row.max()) < reject_below
+        rejected = bool(row.max() < np.float32(reject_below))  # as the coverage curve counts
         judgements[position] = Judgement(sources[position], ranked, None, rejected, far)
     return judgements
 
@@ -79,6 +79,12 @@ class Opinion:
     crops: int
     forwards: int
     scores: Scores
+
+    def row(self) -> EnsembleRow:
+        """Its row in the report."""
+        crops = f", {self.crops} crops" if self.crops > 1 else ""
+        runs = f"{self.forwards:,} run{'s' if self.forwards > 1 else ''} of a network"
+        return EnsembleRow(self.of + crops, self.scores.accuracy, self.scores.log_loss, runs)
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,8 @@ class Evaluation:
             held=self.paths,
             labels=self.labels,
             probabilities=self.probabilities,
+            uncalibrated=self.untempered,
+            ensemble=[one.row() for one in self.opinions],
             left_out=self.left_out,
             notes=[f"{self.seen:,} photographs it was trained on are not counted"]
             if self.seen

@@ -72,7 +72,7 @@ class Novelty:
         """That of a classifier's file; ``None`` where it has none.
 
         Raises:
-            TortieError: a tensor is missing, or does not fit the others.
+            TortieError: a tensor is missing, does not fit the others, or is not finite.
         """
         own = {
             name.removeprefix(_PREFIX): tensor.float().numpy()
@@ -89,6 +89,9 @@ class Novelty:
         fits = shapes["directions"][1:] == width and len(width) == 1
         if not fits or shapes["scale"] != (1,) or shapes["quantiles"] != (101,):
             raise TortieError(f"{path} does not fit: its {_PREFIX}* tensors differ in length")
+        for name, array in own.items():
+            if not np.isfinite(array).all():
+                raise TortieError(f"{path} is no whole classifier: {_PREFIX}{name} is not finite")
         return cls(**own)
 
 

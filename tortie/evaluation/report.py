@@ -1,29 +1,74 @@
 """The report of a fit or an evaluation: one HTML file that asks nothing of the network."""
 
-import base64
-import io
 import platform
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from tortie import __version__
-from tortie.evaluation.metrics import Scores
+from tortie.evaluation import advice, charts
+from tortie.evaluation.calibration import brier, expected_calibration_error, reliability
+from tortie.evaluation.coverage import Covered, coverage_curve
+from tortie.evaluation.gallery import (
+    Card,
+    Held,
+    OfClass,
+    below,
+    by_class,
+    cards,
+    shared_folder,
+    surest_mistakes,
+)
+from tortie.evaluation.metrics import Interval, Scores, wilson
 from tortie.files import replacing
-from tortie.images import Source, UnreadableImage, decode
+from tortie.images import Source
+from tortie.images.preprocess import Preprocessing
 
-MISTAKES = 12
-_THUMBNAIL = 220  # pixels of the longer side
-_CONFUSION_CLASSES = 30
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from tortie.evaluation.activation_maps import ActivationMap
+    from tortie.networks.network import Network
+
+MAPS = 6  # activation maps: the network runs on these photographs again
+LEFT_OUT = 200  # files that are listed
+_TABLE_CLASSES = 16  # above these the confusion is a picture
+_ENOUGH = 20  # answers, below which a point of the curve says nothing
+_ROWS = 20  # classes in a table; of more, the weakest come first and the others are folded
+_CONFUSED = 12  # pairs listed beside that picture
+_COVERED = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # thresholds of the table
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class EnsembleRow:
+    """A row of the table of an ensemble: a member, or all of them together.
+
+    Attributes:
+        name: of the member, with its crops.
+        accuracy: with its interval.
+        log_loss: in nats.
+        cost: of one photograph, in words: multiplications, or runs of a network.
+    """
+
+    name: str
+    accuracy: Interval
+    log_loss: float
+    cost: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows.
+    """What a report shows. What is left empty is left out of the page.
 
     Attributes:
         title: the classifier's file name.
@@ -34,11 +79,21 @@ class Report:
         held: the photographs counted.
         labels: their true class indices.
         probabilities: theirs, ``(n, K)``.
+        uncalibrated: theirs before the temperature, ``(n, K)``; ``None`` where there is none.
         plan: headings and lines of the plan.
+        outcome: what was planned, the estimate, what it came to.
+        history: a mapping an epoch, of ``epoch``, ``train_loss``, ``validation_loss``,
+            ``validation_accuracy`` and ``learning_rate``.
+        best_epoch: the epoch whose parameters were kept.
+        ensemble: each member, and what they are worth together.
         counts: photographs by split.
+        trained: photographs of each class that were trained on.
         seconds: spent, by phase.
         left_out: path and reason of photographs that took no part.
         notes: what the user should know.
+        settings: what it takes to repeat this beside the versions: the seed, the penalty.
+        network: draws the class activation maps; ``None`` for none.
+        preprocessing: how a photograph becomes its input.
     """
 
     title: str
@@ -49,123 +104,207 @@ class Report:
     held: Sequence[Source]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32] | None = None
     plan: Sequence[tuple[str, str]] = ()
-    counts: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    outcome: Sequence[tuple[str, str, str]] = ()
+    history: Sequence[Mapping[str, float]] = ()
+    best_epoch: int | None = None
+    ensemble: Sequence[EnsembleRow] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    trained: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     left_out: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A photograph that was taken for another class.
-
-    Attributes:
-        path: the photograph.
-        true: its class.
-        taken_for: the class it was given.
-        probability: given to that class.
-        thumbnail: a JPEG as a data URI; empty where the file is gone.
-    """
-
-    path: str
-    true: str
-    taken_for: str
-    probability: float
-    thumbnail: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    network: "Network | None" = None
+    preprocessing: Preprocessing | None = None
 
 
 def write_report(path: Path, report: Report) -> None:
     """Write the report as one self-contained HTML file; ``path`` is old or new, never half.
 
+    The page has no script. Pictures lie in it as data; those of classes are at most 240, so that
+    10,000 photographs of 100 classes make some 3 MB.
+
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
     """
-    import torch
+    with ThreadPoolExecutor(1, thread_name_prefix="tortie-report") as beside:
+        context = beside.submit(_context, report)
+        template = _template()  # jinja2's import and work, while pictures are decoded
+        html = template.render(report=report, **context.result())
+    # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
+    with replacing(path) as file:
+        file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
+
+
+def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = "{:.1%}".format
-    template = environment.from_string(
+    environment.filters["probability"] = _probability
+    environment.filters["count"] = "{:,}".format
+    environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
+    return environment.from_string(
         files("tortie.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     )
-    html = template.render(
-        report=report,
-        sentence=sentence(report),
-        mistakes=worst_mistakes(report),
-        confusion=_confusion(report.scores),
-        environment={
-            "tortie": __version__,
-            "torch": torch.__version__,
-            "Python": platform.python_version(),
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        },
-    )
-    with replacing(path) as file:
-        file.write(html.encode("utf-8", "surrogateescape"))
 
 
-def sentence(report: Report) -> str:
-    """How far to trust the number, in plain words."""
+def _probability(value: float) -> str:
+    """Never 100%, which is no probability that a classifier can give."""
+    return ">99.9%" if value >= 0.9995 else f"{value:.1%}"
+
+
+def _context(report: Report) -> dict[str, Any]:
+    """All that the template needs beside the report, by name."""
+    held = Held(report.held, report.labels, report.probabilities, report.classes)
+    paths = [one for one in report.held if isinstance(one, Path)]
+    folder = shared_folder(paths)
+    mistakes, classes = surest_mistakes(held), by_class(held)
+    explained = _explained(mistakes, classes)
+    positions = [i for one in classes for i in (*one.typical, *one.doubtful)]
+    with ThreadPoolExecutor(1, thread_name_prefix="tortie-maps") as beside:
+        maps = beside.submit(_maps, report, held, explained)
+        shown = cards(held, [*mistakes, *positions, *explained], folder)
+    curve = coverage_curve(report.probabilities, report.labels)
+    rows = _class_rows(report)
+    return {
+        "trust": advice.trust(report.scores, report.reason),
+        "chance": advice.chance(report.labels, report.classes),
+        "advice": advice.next_photographs(report.scores, report.trained),
+        "folder": folder,
+        "rows": rows,
+        "weakest": _weakest(rows),
+        "confusion": _confusion(report.scores),
+        "calibration": _calibration(report),
+        "coverage": _coverage(curve),
+        "mistakes": [shown[i] for i in mistakes],
+        "wrong": int((held.taken_for != report.labels).sum()),
+        "galleries": [_gallery(one, held, shown) for one in classes],
+        "uncounted": len(set(report.labels.tolist())) - len(classes),
+        "maps": [(shown[i], one) for i, one in maps.result()[0].items()],
+        "no_maps": maps.result()[1],
+        "history": charts.history_charts(report.history, report.best_epoch),
+        "left_out": [(_named(one[0], folder), one[1]) for one in report.left_out[:LEFT_OUT]],
+        "environment": _environment(report),
+    }
+
+
+def _explained(mistakes: Sequence[int], classes: Sequence[OfClass]) -> list[int]:
+    """The photographs that get an activation map: half of them mistakes, if there are so many."""
+    typical = [one.typical[turn] for turn in (0, 1) for one in classes if turn < len(one.typical)]
+    return [*mistakes[: max(MAPS // 2, MAPS - len(typical))], *typical][:MAPS]
+
+
+def _class_rows(report: Report) -> list[dict[str, Any]]:
+    """The table of the classes; the interval is that of the recall, and ``None`` without any."""
     if report.scores is None:
-        return f"How good this classifier is cannot be said yet: {report.reason}."
-    accuracy = report.scores.accuracy
-    wrong = (1 - accuracy.low) * 100, (1 - accuracy.high) * 100
-    words = (
-        f"Of 100 new photographs like these, expect it to be wrong on "
-        f"{_whole(wrong[1])} to {_whole(wrong[0])}."
-    )
-    weakest, one = min(report.scores.per_class.items(), key=lambda pair: pair[1].recall)
-    if one.recall < 0.5 * (1 + accuracy.value) - 0.15 and one.n:
-        words += f" It is weakest on {weakest}: {one.recall:.0%} of them are recognised."
-    if accuracy.high - accuracy.low > 0.1:
-        words += (
-            f" The range is wide because only {accuracy.n} photographs were counted; "
-            "more photographs would narrow it."
-        )
-    return words
-
-
-def worst_mistakes(report: Report) -> list[Mistake]:
-    """The wrong answers that the classifier was surest of, surest first."""
-    if not len(report.labels):
         return []
-    taken_for = report.probabilities.argmax(axis=1)
-    given = report.probabilities.max(axis=1)
-    wrong = np.flatnonzero(taken_for != report.labels)
-    surest = wrong[np.argsort(-given[wrong], kind="stable")][:MISTAKES]
     return [
-        Mistake(
-            path=str(report.held[i]),
-            true=report.classes[report.labels[i]],
-            taken_for=report.classes[taken_for[i]],
-            probability=float(given[i]),
-            thumbnail=thumbnail(report.held[i]),
-        )
-        for i in surest
+        {
+            "name": name,
+            "one": one,
+            "span": wilson(round(one.recall * one.n), one.n) if one.n else None,
+            "trained": report.trained.get(name),
+        }
+        for name, one in report.scores.per_class.items()
     ]
 
 
-def thumbnail(source: Source) -> str:
-    """A photograph as a small JPEG in a data URI; empty where it cannot be read any more."""
-    try:
-        image = decode(source, at_least=_THUMBNAIL).image
-    except UnreadableImage:
-        return ""
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode()
+def _weakest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ten rows of least recall, where there are too many to show all at once; else none."""
+    if len(rows) <= _ROWS:
+        return []
+    counted = [row for row in rows if row["span"]]
+    return sorted(counted, key=lambda row: row["one"].recall)[:10]
 
 
-def _confusion(scores: Scores | None) -> list[list[tuple[int, float]]] | None:
-    """Counts with the share of their row, for the picture; ``None`` where it would not fit."""
-    if scores is None or len(scores.confusion) > _CONFUSION_CLASSES:
-        return None
-    return [[(count, count / max(1, sum(row))) for count in row] for row in scores.confusion]
+def _confusion(scores: Scores | None) -> dict[str, Any]:
+    """The confusion as a table of counts with the share of their row, or as a picture."""
+    if scores is None:
+        return {}
+    if len(scores.confusion) > _TABLE_CLASSES:
+        picture = charts.confusion_picture(scores.confusion)
+        return {"picture": picture, "pairs": advice.confused(scores, _CONFUSED)}
+    rows = [[(count, count / max(1, sum(row))) for count in row] for row in scores.confusion]
+    return {"table": rows}
 
 
-def _whole(value: float) -> str:
-    return "fewer than 1" if 0 < value < 1 else f"{value:.0f}"
+def _calibration(report: Report) -> dict[str, Any]:
+    """Reliability and its error, before and after; empty without scores."""
+    if report.scores is None:
+        return {}
+    after = reliability(report.probabilities, report.labels)
+    found: dict[str, Any] = {
+        "error": expected_calibration_error(report.probabilities, report.labels),
+        "brier": brier(report.probabilities, report.labels),
+        "said": float(report.probabilities.max(axis=1).astype(np.float64).mean()),
+        "before": None,
+    }
+    before, raw = [], report.uncalibrated
+    if raw is not None and not np.array_equal(raw, report.probabilities):
+        before = reliability(raw, report.labels)
+        found["before"] = expected_calibration_error(raw, report.labels)
+    found["chart"] = charts.reliability_chart(after, before)
+    return found
+
+
+def _coverage(curve: Sequence[Covered]) -> dict[str, Any]:
+    """The curve, a few of its points as rows, and the one worth a sentence."""
+    curve = [one for one in curve if one.n >= min(_ENOUGH, curve[0].n)]
+    if not curve or curve[-1].n == curve[0].n:
+        return {}
+    refusing = advice.worth_refusing(curve)
+    rows: list[Covered] = []
+    for one in curve:
+        shown = one.threshold in _COVERED or one is refusing
+        if shown and not (rows and rows[-1].n == one.n):
+            rows.append(one)
+    return {"chart": charts.coverage_chart(curve), "rows": rows, "refusing": refusing}
+
+
+def _gallery(one: OfClass, held: Held, shown: Mapping[int, Card]) -> dict[str, Any]:
+    return {
+        "name": held.classes[one.label],
+        "typical": [(shown[i], float(held.probabilities[i, one.label])) for i in one.typical],
+        "doubtful": [(shown[i], float(held.probabilities[i, one.label])) for i in one.doubtful],
+    }
+
+
+def _maps(
+    report: Report, held: Held, positions: Sequence[int]
+) -> tuple[dict[int, "ActivationMap"], str | None]:
+    """Activation maps by position, and why there are none where they were wanted."""
+    if report.network is None or report.preprocessing is None or not positions:
+        return {}, None
+    from tortie.evaluation.activation_maps import Pooled, activation_maps
+
+    pooled = Pooled.of(report.network)
+    if pooled is None:
+        return {}, "the network does not end in global average pooling and a linear map"
+    sources = [held.sources[i] for i in positions]
+    classes = [int(held.taken_for[i]) for i in positions]
+    drawn = activation_maps(pooled, report.preprocessing, sources, classes)
+    return {i: one for i, one in zip(positions, drawn, strict=True) if one is not None}, None
+
+
+def _named(path: str, folder: Path | None) -> str:
+    return below(Path(path), 0, folder)
+
+
+def _environment(report: Report) -> dict[str, str]:
+    import torch
+
+    return {
+        **report.settings,
+        "tortie": __version__,
+        "torch": torch.__version__,
+        "Pillow": PIL.__version__,
+        "NumPy": np.__version__,
+        "Python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }

@@ -145,16 +145,21 @@ def usable_groups(duplicates: Groups, labels: Sequence[str]) -> Groups:
     classes = Counter(labels[index] for index in set(copies))
     limits = {name: max(0.05 * n, min(0.25 * n, 10), 3) for name, n in classes.items()}
     dropped: set[int] = set()
-    notes = list(duplicates.notes)
+    large: list[tuple[int, str]] = []
     for group in duplicates.groups:
         held = Counter(labels[index] for index in {copies[member] for member in group})
         over = [name for name in sorted(held) if held[name] > limits[name]]
         if over:
             dropped.update(group)
-            notes.append(
-                f"{held[over[0]]} different images of {over[0]!r} look alike, too many to be"
-                " copies of one another: they are not kept together"
-            )
+            large.append((held[over[0]], over[0]))
+    notes = list(duplicates.notes)
+    if large:
+        count, name = max(large)
+        more = f" (and {len(large) - 1} more such groups)" if len(large) > 1 else ""
+        notes.append(
+            f"{count} different images of {name!r} look alike, too many to be copies of one"
+            f" another: they are not kept together{more}"
+        )
     pairs = [p for p in duplicates.pairs if p.kind == "exact" or p.first not in dropped]
     return _gather(len(labels), pairs, notes)
 

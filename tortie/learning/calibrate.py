@@ -5,13 +5,13 @@ training photographs are judged by cross-fitting: each by a layer that was train
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tortie.evaluation.calibration import fit_temperature, too_little_to_calibrate
 from tortie.images.protocol import Protocol, enough_to_score
-from tortie.learning.cross_fitting import Labelled, cross_fit, cross_fitted_parts, judge
+from tortie.learning.cross_fitting import Held, Labelled, cross_fit, cross_fitted_parts, judge
 from tortie.learning.softmax import Floats, Integers, LinearHead, softmax
 
 CROSS_FITTED = "training part, cross-fitted"
@@ -29,12 +29,14 @@ class Calibration:
         on: the photographs that they were fitted on, in words.
         n: how many.
         notes: what the user should know.
+        said: what was said of these photographs, by crop setting; untempered.
     """
 
     temperature: dict[str, float]
     on: str
     n: int
     notes: tuple[str, ...] = ()
+    said: dict[str, Held] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def calibrate(
     head: LinearHead,
     penalty: float,
     seed: int,
-    judged: tuple[Floats, Integers] | None,
+    judged: Held | None,
     cropped: Cropped | None,
 ) -> Calibration:
     """Fit the temperature of one crop, and of more where their activations are given.
@@ -93,8 +95,7 @@ def calibrate(
         head: trained; it judges the calibration part.
         penalty: of the layers that judge the training photographs by cross-fitting.
         seed: of the folds.
-        judged: probabilities and class indices of training photographs that were cross-fitted
-            already; ``None`` does it here.
+        judged: training photographs that were cross-fitted already; ``None`` does it here.
         cropped: activations of crops of calibration photographs.
     """
     rows, on = calibration_rows(protocol)
@@ -110,19 +111,32 @@ def calibrate(
     if on == CROSS_FITTED and (judged is None or cropped is not None):
         folds = cross_fit(data, rows, seed, penalty)
     if on != CROSS_FITTED or judged is None:
-        parts = [(judge(data, own, held).probabilities, data.labels[held]) for own, held in folds]
-        judged = (
-            np.concatenate([one for one, _ in parts]),
-            np.concatenate([two for _, two in parts]),
+        parts = [judge(data, own, held) for own, held in folds]
+        judged = Held(
+            np.concatenate([one.positions for one in parts]),
+            np.concatenate([one.probabilities for one in parts]),
         )
-    probabilities, labels = judged
-    found = fit_temperature(probabilities, labels)
-    warning = too_little_to_calibrate(probabilities, found, on)
-    temperature = {"1": found}
+    said = {"1": judged}
     if cropped is not None:
-        mean = _of_crops(cropped, folds)
-        temperature[str(cropped.crops)] = fit_temperature(mean, data.labels[cropped.positions])
-    return Calibration(temperature, on, len(labels), (warning,) if warning else ())
+        said[str(cropped.crops)] = Held(cropped.positions, _of_crops(cropped, folds))
+    return calibrated(said, data.labels, on)
+
+
+def calibrated(said: dict[str, Held], labels: Integers, on: str) -> Calibration:
+    """The temperatures that suit what was said.
+
+    Args:
+        said: of photographs that were not learnt from, by crop setting.
+        labels: class indices ``(N,)`` of all photographs.
+        on: what to call those photographs.
+    """
+    temperature = {
+        crops: fit_temperature(one.probabilities, labels[one.positions])
+        for crops, one in said.items()
+    }
+    warning = too_little_to_calibrate(said["1"].probabilities, temperature["1"], on)
+    count = len(said["1"].positions)
+    return Calibration(temperature, on, count, (warning,) if warning else (), said)
 
 
 def _of_crops(cropped: Cropped, heads: Sequence[tuple[LinearHead, Integers]]) -> Floats:

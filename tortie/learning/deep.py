@@ -19,12 +19,12 @@ from tortie.activations.extract import Extraction, Extractor
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
-from tortie.evaluation.calibration import fit_temperature, tempered, too_little_to_calibrate
+from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import crop_views
 from tortie.evaluation.predict import Member, predict
 from tortie.images import Collection, Source, hash_all
 from tortie.images.protocol import enough_to_score
-from tortie.learning.calibrate import Calibration
+from tortie.learning.calibrate import Calibration, calibrated
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import Held
 from tortie.learning.depth import build_trainable, resized
@@ -219,7 +219,7 @@ def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) ->
     side_weight = depth.network.side_weight
     with tracked(options, run.folder, course.recipe) as tell:
         manner = Manner(
-            options.seed, course.precision, workers, side_weight, device, current(),
+            options.draws, course.precision, workers, side_weight, device, current(),
             options.accumulate, tell,
         )  # fmt: skip
         return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
@@ -321,12 +321,11 @@ def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Eve
     views = crop_views(member.extractor.preprocessing, options.crops, member.mirror)
     share_out(current(), member.extractor, *_sources(data, rows), views, events.progress)
     found = predict([member], 1.0, *_sources(data, rows), events.progress, crops=options.crops)
-    labels = data.labels[rows[found.rows]]
-    temperature = {"1": fit_temperature(found.centre[0], labels)}
+    own = rows[found.rows]
+    said = {"1": Held(own, found.centre[0])}
     if options.crops > 1:
-        temperature[str(options.crops)] = fit_temperature(found.untempered, labels)
-    warning = too_little_to_calibrate(found.centre[0], temperature["1"], on)
-    return Calibration(temperature, on, len(labels), (warning,) if warning else ())
+        said[str(options.crops)] = Held(own, found.untempered)
+    return calibrated(said, data.labels, on)
 
 
 def _sources(data: Gathered, rows: Integers) -> tuple[list[Source], list[str]]:

@@ -68,7 +68,7 @@ def build_trainable(entry: Entry, options: FitOptions, classes: int) -> tuple[Ne
     hidden = hidden_units(options.head)
     arguments = dict(entry.arguments)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
+        torch.manual_seed(options.draws)
         if options.weights is None:
             network = entry.build(classes=classes)
             if hidden:

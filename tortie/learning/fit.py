@@ -39,6 +39,7 @@ from tortie.learning.cross_fitting import (
     Labelled,
     choose_among,
     choose_on,
+    cross_fitted_parts,
     cross_validate,
     judge,
     train_on,
@@ -95,7 +96,8 @@ def fit(
     check_tracker(options)
     processes = join(options.device)
     events = processes.heard(events)
-    processes.alike("choices", options.model_dump_json(exclude={"run", "threads", "device"}))
+    own = {"run", "resume", "threads", "device"}  # what may differ between machines
+    processes.alike("choices", options.model_dump_json(exclude=own))
     if options.steps:
         from tortie.learning.deep import fit_deep
 
@@ -265,13 +267,14 @@ def learn(
         penalty = choose_on(data, train, validation).penalty
     else:
         choice = choose_among(data, train, seed)
-        penalty, judged = choice.penalty, (softmax(choice.logits), choice.labels)
+        order = np.concatenate([held for _, held in cross_fitted_parts(data, train, seed)])
+        penalty, judged = choice.penalty, Held(order, softmax(choice.logits))
     head = train_on(data, train, penalty)
     if not measure:
         held = judge(data, head, scored[:0])
     elif protocol.on == "cross-validation":
         held = cross_validate(data, seed)
-        judged = held.probabilities, data.labels[held.positions]
+        judged = held
     else:
         held = judge(data, head, scored)
     calibration = calibrate(data, protocol, head, penalty, seed, judged, cropped)

@@ -66,6 +66,7 @@ class Fitted:
         seconds: spent, by phase.
         history: what each epoch of the training came to; empty where there was none.
         best_epoch: the one whose weights were kept.
+        members: what each network of an ensemble made by itself; empty for one network.
     """
 
     network: "Network"
@@ -91,6 +92,12 @@ class Fitted:
     seconds: dict[str, float]
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int | None = None
+    members: "tuple[Fitted, ...]" = ()
+
+    @property
+    def each(self) -> "tuple[Fitted, ...]":
+        """The members, or the one network that this is."""
+        return self.members or (self,)
 
     @property
     def head(self) -> str:

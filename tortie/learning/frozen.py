@@ -97,7 +97,7 @@ def drawn_views(entry: Entry, options: FitOptions) -> tuple[list[Drawn], list[st
     if chosen is None:
         return [], notes
     numbers = range(1, options.views + 1)
-    return [Drawn(entry.preprocessing, chosen, options.seed, n) for n in numbers], notes
+    return [Drawn(entry.preprocessing, chosen, options.draws, n) for n in numbers], notes
 
 
 def chosen_device(name: str) -> torch.device:

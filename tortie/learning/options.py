@@ -51,7 +51,7 @@ class FitOptions(BaseModel):
     """The choices of one fit; each has a default that suits somebody with photographs.
 
     Attributes:
-        network: its name in the table of networks.
+        network: its name in the table of networks; several, for an ensemble, with commas between.
         weights: where its parameters begin: a name of the network's row in the table
             (``imagenet``), a file, ``hf://OWNER/NAME``, or ``None`` for fresh ones.
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, the last
@@ -80,6 +80,8 @@ class FitOptions(BaseModel):
         budget: seconds that comparing depths may take, as a number or ``10m``.
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
+        members: networks that are trained apart and whose probabilities are averaged.
+        member: which of them this is, from 0; each draws views and first weights of its own.
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
@@ -106,6 +108,8 @@ class FitOptions(BaseModel):
     mirror: bool = True
     views: int = Field(default=4, ge=1, le=1000)
     crops: Literal[1, 10, 144] = 1
+    members: int = Field(default=1, ge=1, le=100)
+    member: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -114,6 +118,11 @@ class FitOptions(BaseModel):
     budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = 600.0
     run: Path | None = None
     resume: bool = False
+
+    @property
+    def draws(self) -> int:
+        """The seed of this member's views and first weights; the split is all members'."""
+        return self.seed + 1_000_003 * self.member
 
     @property
     def steps(self) -> bool:

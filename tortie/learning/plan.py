@@ -37,6 +37,8 @@ class Training(BaseModel):
         precision: of the steps' multiplications.
         seconds_per_step: of the trained part, timed on this machine.
         step_bytes: of the parameters, their gradients and averages, and the activations of a step.
+        epoch_seconds: of an epoch and its judgement, with the activations as said above.
+        epoch_seconds_live: the same, with the frozen part live.
         auto: the rule that chose the depth, where it was left to the plan.
     """
 
@@ -53,6 +55,8 @@ class Training(BaseModel):
     precision: str
     seconds_per_step: float
     step_bytes: int
+    epoch_seconds: float
+    epoch_seconds_live: float
     auto: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
@@ -102,6 +106,7 @@ class Plan(BaseModel):
         threads: that read and multiply, in each process.
         processes: that torchrun began; memory is that of each.
         training: the steps of the training, where there are any.
+        ensemble: of how many networks this is one, and what they cost together.
         notes: what the user should know before the work begins.
     """
 
@@ -132,6 +137,7 @@ class Plan(BaseModel):
     threads: int
     processes: int = 1
     training: Training | None = None
+    ensemble: str | None = None
     notes: tuple[str, ...] = ()
 
     def _views_line(self) -> list[tuple[str, str]]:
@@ -158,6 +164,7 @@ class Plan(BaseModel):
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
+            *([("ensemble", self.ensemble)] if self.ensemble else []),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
             ("split", self.rule),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie import __version__
 from tortie.errors import TortieError, UsageError
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ class Processes:
         if odd:
             raise self.ended(
                 f"process {odd[0]} of {self.count} has other {what} than the first: every machine "
-                "needs the same command, photographs, tortie and torch"
+                "needs the same command, the same photographs and the same packages"
             )
 
     def heard(self, events: "Events") -> "Events":
@@ -314,6 +315,7 @@ def join(device: str) -> Processes:
     _joined = Processes(
         state.num_processes, state.process_index, "cuda" if cuda else "cpu", step, phase
     )
+    _joined.alike("versions of tortie or torch", f"{__version__} {torch.__version__}")
     return _joined
 
 

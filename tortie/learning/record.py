@@ -4,10 +4,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tortie import __version__
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.metrics import Scores, score
-from tortie.evaluation.report import Report
+from tortie.evaluation.report import EnsembleRow, Report
 from tortie.learning.fitted import Fitted
 from tortie.learning.options import hidden_units
 from tortie.networks.table import Entry, find
@@ -69,7 +71,6 @@ def member(
 def describe(fitted: Fitted) -> Metadata:
     """The metadata of the classifier's file."""
     plan = fitted.plan
-    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
     training: dict[str, Any] = {
         "plan": plan.model_dump(mode="json"),
         "seed": fitted.seed,
@@ -82,12 +83,18 @@ def describe(fitted: Fitted) -> Metadata:
     return Metadata(
         tortie=__version__,
         classes=list(fitted.classes),
-        members=[member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)],
+        members=[_member_of(one) for one in fitted.each],
         temperature=fitted.calibration.temperature,
         accuracy=accuracy_of(fitted),
         accuracy_reason=fitted.too_few,
         training=training,
     )
+
+
+def _member_of(fitted: Fitted) -> Member:
+    plan = fitted.plan
+    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
+    return member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)
 
 
 def report_of(fitted: Fitted, title: str) -> Report:
@@ -102,11 +109,71 @@ def report_of(fitted: Fitted, title: str) -> Report:
         labels=fitted.labels[fitted.held],
         probabilities=fitted.probabilities,
         plan=fitted.plan.lines(),
+        outcome=_outcome(fitted),
         counts=dict(Counter(fitted.protocol.splits)),
+        trained=_trained(fitted),
         seconds=fitted.seconds,
         left_out=fitted.left_out,
         notes=fitted.notes,
+        settings=_settings(fitted),
+        history=fitted.history,
+        best_epoch=fitted.best_epoch,
+        uncalibrated=fitted.untempered,
+        ensemble=_ensemble(fitted),
+        network=fitted.network,
+        preprocessing=fitted.entry.preprocessing,
     )
+
+
+def _outcome(fitted: Fitted) -> list[tuple[str, str, str]]:
+    """What was planned, the estimate, and what it came to."""
+    plan, on = fitted.plan, fitted.protocol.on
+    phases = ("activations", "drawn views", "training")
+    spent = sum(fitted.seconds.get(phase, 0) for phase in phases)
+    counted = "none: too few" if fitted.too_few else f"{len(fitted.held):,}, of the {on}"
+    left_out = f", {len(fitted.left_out):,} left out" if fitted.left_out else ""
+    return [
+        ("photographs", f"{plan.images:,}", f"{len(fitted.photographs):,}{left_out}"),
+        (
+            "training" if plan.training else "reading and computing",
+            f"{plan.seconds:.1f} s",
+            f"{spent:.1f} s",
+        ),
+        ("the whole fit", "", f"{sum(fitted.seconds.values()):.1f} s"),
+        ("counted for the accuracy", f"of the {plan.on}", counted),
+    ]
+
+
+def _settings(fitted: Fitted) -> dict[str, str]:
+    settings = {"seed": str(fitted.seed)}
+    if fitted.penalty is not None:
+        settings["penalty"] = f"{fitted.penalty:g}"
+    if fitted.plan.training is not None:
+        settings["recipe"] = fitted.plan.training.recipe
+    return settings
+
+
+def _ensemble(fitted: Fitted) -> list[EnsembleRow]:
+    """Each member on the photographs that are counted, and all of them together."""
+    if not fitted.members or fitted.too_few is not None:
+        return []
+    rows, whole = [], 0
+    for number, one in enumerate(fitted.members, 1):
+        own = one.probabilities[np.isin(one.held, fitted.held)]
+        scores = score(own, fitted.labels[fitted.held], fitted.classes)
+        cost = one.plan.multiplications_per_image
+        whole += cost
+        name = f"{number}: {one.entry.name}"
+        rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
+    scores = score(fitted.probabilities, fitted.labels[fitted.held], fitted.classes)
+    return [*rows, EnsembleRow("together", scores.accuracy, scores.log_loss, f"{whole:,}")]
+
+
+def _trained(fitted: Fitted) -> dict[str, int]:
+    """Photographs of each class that were trained on."""
+    pairs = zip(fitted.photographs, fitted.protocol.splits, strict=True)
+    counts = Counter(photograph.label for photograph, split in pairs if split == "train")
+    return {name: counts[name] for name in fitted.classes}
 
 
 def restore(path: Path, metadata: Metadata, tensors: "dict[str, Tensor]") -> "list[Network]":

@@ -88,7 +88,7 @@ class Run:
         if not resume and (folder / "run.json").exists():
             raise UsageError(f"{folder} has a run: --resume goes on with it, --force begins again")
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
         except OSError as error:
             raise TortieError(f"cannot write {folder}: {error.strerror}") from error
@@ -197,7 +197,7 @@ def clear(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    if not (folder / "run.json").exists() and any(folder.iterdir()):
+    if any(folder.iterdir()) and not any(folder.rglob("run.json")):
         raise UsageError(f"{folder} is no run's folder, so it is not replaced: move it away")
     shutil.rmtree(folder)
 

@@ -4,13 +4,15 @@ The plan counts: a frozen part is computed once and stored where its outputs fit
 save multiplications; otherwise it runs live, beside the steps.
 """
 
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tortie.activations.engine import Precision
 from tortie.activations.extract import Extractor
@@ -52,6 +54,7 @@ class Course:
         steps: in all epochs.
         prefix_multiplications: of one photograph in the frozen part.
         multiplications: of one photograph up to the head.
+        prefix_seconds: of one photograph on its way to the cut, on all cores.
     """
 
     recipe: Recipe
@@ -64,6 +67,17 @@ class Course:
     steps: int
     prefix_multiplications: int
     multiplications: int
+    prefix_seconds: float
+
+    def epoch_seconds(self, data: Gathered, live: bool) -> float:
+        """What an epoch will take, its judgement included, with the frozen part live or stored.
+
+        A judged photograph costs a third of one that is trained on: it has no backward pass.
+        """
+        judged = len(data.chosen_on)
+        steps = self.trial.seconds * self.steps / self.recipe.epochs
+        seconds = steps * (1 + judged / (3 * max(1, len(data.train))))
+        return seconds + live * self.prefix_seconds * (len(data.train) + judged)
 
     @property
     def precision(self) -> Precision:
@@ -116,9 +130,6 @@ def plan_training(
     drawn = _views(entry, recipe, policy, options, extractor is not None)
     undistorted = Undistorted(entry.preprocessing)
     whole, prefix = _multiplications(network, entry, extractor)
-    activations, why, stored = _where_from(
-        extractor, data, len(drawn), recipe.epochs, prefix, before
-    )
     live = Live(data.pixels, undistorted, (), extractor.engine if extractor else None)
     rows = data.train[: min(_TRIED, recipe.batch)]
     device = next(rest.parameters()).device
@@ -127,13 +138,30 @@ def plan_training(
     if asked is None and options.precision != "auto":
         asked = options.precision
     labels = torch.from_numpy(data.labels[rows]).to(device)
-    trial = try_step(rest, inputs, labels, recipe, asked)
-    return Course(
-        recipe, undistorted, tuple(drawn),
-        _of_whole_batch(trial, rest, recipe, len(rows), data, options.accumulate),
-        activations, why, stored, len(batches_of(data.train, recipe.batch)) * recipe.epochs,
-        prefix, whole,
+    trial = _of_whole_batch(
+        try_step(rest, inputs, labels, recipe, asked), rest, recipe, len(rows), data,
+        options.accumulate,
     )  # fmt: skip
+    steps = len(batches_of(data.train, recipe.batch))
+    activations, why, stored = _where_from(
+        extractor, data, len(drawn), recipe.epochs, prefix, before
+    )
+    course = Course(
+        recipe, undistorted, tuple(drawn), trial, activations, why, stored, steps * recipe.epochs,
+        prefix, whole, _seconds(live, rows) / current().count if extractor else 0.0,
+    )  # fmt: skip
+    if extractor is None:
+        return course
+    told = f"an epoch takes {course.epoch_seconds(data, False):.1f} s from the store"
+    told += f", {course.epoch_seconds(data, True):.1f} s live"
+    return replace(course, why=f"{why}; {told}")
+
+
+def _seconds(live: Live, rows: NDArray[np.int64]) -> float:
+    """What one photograph takes from its decode to the cut; the engine is prepared already."""
+    begin = time.perf_counter()
+    live.take(rows.tolist(), 0)
+    return (time.perf_counter() - begin) / len(rows)
 
 
 def _views(
@@ -144,7 +172,7 @@ def _views(
         return []
     count = options.views if frozen else recipe.epochs
     return [
-        Drawn(entry.preprocessing, policy, options.seed, number) for number in range(1, count + 1)
+        Drawn(entry.preprocessing, policy, options.draws, number) for number in range(1, count + 1)
     ]
 
 
@@ -217,7 +245,6 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
     after = course.multiplications - course.prefix_multiplications
     entries = len(data.train) * max(1, len(course.views)) + len(data.chosen_on)
     prefixed = (seen + judged if live else entries) * course.prefix_multiplications
-    steps = course.steps * course.trial.seconds
     return Plan(
         network=depth.entry.name,
         weights=options.weights,
@@ -237,7 +264,8 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
         multiplications_per_image=course.multiplications,
         # A backward pass costs twice a forward pass: by the activations, and by the weights.
         multiplications=prefixed + 3 * seen * after + judged * after,
-        seconds=steps * (1 + judged / max(1, seen) / 3),
+        seconds=recipe.epochs * course.epoch_seconds(data, live)
+        + (0 if live else entries) * course.prefix_seconds,
         memory_bytes=course.trial.bytes + course.stored_bytes + data.pixels.bytes,
         disk_bytes=course.stored_bytes,
         device=str(next(network.parameters()).device),
@@ -256,6 +284,8 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
             precision=course.precision,
             seconds_per_step=course.trial.seconds,
             step_bytes=course.trial.bytes,
+            epoch_seconds=course.epoch_seconds(data, live),
+            epoch_seconds_live=course.epoch_seconds(data, True),
         ),
         notes=tuple(depth.notes),
     )

@@ -29,7 +29,7 @@ def build(
     """A network of the table.
 
     Args:
-        name: a name of the table, hyphens or underscores.
+        name: a name of the table, hyphens or underscores; or ``timm:NAME``, a network of timm.
         classes: length of the logits; by default the paper's.
         weights: ``None`` for fresh parameters; ``"imagenet"`` or another name of the table for
             published ones; a ``.safetensors`` or ``.pth`` file; ``hf://OWNER/NAME[/FILE]``. Where

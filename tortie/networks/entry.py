@@ -32,13 +32,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Entry:
-    """A network of the table.
+    """A network of the table, or of a library.
 
     Attributes:
         name: its name on the command line, hyphenated.
         builder: ``module:function`` of the function that builds it; it takes ``classes``.
         paper: authors, title, venue.
-        year: of the paper.
+        year: of the paper; ``None`` where it is not known.
         preprocessing: how an image becomes its input.
         code: revision of the code of its stages; raised when what they compute changes, so that
             stored activations of the old code are not taken for those of the new.
@@ -52,7 +52,7 @@ class Entry:
     name: str
     builder: str
     paper: str
-    year: int
+    year: int | None
     preprocessing: Preprocessing
     code: int = 1
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

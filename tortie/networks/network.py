@@ -7,6 +7,7 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def check_images(images: Tensor, input_shape: tuple[int, int, int], fixed_size: 
         size = f"{height}, {width}" if fixed_size else "height, width"
         raise UsageError(
             f"images of shape {given}: the network takes (images, {channels}, {size})"
-            + (", a size that its linear layers fix" if fixed_size else "")
+            + (", a size that its parameters fix" if fixed_size else "")
         )
 
 
@@ -88,16 +89,21 @@ class Network(Rest):
         stages: stages in order; the last one ends in ``(N, D)``.
         head: maps ``(N, D)`` to logits, ``(N, classes)``.
         input_shape: ``(height, width, channels)`` of the input that the paper draws.
-        fixed_size: whether a linear layer fixes the height and width of ``input_shape``; images of
-            another size are then refused.
+        fixed_size: whether parameters, such as those of a linear layer, fix the height and width
+            of ``input_shape``; images of another size are then refused.
         side_heads: heads that hang from the stages they are named after, used in training only.
         side_weight: the weight of each side head's loss beside the head's.
 
     Attributes:
         notes: what to know of where its parameters began; ``print`` shows them.
+        aliases: of a network taken from a library: the library's name of each of its tensors, and
+            the name here, empty for one that inference does not read.
+        channels_last: whether maps between its stages are ``(N, H, W, C)``.
     """
 
     notes: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = MappingProxyType({})
+    channels_last: bool = False
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 from tortie.errors import UsageError
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.entry import Entry, Published
+from tortie.networks.from_timm import PREFIX, find_timm
 
 __all__ = ["TABLE", "Entry", "Published", "find"]
 
@@ -351,11 +352,13 @@ TABLE = (
 
 
 def find(name: str) -> Entry:
-    """The entry of that name.
+    """The entry of that name; ``timm:NAME`` is a network of timm.
 
     Raises:
-        UsageError: no such network; the message names close matches.
+        UsageError: no such network; the message names close matches. timm is not installed.
     """
+    if name.lower().startswith(PREFIX):
+        return find_timm(name)
     asked = name.lower().replace("_", "-")
     for entry in TABLE:
         if entry.name == asked:

@@ -9,7 +9,7 @@ import json
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,10 @@ _HEADER_LIMIT = 100_000_000
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""What log-probabilities are divided by; 1 changes nothing."""
 
 
 class Accuracy(_Data):
@@ -82,7 +86,7 @@ class Metadata(_Data):
     tortie: str
     classes: list[str] = Field(min_length=2)
     members: list[Member] = Field(min_length=1)
-    temperature: dict[str, float] = {"1": 1.0}
+    temperature: dict[str, Temperature] = {"1": 1.0}
     accuracy: Accuracy | None = None
     accuracy_reason: str | None = None
     training: dict[str, Any] = {}

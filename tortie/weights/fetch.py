@@ -105,7 +105,7 @@ def fetch_from_hub(wanted: HubFile) -> Path:
     try:
         path = _cached(wanted)
     except Exception as error:  # the library's HTTP client has changed twice, its errors with it
-        raise _refusal(wanted, error) from None
+        raise refusal(wanted, error) from None
     blob = path.resolve()  # the cache calls a large file by its SHA-256
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and _sha256(blob) != blob.name:
         path.unlink()
@@ -133,7 +133,7 @@ def fetch_configuration(beside: HubFile) -> dict[str, Any]:
     except EntryNotFoundError:  # or no answer, of which the weights themselves will speak
         return {}
     except Exception as error:  # as above
-        raise _refusal(wanted, error) from None
+        raise refusal(wanted, error) from None
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
@@ -148,7 +148,7 @@ def _cached(wanted: HubFile) -> Path:
     return Path(hf_hub_download(repository, file, revision=revision, library_name="tortie"))
 
 
-def _refusal(wanted: HubFile, error: Exception) -> TortieError:
+def refusal(wanted: HubFile, error: Exception) -> TortieError:
     """What to tell the user of an error of huggingface_hub."""
     from huggingface_hub import constants, errors
 

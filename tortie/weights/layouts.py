@@ -176,12 +176,18 @@ _LAYOUTS: dict[str, Callable[[str, "Network"], str | None]] = {
 def _places(
     entry: "Entry", network: "Network", published: Mapping[str, "Tensor"]
 ) -> dict[str, str | None]:
-    """The network's name of each published tensor, ``None`` where it has no place."""
+    """The network's name of each published tensor.
+
+    ``None`` where it has no place; empty where a library has it, and inference does not read it.
+    """
     layout = _LAYOUTS.get(entry.builder.partition(":")[2])
     places: dict[str, str | None] = {}
     own = any(key.removeprefix("module.").startswith("stages.") for key in published)
     for key in published:
         name = key.removeprefix("module.")
+        if name in network.aliases:
+            places[key] = network.aliases[name]
+            continue
         module, _, leaf = name.rpartition(".")
         target = module if own else layout and layout(module, network)
         places[key] = target and f"{target}.{leaf}"
@@ -210,7 +216,8 @@ def translate(
     """The published tensors under the names of the network, every one of its shape and type.
 
     Counters of batches that old checkpoints lack are 0. Side heads that the network does not have
-    are left out; those that the checkpoint does not have stay as they are.
+    are left out; those that the checkpoint does not have stay as they are. So does what a library's
+    checkpoints may lack: the head, and tables that its code fills.
 
     Args:
         entry: the network's row of the table.
@@ -230,18 +237,24 @@ def translate(
     for key, target in _places(entry, network, published).items():
         if target in own:
             state[target] = _shaped(key, published[key], own[target], entry.name)
-        elif target is None or not target.startswith("side_heads."):
+        elif target is None or (target and not target.startswith("side_heads.")):
             raise UsageError(f"{key}, {_shape(published[key])}, has no place in {entry.name}")
     for key, tensor in own.items():
         if key in state:
             continue
         if key.endswith(".num_batches_tracked"):
             state[key] = torch.zeros((), dtype=tensor.dtype)
-        elif key.startswith("side_heads."):
+        elif key.startswith("side_heads.") or _made_by_code(network, key):
             state[key] = tensor
         else:
             raise UsageError(f"{key}, {_shape(tensor)}, of {entry.name} is not in them")
     return state
+
+
+def _made_by_code(network: "Network", key: str) -> bool:
+    """Whether a library's own checkpoints may lack it: a head, and tables that its code fills."""
+    aliases = network.aliases
+    return bool(aliases) and (key.startswith("head.") or key not in aliases.values())
 
 
 def _shaped(key: str, tensor: "Tensor", target: "Tensor", name: str) -> "Tensor":

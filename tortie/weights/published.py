@@ -9,6 +9,7 @@ import numpy as np
 from tortie.errors import TortieError, UsageError
 from tortie.weights.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
 from tortie.weights.fetch import HubFile, fetch_address, fetch_configuration, fetch_from_hub
+from tortie.weights.from_timm import pretrained_tensors
 from tortie.weights.layouts import looks_like, published_head, translate
 from tortie.weights.packaged import load_packaged
 
@@ -49,13 +50,19 @@ def load_published(
     with torch.device("meta"):
         network = _outline(entry, arguments, checkpoint)
     state = _fitting(weights, entry, network, checkpoint.tensors)
-    if any(tensor.is_meta for tensor in state.values()):  # side heads that were not published
+    if any(
+        tensor.is_meta for tensor in state.values()
+    ):  # side heads or others that were not published
         network = _outline(entry, arguments, checkpoint)
         state = _fitting(weights, entry, network, checkpoint.tensors)
     _check_numbers(weights, state)
     network.load_state_dict(state, assign=True)
+    notes = [*network.notes, *notes]
     notes += _about_classifier(weights, entry, checkpoint, classes == network.classes)
-    if classes is not None and classes != network.classes:
+    if published_head(entry, network, checkpoint.tensors) is None:
+        notes.append("the head is new and untrained: none was published; the stages are trained")
+        network.new_head(classes or network.classes)
+    elif classes is not None and classes != network.classes:
         notes.append(
             f"the head of {classes} classes is new and untrained: the published one has "
             f"{network.classes}; the stages are trained"
@@ -69,6 +76,8 @@ def _obtain(entry: "Entry", source: str) -> tuple[Checkpoint, list[str]]:
     """The tensors, wherever they are, and what the user should know of them."""
     if source.startswith("packaged:"):
         return Checkpoint(load_packaged(source.removeprefix("packaged:"))), []
+    if source.startswith("timm:"):
+        return Checkpoint(pretrained_tensors(source.removeprefix("timm:"))), []
     if source.startswith(("https://", "http://")):
         return read_checkpoint(fetch_address(source)), []
     if source.startswith("hf://"):

@@ -1,0 +1,114 @@
+"""Class activation maps: their mean is the logit, they point where the evidence was put."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from tortie.evaluation.activation_maps import Pooled, activation_maps, heat
+from tortie.images.preprocess import Preprocessing
+from tortie.networks.network import Network
+from tortie.networks.table import find
+
+GREY = Preprocessing(resize=32, height=32, width=32, mean=(0, 0, 0), std=(255, 255, 255))
+
+
+def brightness_network():
+    """Class 0 speaks for red, class 1 for blue, 8×8 positions; the linear map is worked by hand."""
+    pool = nn.AvgPool2d(4)
+    network = Network(
+        {"conv": pool, "avgpool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())},
+        nn.Linear(3, 2), (32, 32, 3),
+    )  # fmt: skip
+    with torch.no_grad():
+        network.head.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 1.0]]))
+        network.head.bias.zero_()
+    return network.eval()
+
+
+def levels(uri):
+    kind, data = uri.split(";base64,")
+    assert kind == "data:image/png"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+@pytest.mark.parametrize("name", ["resnet20-cifar", "googlenet", "efficientnet-lite0", "nin"])
+def test_the_mean_of_the_map_is_the_lead_of_the_logit(name):
+    torch.manual_seed(0)
+    network = find(name).build(classes=5).eval()
+    for parameter in network.head.parameters():
+        nn.init.normal_(parameter)
+    pooled = Pooled.of(network)
+    drawn = find(name).preprocessing
+    images = torch.randn(2, 3, drawn.height, drawn.width)
+    classes = torch.tensor([3, 0])
+    with torch.inference_mode():
+        logits = network(images)
+        lead = pooled.lead(pooled.before(images), classes)
+    expected = logits[[0, 1], classes] - logits.mean(dim=1)
+    torch.testing.assert_close(lead.mean(dim=(1, 2)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_frozen_fit_of_network_in_network_has_maps():
+    network = find("nin").build(classes=10)
+    network.new_head(2)
+    pooled = Pooled.of(network)
+    assert isinstance(pooled.linear, nn.Linear)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "alexnet"])
+def test_without_global_average_pooling_there_are_none(name):
+    assert Pooled.of(find(name).build(classes=2)) is None
+
+
+def test_something_between_pooling_and_head_changes_values_so_there_are_none():
+    network = brightness_network()
+    network.stages.add_module("fc", nn.Linear(3, 3))
+    assert Pooled.of(network) is None
+
+
+def test_light_lies_where_the_evidence_is():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:8, :8] = 255, 0, 0  # red at the top left
+    image[24:, 24:] = 0, 0, 255  # blue at the bottom right
+    pooled = Pooled.of(brightness_network())
+    red, blue = activation_maps(pooled, GREY, [image, image], [0, 1])
+    dark = levels(red.heat)[..., 3]  # opacity of the dark
+    assert dark.shape == (56, 56)
+    assert dark[4, 4] < 30 and dark[50, 50] > 150
+    dark = levels(blue.heat)[..., 3]
+    assert dark[50, 50] < 30 and dark[4, 4] > 150
+    seen = Image.open(io.BytesIO(base64.b64decode(red.image.split(",")[1])))
+    assert seen.format == "JPEG" and seen.size == (224, 224)
+
+
+def test_where_nothing_speaks_for_it_all_is_dark():
+    assert (levels(heat(np.full((7, 7), -1, np.float32)))[..., 3] == round(255 * 0.78)).all()
+
+
+def test_what_cannot_be_read_any_more_has_none(tmp_path):
+    image = np.zeros((32, 32, 3), np.uint8)
+    pooled = Pooled.of(brightness_network())
+    gone = tmp_path / "gone.jpg"
+    assert activation_maps(pooled, GREY, [gone], [0]) == [None]
+    first, second = activation_maps(pooled, GREY, [gone, image], [0, 1])
+    assert first is None and second is not None
+
+
+def test_a_grey_network_shows_what_it_saw():
+    network = Network(
+        {
+            "conv": nn.Conv2d(1, 2, 4, 4),
+            "avgpool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        },
+        nn.Linear(2, 2),
+        (28, 28, 1),
+    )
+    grey = Preprocessing(resize=28, height=28, width=28, channels=1, mean=(0,), std=(1,))
+    image = np.full((28, 28), 99, np.uint8)
+    (one,) = activation_maps(Pooled.of(network.eval()), grey, [image], [0])
+    assert one is not None

@@ -1,0 +1,148 @@
+"""What the figures of a report mean, in plain words: how far to trust them, what to do next."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.evaluation.coverage import Covered
+from tortie.evaluation.metrics import Scores, wilson
+
+_ADVICE = 3  # pieces at the most, before the one that always holds
+_FEW = 20  # photographs of a class, below which its recall is hardly known
+_OFTEN = 0.05  # share of a class from which on what it is taken for is worth a word
+_UNEVEN = 3  # times as many photographs of one class as of another
+ELSEWHERE = (
+    "The figure speaks of photographs like these. Take some on another day, with another camera, "
+    "in another place, and count again with tortie evaluate."
+)
+
+
+def trust(scores: Scores | None, reason: str | None) -> str:
+    """How far to trust the accuracy.
+
+    Args:
+        scores: every figure, or ``None`` where there was too little to tell.
+        reason: why there are none.
+    """
+    if scores is None:
+        return f"How good this classifier is cannot be said yet: {reason}."
+    accuracy = scores.accuracy
+    wrong = (1 - accuracy.low) * 100, (1 - accuracy.high) * 100
+    words = (
+        f"Of 100 new photographs like these, expect it to be wrong on "
+        f"{_whole(wrong[1])} to {_whole(wrong[0])}."
+    )
+    counted = {name: one for name, one in scores.per_class.items() if one.n}
+    weakest, one = min(counted.items(), key=lambda pair: pair[1].recall)
+    if one.recall < 0.5 * (1 + accuracy.value) - 0.15:
+        words += f" It is weakest on {weakest}: {one.recall:.0%} of them are recognised."
+    if accuracy.high - accuracy.low > 0.1:
+        few = f"{accuracy.n} photographs were" if accuracy.n > 1 else "one photograph was"
+        words += f" The range is wide because only {few} counted; more photographs would narrow it."
+    return words
+
+
+def chance(labels: NDArray[np.int64], classes: Sequence[str]) -> tuple[str, float] | None:
+    """The most frequent class, and the accuracy of always naming it; ``None`` without labels."""
+    if not len(labels):
+        return None
+    counts = np.bincount(labels, minlength=len(classes))
+    return classes[int(counts.argmax())], float(counts.max() / len(labels))
+
+
+def next_photographs(scores: Scores | None, trained: Mapping[str, int]) -> list[str]:
+    """What to photograph next: at most three pieces of advice from the figures, and one for all.
+
+    Args:
+        scores: every figure, or ``None`` where there was too little to tell.
+        trained: photographs of each class that were trained on; empty where it is not known.
+    """
+    advice = [
+        *_more_of_the_rare(trained),
+        *(_more_of_the_weakest(scores) if scores else ()),
+        *(_like_the_confused(scores) if scores else ()),
+        *(_more_to_count(scores) if scores else ()),
+    ]
+    if scores is None:
+        advice.append("Add photographs of every class, and fit again.")
+    return [*advice[:_ADVICE], ELSEWHERE]
+
+
+def worth_refusing(curve: Sequence[Covered]) -> Covered | None:
+    """The point of the curve at which one answer in ten, or a little more, is refused.
+
+    ``None`` where no threshold refuses any, or where refusing does not help.
+    """
+    for one in curve:
+        if one.coverage <= 0.9:
+            return one if one.accuracy > curve[0].accuracy else None
+    return None
+
+
+def confused(scores: Scores, most: int) -> list[tuple[str, str, int, int]]:
+    """The pairs most often confused: true class, taken for, how often, of how many; most first."""
+    names = list(scores.per_class)
+    counts = np.array(scores.confusion)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(place), len(names)) for place in order]
+    return [
+        (names[i], names[j], int(counts[i, j]), scores.per_class[names[i]].n)
+        for i, j in pairs
+        if counts[i, j]
+    ]
+
+
+def _more_of_the_rare(trained: Mapping[str, int]) -> list[str]:
+    if not trained:
+        return []
+    rare, frequent = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
+    if trained[frequent] < _UNEVEN * trained[rare]:
+        return []
+    return [
+        f"More of {rare}: it learnt from {trained[rare]:,} of them, and from "
+        f"{trained[frequent]:,} of {frequent}."
+    ]
+
+
+def _more_of_the_weakest(scores: Scores) -> list[str]:
+    """A class that is recognised less than all together, by more than chance explains."""
+    counted = {name: one for name, one in scores.per_class.items() if one.n >= _FEW}
+    if not counted:
+        return []
+    name, one = min(counted.items(), key=lambda pair: pair[1].recall)
+    if wilson(round(one.recall * one.n), one.n).high >= scores.accuracy.value:
+        return []
+    return [f"More of {name}, which is recognised least: {one.recall:.0%} of them."]
+
+
+def _like_the_confused(scores: Scores) -> list[str]:
+    pairs = confused(scores, 1)
+    if not pairs or pairs[0][2] < max(2, _OFTEN * pairs[0][3]):
+        return []
+    true, other, count, n = pairs[0]
+    words = f"More of {true} that could be taken for {other}: {count:,} of {n:,} were"
+    names = list(scores.per_class)
+    back = scores.confusion[names.index(other)][names.index(true)]
+    if back < 2:
+        return [f"{words}."]
+    return [f"{words}; and of {other} that could be taken for {true}: {back:,} were."]
+
+
+def _more_to_count(scores: Scores) -> list[str]:
+    """A class of which so few were counted that its recall is open."""
+    name, one = min(scores.per_class.items(), key=lambda pair: pair[1].n)
+    if one.n >= _FEW:
+        return []
+    if not one.n:
+        return [f"More of {name}: none was counted, so how well it is recognised is not known."]
+    span = wilson(round(one.recall * one.n), one.n)
+    return [
+        f"More of {name}: only {one.n} were counted, so it may recognise anything from "
+        f"{span.low:.0%} to {span.high:.0%} of them."
+    ]
+
+
+def _whole(value: float) -> str:
+    return "fewer than 1" if 0 < value < 1 else f"{value:.0f}"

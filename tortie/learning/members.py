@@ -1,0 +1,177 @@
+"""Ensembles: several networks trained apart, whose probabilities are averaged, never their weights.
+
+Every member sees the same split, and judges the same photographs, so that the mean of what they say
+is measured and calibrated as one classifier's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.activations.store import ActivationStore
+from tortie.errors import UsageError
+from tortie.evaluation.calibration import fit_temperature, tempered
+from tortie.images import Collection, Source
+from tortie.images.split import folds
+from tortie.learning.calibrate import calibrated
+from tortie.learning.cross_fitting import FOLDS, Held
+from tortie.learning.fit import fit
+from tortie.learning.fitted import Events, Fitted
+from tortie.learning.options import FitOptions
+from tortie.learning.plan import Plan
+from tortie.networks.table import find
+
+
+def fit_members(
+    collection: Collection,
+    sources: Sequence[Source],
+    options: FitOptions,
+    store: ActivationStore,
+    events: Events,
+) -> Fitted | Plan:
+    """Train each member, then measure and calibrate the mean of their probabilities.
+
+    Args:
+        collection: the photographs' paths, labels, splits and groups.
+        sources: what to read for each of them.
+        options: the user's choices; one network of one member is an ordinary fit.
+        store: where activations are kept; all members share it.
+        events: whom to tell; ``plan`` is asked before each member's work.
+
+    Raises:
+        UsageError: members that would be copies of one another, or a choice that cannot be met.
+        TortieError: no photograph can be read, or a training failed.
+    """
+    each = members_of(options)
+    if len(each) == 1:
+        return fit(collection, sources, each[0], store, events)
+    cost = sum(find(own.network).multiplications or 0 for own in each)
+    told = f"{len(each)} networks; together {cost:,} multiplications a photograph to predict"
+
+    def plan(planned: Plan) -> bool:
+        return events.plan(planned.model_copy(update={"ensemble": told}))
+
+    fitted: list[Fitted] = []
+    for number, own in enumerate(each, 1):
+        events.note(f"member {number} of {len(each)}: {own.network}")
+        made = fit(collection, sources, own, store, replace(events, plan=plan))
+        if isinstance(made, Plan):
+            return made.model_copy(update={"ensemble": told})
+        if number == 1:
+            collection = _as_split(collection, made)
+        fitted.append(made)
+    return _together(fitted, options)
+
+
+def members_of(options: FitOptions) -> list[FitOptions]:
+    """The options of each member.
+
+    Raises:
+        UsageError: two members would be copies: with everything frozen a softmax layer has one
+            solution, so they must differ in network or in drawn views.
+    """
+    names = [find(name.strip()).name for name in options.network.split(",")]
+    count = max(options.members, len(names))
+    if options.members > 1 and options.members % len(names):
+        raise UsageError(
+            f"{options.members} members of {len(names)} networks: expected as many of each, such "
+            f"as {len(names)} or {2 * len(names)}"
+        )
+    same_views = options.augment in (None, "none")
+    if count > len(set(names)) and not options.steps and same_views:
+        raise UsageError(
+            f"{count} members of {', '.join(sorted(set(names)))} would be one: with everything "
+            "frozen a softmax layer has a single solution; let them differ by --augment standard, "
+            "by --network A,B, or freeze less"
+        )
+    made = []
+    for number in range(count):
+        changes: dict[str, object] = {"network": names[number % len(names)], "members": 1}
+        changes["member"] = number
+        if options.run is not None and count > 1:
+            folder = options.run / f"member-{number + 1}"
+            changes["run"] = folder
+            changes["resume"] = options.resume and (folder / "run.json").exists()
+        made.append(options.model_copy(update=changes))
+    return made
+
+
+def _as_split(collection: Collection, first: Fitted) -> Collection:
+    """The collection with the first member's split, which the others keep.
+
+    Networks see different photographs as copies, and copies decide how a split is drawn.
+    """
+    if first.protocol.on == "cross-validation":
+        return collection
+    known = {
+        one.path: split for one, split in zip(first.photographs, first.protocol.splits, strict=True)
+    }
+    photographs = tuple(replace(one, split=known.get(one.path)) for one in collection.photographs)
+    return replace(collection, photographs=photographs)
+
+
+def _together(fitted: Sequence[Fitted], options: FitOptions) -> Fitted:
+    """The mean of what the members say, measured and calibrated."""
+    first = fitted[0]
+    held = _mean([Held(one.held, one.untempered) for one in fitted])
+    settings = set.intersection(*(set(one.calibration.said) for one in fitted))
+    said = {
+        crops: _mean([one.calibration.said[crops] for one in fitted]) for crops in sorted(settings)
+    }
+    calibration = first.calibration
+    if said:
+        calibration = calibrated(said, first.labels, first.calibration.on)
+    temperatures: float | NDArray[np.float32] = calibration.temperature["1"]
+    if first.protocol.on == "cross-validation" and len(held.positions):
+        temperatures = _crossed(held, first, options.seed)
+    about_networks = [note for one in fitted for note in one.network.notes]
+    notes = [*first.notes, *about_networks, *calibration.notes]
+    return replace(
+        first,
+        held=held.positions,
+        untempered=held.probabilities,
+        probabilities=tempered(held.probabilities, temperatures),
+        calibration=calibration,
+        notes=[
+            note
+            for note in dict.fromkeys(notes)
+            if note not in first.calibration.notes or note in calibration.notes
+        ],
+        seconds={
+            phase: round(sum(one.seconds.get(phase, 0.0) for one in fitted), 3)
+            for one in fitted
+            for phase in one.seconds
+        },
+        members=tuple(fitted),
+    )
+
+
+def _mean(said: Sequence[Held]) -> Held:
+    """The mean of the probabilities of those photographs that every member judged."""
+    positions = np.sort(said[0].positions)
+    for one in said[1:]:
+        positions = np.intersect1d(positions, one.positions)
+    rows = []
+    for one in said:
+        order = np.argsort(one.positions)
+        places = order[np.searchsorted(one.positions, positions, sorter=order)]
+        rows.append(one.probabilities[places])
+    mean: NDArray[np.float64] = np.stack(rows).mean(axis=0, dtype=np.float64)
+    return Held(positions, mean.astype(np.float32))
+
+
+def _crossed(held: Held, first: Fitted, seed: int) -> NDArray[np.float32]:
+    """A temperature for each photograph, fitted on the folds that it is not in."""
+    rows = held.positions
+    labels = first.labels[rows]
+    own = folds(
+        [str(one) for one in labels], [first.sha256[i] for i in rows],
+        [first.groups[i] for i in rows], FOLDS, seed,
+    )  # fmt: skip
+    temperatures = np.ones(len(rows), np.float32)
+    for fold in np.unique(own):
+        others = own != fold
+        temperatures[~others] = fit_temperature(held.probabilities[others], labels[others])
+    return temperatures
