@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.learning.lessons import everything, small
+from tests.learning.lessons import everything, learnt, small
 from tortie.errors import TortieError, UsageError
 from tortie.learning import processes as module
 from tortie.learning.processes import ALONE, Processes, core_count, join
@@ -84,6 +84,13 @@ def test_training_has_moved_the_weights(alone):
     begun = torch.cat([one.flatten() for one in small().state_dict().values()]).numpy()
     assert np.abs(alone["trained"][: len(begun)] - begun).max() > 0.01
     assert np.abs(alone["mixed"] - alone["trained"]).max() > 1e-3
+
+
+def test_a_batch_in_parts_is_the_batch(tmp_path):
+    """Without batch-norm; 17 photographs in batches of 5 and 4 leave parts of unequal size."""
+    whole = learnt(ALONE, tmp_path / "whole", norm=False)
+    parts = learnt(ALONE, tmp_path / "parts", norm=False, accumulate=3)
+    np.testing.assert_allclose(parts, whole, rtol=2e-5, atol=2e-6)
 
 
 def test_a_run_of_two_processes_goes_on_bit_for_bit(together):

