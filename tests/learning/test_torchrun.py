@@ -86,13 +86,41 @@ def test_every_photograph_is_computed_once(tmp_path):
     fit(1, tmp_path, folder, "-o", "one.safetensors", *more, store="store of one")
     done, _ = fit(2, tmp_path, folder, "-o", "two.safetensors", *more)
     assert done.returncode == 0
-    held = [
-        sum(path.stat().st_size for path in (tmp_path / store).rglob("segment-*.bin"))
-        for store in ("store of one", "store")
-    ]
+    held = [sum(segments(tmp_path / store)) for store in ("store of one", "store")]
     assert held[0] == held[1] > 40 * 1280 * 4
     _, again = fit(2, tmp_path, folder, "-o", "two.safetensors", *more, "--force")
     assert again["plan"]["images_in_store"] == 40
+
+
+def test_a_killed_extraction_goes_on_with_what_is_stored(tmp_path):
+    folder = lay_out(tmp_path / "photographs", 40)
+    arguments = (folder, "-o", "two.safetensors", "--augment", "standard", "--views", "20")
+    running = subprocess.Popen(
+        command(2, *arguments), cwd=tmp_path, env=environment(tmp_path / "store"),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while time.monotonic() < until and len(segments(tmp_path / "store")) < 2:
+        time.sleep(0.02)  # until both have written
+    before = sum(segments(tmp_path / "store"))
+    os.kill(worker(running.pid, 1), signal.SIGKILL)
+    begin = time.monotonic()
+    said = running.communicate(timeout=120)[1]
+    assert time.monotonic() - begin < 60
+    assert running.returncode == 1
+    assert len([line for line in said.splitlines() if line.startswith("tortie: ")]) == 1
+    done, went_on = fit(2, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert went_on["plan"]["images_in_store"] > 0
+    _, one = fit(1, tmp_path, folder, "-o", "one.safetensors", *arguments[3:], store="store of one")
+    assert one["accuracy"] == went_on["accuracy"]
+    whole = sum(segments(tmp_path / "store of one"))
+    assert before < sum(segments(tmp_path / "store")) < 1.1 * whole
+
+
+def segments(store):
+    """Sizes of the segments that have anything in them."""
+    return [size for path in store.rglob("segment-*.bin") if (size := path.stat().st_size)]
 
 
 def killed_after_an_epoch(folder, images, output, rank):

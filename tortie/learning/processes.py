@@ -10,6 +10,8 @@ import atexit
 import contextlib
 import hashlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -312,6 +314,9 @@ def join(device: str) -> Processes:
         step = distributed.new_group(timeout=_STEP)
         phase = distributed.new_group(timeout=_PHASE, backend="gloo")
     atexit.register(_leave)
+    if threading.current_thread() is threading.main_thread():
+        # What torchrun sends where another has ended: what was computed is kept, as at Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     _joined = Processes(
         state.num_processes, state.process_index, "cuda" if cuda else "cpu", step, phase
     )
