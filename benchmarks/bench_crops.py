@@ -21,8 +21,9 @@ from pathlib import Path
 
 from machine import describe
 
-from tortie.classifier import ImageClassifier, pretrained
+from tortie.classifier import ImageClassifier
 from tortie.images import find
+from tortie.loading import pretrained
 
 
 @contextmanager

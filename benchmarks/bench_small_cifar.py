@@ -45,14 +45,16 @@ def listed(images: Path, folder: Path) -> Path:
     return target
 
 
-def fitted(source: Path, keep: Path, augment: str, seed: int, epochs: int) -> ImageClassifier:
+def fitted(
+    source: Path, keep: Path, augment: str, seed: int, epochs: int, threads: int | None
+) -> ImageClassifier:
     """A ResNet-20 from scratch; one that was kept is taken from its file."""
     path = keep / f"{augment}-{seed}.safetensors"
     if not path.exists():
         begin = time.perf_counter()
         classifier = ImageClassifier(
             "resnet20-cifar", weights=None, freeze="none", augment=augment, epochs=epochs,
-            batch=BATCH, seed=seed, precision="auto",
+            batch=BATCH, seed=seed, threads=threads,
         )  # fmt: skip
         events = Events(note=lambda line: print("   ", line, flush=True))
         classifier.fit(source, events=events)
@@ -94,6 +96,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=5, help="of the augmented networks")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--keep", type=Path, help="a folder for the classifiers")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -107,7 +110,10 @@ def main() -> None:
         truth = np.array([names.index(row["label"]) for row in test])
         right = {}
         for augment, seeds in (("none", 3), ("cifar", arguments.seeds)):
-            own = [fitted(source, keep, augment, s, arguments.epochs) for s in range(seeds)]
+            own = [
+                fitted(source, keep, augment, seed, arguments.epochs, arguments.threads)
+                for seed in range(seeds)
+            ]
             said = [classifier.predict_proba(paths) for classifier in own]
             right[augment] = [float((one.argmax(1) == truth).mean()) for one in said]
         train = inputs([Path(row["path"]) for row in rows if row["split"] == "train"])

@@ -11,8 +11,8 @@ from PIL import Image
 
 import tortie
 from tests.conftest import lay_out, photograph
-from tortie.classifier import pretrained
 from tortie.errors import TortieError, UsageError
+from tortie.loading import pretrained
 from tortie.weights import classifier_file
 
 

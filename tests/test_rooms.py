@@ -12,7 +12,8 @@ import tortie
 HOME = Path(tortie.__file__).parent
 RANKS = {
     "errors": 0, "files": 0, "images": 1, "weights": 2, "networks": 3, "augment": 3,
-    "activations": 4, "cost": 5, "evaluation": 5, "learning": 6, "classifier": 7, "cli": 8,
+    "activations": 4, "cost": 5, "evaluation": 5, "learning": 6, "classifier": 7,
+    "loading": 7, "cli": 8,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ImageClassifier": "tortie.classifier",
-    "load": "tortie.classifier",
+    "load": "tortie.loading",
     "TortieError": "tortie.errors",
     "UsageError": "tortie.errors",
 }

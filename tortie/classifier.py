@@ -20,7 +20,7 @@ from tortie.learning.members import fit_members
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.processes import core_count
-from tortie.learning.record import describe, member, restore
+from tortie.learning.record import describe
 from tortie.networks import table
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
@@ -95,7 +95,7 @@ class ImageClassifier:
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
-        accumulate: int = 1,
+        accumulate: int | None = None,
         track: str | None = None,
         input: str | None = None,
         valid: float | str | Path | None = None,
@@ -370,61 +370,3 @@ class ImageClassifier:
                 mirror = table.find(described.network).mirror
                 self._members.append(Member(network, extractor, mirror))
         return self._members
-
-
-def load(path: str | Path) -> ImageClassifier:
-    """A classifier from its file. Nothing in the file can run code.
-
-    Raises:
-        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
-    """
-    path = Path(path)
-    metadata, tensors = classifier_file.read(path)
-    described = metadata.members[0]
-    classifier = ImageClassifier(described.network, weights=described.weights)
-    classifier._metadata = metadata
-    classifier._networks = restore(path, metadata, tensors)
-    trained_on = tensors.get("training.sha256")
-    if trained_on is not None:
-        classifier._trained_on = trained_on.numpy()
-    classifier._novelty = Novelty.of(path, tensors)
-    return classifier
-
-
-def pretrained(name: str, weights: str = "imagenet") -> ImageClassifier:
-    """A network with its published head: 1,000 ImageNet classes, nothing trained here.
-
-    Raises:
-        UsageError: no such network, or it has no published weights.
-    """
-    from tortie import __version__
-    from tortie.networks import build
-    from tortie.weights import imagenet_classes
-
-    entry = table.find(name)
-    network = build(entry.name, weights=weights)
-    classifier = ImageClassifier(entry.name, weights=weights)
-    classifier._networks = [network]
-    classifier._metadata = Metadata(
-        tortie=__version__,
-        classes=list(imagenet_classes()),
-        members=[member(entry, weights, "published", list(network.stage_names), "float32")],
-        accuracy_reason="a published network: its paper has its figures",
-    )
-    return classifier
-
-
-def load_or_pretrained(model: str | Path) -> ImageClassifier:
-    """A classifier's file, or a network of the table with its published head.
-
-    Raises:
-        UsageError: neither a file nor a network with published weights.
-        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
-    """
-    path = Path(model)
-    if path.suffix or path.exists():
-        return load(path)
-    try:
-        return pretrained(str(model))
-    except UsageError as error:
-        raise UsageError(f"no file {str(model)!r}, and {error}") from None

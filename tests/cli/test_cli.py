@@ -134,7 +134,6 @@ def test_quiet_says_nothing_on_stderr(run, photographs, tmp_path):
         (("fit", "PHOTOS", "-o", "a.safetensors", "--network", "lenet"), "did you mean lenet5"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--network", "lenet5"), "no trained weights"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--freeze", "conv9"), "no stage 'conv9'"),
-        (("fit", "PHOTOS", "-o", "a.safetensors", "--freeze", "3"), "take --freeze all"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--device", "tpu9"), "no device 'tpu9'"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--precision", "int4"), "precision is 'int4'"),
         (("fit", "PHOTOS", "-o", "a.safetensors", "--test", "1.5"), "test is '1.5'"),

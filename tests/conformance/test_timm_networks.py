@@ -273,6 +273,8 @@ def hub(server: Server, tmp_path: Path) -> Server:
         timm.models.save_for_hf(drawn(name, classes), tmp_path / name, safe_serialization=True)
         body = (tmp_path / name / "model.safetensors").read_bytes()
         server.hub(f"timm/{name}.{tag}", "model.safetensors", body)
+        config = (tmp_path / name / "config.json").read_bytes()
+        server.hub(f"timm/{name}.{tag}", "config.json", config)
     return server
 
 
@@ -285,6 +287,12 @@ def test_imagenet_is_what_timm_fetches(hub: Server) -> None:
         assert relative(network(images), whole(images)) < 1e-5
         assert network.notes == ()
     assert not any("pytorch_model" in path for _, path, _ in hub.requests)  # no pickle is asked for
+    named = networks.build("timm:resnet18", weights="hf://timm/resnet18.a1_in1k").eval()
+    assert torch.equal(
+        named(images), networks.build("timm:resnet18", weights="imagenet").eval()(images)
+    )
+    with pytest.raises(UsageError, match="holds resnet18, not timm:resnet34"):
+        networks.build("timm:resnet34", weights="hf://timm/resnet18.a1_in1k")
     few = networks.build("timm:resnet18", classes=3, weights="imagenet")
     (note,) = few.notes
     assert "the head of 3 classes is new" in note

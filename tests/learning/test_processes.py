@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.learning.lessons import everything, learnt, small
+from tests.learning.pairs import everything, learnt, small
 from tortie.errors import TortieError, UsageError
 from tortie.learning import processes as module
 from tortie.learning.processes import ALONE, Processes, core_count, join
@@ -43,7 +43,7 @@ def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     (folder / "runs").mkdir()
     port = free_port()
-    command = [sys.executable, "-m", "tests.learning.lessons", str(folder)]
+    command = [sys.executable, "-m", "tests.learning.pairs", str(folder)]
     running = [
         subprocess.Popen(
             command, cwd=HOME, env=variables(rank, 2, port), stdout=subprocess.PIPE,

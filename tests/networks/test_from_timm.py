@@ -31,7 +31,8 @@ def test_a_timm_that_cannot_be_imported_says_why_in_a_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("version", "revision"), [("1.0.31", 1_000_031), ("1.2", 1_002_000), ("1.0.3.dev0", 1_000_003)]
+    ("version", "revision"),
+    [("1.0.31", 1_001_000_031), ("1.2", 1_001_002_000), ("1.0.3.dev0", 1_001_000_003)],
 )
 def test_a_new_timm_makes_stored_activations_old(version, revision):
     assert from_timm._revision(version) == revision

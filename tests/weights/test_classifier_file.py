@@ -58,6 +58,16 @@ def test_the_same_classifier_is_the_same_bytes(file, tmp_path):
     assert again.read_bytes() == file.read_bytes()
 
 
+def test_another_spelling_of_the_same_header_is_refused(file):
+    """JSON reads them alike; a flipped bit can turn the digits of an escape into capitals."""
+    content, broken = file.read_bytes(), file.with_name("broken.safetensors")
+    end = 8 + int.from_bytes(content[:8], "little")
+    spelt = json.dumps(json.loads(content[8:end]), indent=1).encode()
+    broken.write_bytes(len(spelt).to_bytes(8, "little") + spelt + content[end:])
+    with pytest.raises(TortieError, match="is damaged"):
+        classifier_file.read(broken)
+
+
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "cost"
 _CONVENTION = (
-    "multiplications: of convolutions and linear layers, padding counted;\n"
+    "multiplications: of convolutions and linear layers, padding counted, and of attention;\n"
     "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums"
 )
 

@@ -37,7 +37,7 @@ def command(
     Example: tortie evaluate pets.safetensors photos/test
     """
     show.begin(json, quiet)
-    from tortie.classifier import load_or_pretrained
+    from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
         crops=crops, device=device, precision=precision, threads=threads,

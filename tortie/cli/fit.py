@@ -43,8 +43,8 @@ def command(
     batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
     accumulate: Annotated[
-        int, typer.Option(help="Parts of a batch, one after another, in less memory.")
-    ] = 1,
+        int | None, typer.Option(help="Parts of a batch, one after another, in less memory.")
+    ] = None,
     track: Annotated[
         str | None, typer.Option(help="Tell each epoch to tensorboard, mlflow or wandb, too.")
     ] = None,
@@ -81,7 +81,9 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run of this output.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing file and its run.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Stop after the plan.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -98,14 +100,17 @@ def command(
     from tortie.learning.fitted import Events
     from tortie.learning.plan import Plan
 
-    run = _check_output(output, force or plan, resume)
+    run = _check_output(output, force or plan)
+    if force and not (resume or plan or rank()) and images.exists():
+        _begin_again(run)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, threads=threads,
-        max_megapixels=max_megapixels, budget=budget, run=None if plan else run, resume=resume,
+        max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
+        resume=resume and not plan,
     )  # fmt: skip
     with show.progress("photographs") as progress, show.progress("steps") as steps:
         events = Events(_announce(stop=plan), progress, steps, show.say)
@@ -116,7 +121,7 @@ def command(
         show.result(*_written(choices, fitted, output))
 
 
-def _check_output(output: Path, may_replace: bool, resume: bool) -> Path:
+def _check_output(output: Path, may_replace: bool) -> Path:
     """Refuse an output that could not be written before any work is done; the run's folder."""
     if rank():  # the first process alone writes, perhaps on another machine
         return output.with_suffix(".run")
@@ -127,6 +132,14 @@ def _check_output(output: Path, may_replace: bool, resume: bool) -> Path:
     if output.exists() and not may_replace:
         raise UsageError(f"{output} exists: --force replaces it, or choose another name")
     return output.with_suffix(".run")
+
+
+def _begin_again(run: Path) -> None:
+    """Take an earlier run of this output away."""
+    if run.exists():
+        from tortie.learning.run import clear
+
+        clear(run)
 
 
 def _announce(stop: bool) -> "Callable[[Plan], bool]":

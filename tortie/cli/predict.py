@@ -41,7 +41,7 @@ def command(
     show.begin(json, quiet)
     if json and as_csv:
         raise UsageError("--json or --csv, not both")
-    from tortie.classifier import load_or_pretrained
+    from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
         crops=crops, device=device, precision=precision, threads=threads,

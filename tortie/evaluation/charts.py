@@ -184,13 +184,14 @@ def coverage_chart(curve: Sequence[Covered]) -> "Markup":
 
 
 def history_charts(
-    history: Sequence[Mapping[str, float]], best_epoch: int | None
+    history: Sequence[Mapping[str, float | None]], best_epoch: int | None
 ) -> list[tuple[str, list[Line], "Markup"]]:
     """Learning curves: loss, accuracy and learning rate by epoch; those that were recorded.
 
     Args:
         history: a mapping an epoch, of ``epoch``, ``train_loss``, ``validation_loss`` (nats),
-            ``validation_accuracy`` (0 to 1) and ``learning_rate``; a key may be missing or NaN.
+            ``validation_accuracy`` (0 to 1) and ``learning_rate``; a key may be missing,
+            ``None`` or NaN.
         best_epoch: the epoch whose parameters were kept.
 
     Returns:
@@ -242,8 +243,9 @@ def confusion_picture(confusion: Sequence[Sequence[int]]) -> "Markup":
     return _svg("What is taken for what", f"0 0 {size} {size}", "cells", frame + cells)
 
 
-def _recorded(history: Sequence[Mapping[str, float]], key: str) -> list[Point]:
-    points = [(float(row["epoch"]), float(row.get(key, math.nan))) for row in history]
+def _recorded(history: Sequence[Mapping[str, float | None]], key: str) -> list[Point]:
+    known = [(row["epoch"], row.get(key)) for row in history]
+    points = [(float(x), float(y)) for x, y in known if x is not None and y is not None]
     return [point for point in points if math.isfinite(point[1])]
 
 

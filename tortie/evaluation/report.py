@@ -107,7 +107,7 @@ class Report:
     uncalibrated: NDArray[np.float32] | None = None
     plan: Sequence[tuple[str, str]] = ()
     outcome: Sequence[tuple[str, str, str]] = ()
-    history: Sequence[Mapping[str, float]] = ()
+    history: Sequence[Mapping[str, float | None]] = ()
     best_epoch: int | None = None
     ensemble: Sequence[EnsembleRow] = ()
     counts: Mapping[str, int] = field(default_factory=dict)

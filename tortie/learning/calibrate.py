@@ -36,7 +36,7 @@ class Calibration:
     on: str
     n: int
     notes: tuple[str, ...] = ()
-    said: dict[str, Held] = field(default_factory=dict, repr=False)
+    said: dict[str, Held] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

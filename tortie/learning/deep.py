@@ -16,6 +16,7 @@ import torch
 
 from tortie import __version__
 from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.key import hash_tensors
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
@@ -27,7 +28,7 @@ from tortie.images.protocol import enough_to_score
 from tortie.learning.calibrate import Calibration, calibrated
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import Held
-from tortie.learning.depth import build_trainable, resized
+from tortie.learning.depth import build_trainable, check_depth, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
 from tortie.learning.fit import enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
@@ -39,7 +40,7 @@ from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Freeze, Plan
 from tortie.learning.processes import contents, core_count, current
 from tortie.learning.run import Place, Run
-from tortie.learning.shared import first_decides, open_run, refuse_auto, share_out
+from tortie.learning.shared import check_run, first_decides, open_run, refuse_auto, share_out
 from tortie.learning.tracking import tracked
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
 from tortie.networks.network import Network, Rest
@@ -98,9 +99,11 @@ def fit_deep(
     clock = Clock()
     refuse_auto(options.freeze, current())
     entry = resized(find(options.network), options.input)
+    recipe_of(entry, options)  # refuses early what it cannot be
+    check_depth(entry, options)
+    check_run(options, current())
     enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
-    torch.set_num_threads(threads)
     sha256 = hash_all(sources, threads)
     current().alike("photographs", contents(collection, sha256))
     whole = Photographs(
@@ -111,8 +114,10 @@ def fit_deep(
     data = gather(collection, whole, options)
     clock.lap("read")
     with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        run = open_run(folder, options.resume, current())
+        run = open_run(folder, options, current())
         stack.callback(run.close)
         if options.freeze == "auto":
             from tortie.learning.auto import choose_depth
@@ -207,9 +212,14 @@ def at_depth(
 
 def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) -> Place:
     """Train what is not frozen; the network is left with the weights of its best epoch."""
-    entry, options, course = depth.entry, depth.options, depth.course
     run.begin(_document(depth, data), listed(data))
-    run.write("plan.json", plan.model_dump_json(indent=2))
+    with run.told():
+        run.write("plan.json", plan.model_dump_json(indent=2))
+        return _trained(depth, data, run, events)
+
+
+def _trained(depth: Depth, data: Gathered, run: Run, events: Events) -> Place:
+    entry, options, course = depth.entry, depth.options, depth.course
     device = chosen_device(options.device)
     lesson = Lesson(
         _feed(depth, data, events), Prepare(entry.preprocessing, device), data.labels,
@@ -220,7 +230,7 @@ def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) ->
     with tracked(options, run.folder, course.recipe) as tell:
         manner = Manner(
             options.draws, course.precision, workers, side_weight, device, current(),
-            options.accumulate, tell,
+            options.accumulate or 1, tell,
         )  # fmt: skip
         return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
 
@@ -246,6 +256,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "network": entry.name,
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
+        "tensors": hash_tensors(depth.network.state_dict().items()),  # of a file, say
         "freeze": str(options.freeze),
         "head": options.head,
         "classes": list(data.classes),
@@ -257,7 +268,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "precision": course.precision,
         "frozen precision": options.precision,
         "activations": course.activations,
-        "accumulate": options.accumulate,
+        "accumulate": options.accumulate or 1,
         "threads": options.threads or core_count(),
         "processes": current().count,
     }

@@ -55,6 +55,22 @@ def check_weights(entry: Entry, weights: str | None, freeze: str | int) -> None:
         )
 
 
+def check_depth(entry: Entry, options: FitOptions) -> None:
+    """Refuse a depth or weights that are not there, before a photograph is read.
+
+    Raises:
+        UsageError: with what there is.
+    """
+    check_weights(entry, options.weights, options.freeze)
+    if options.freeze == "auto":
+        return
+    with torch.device("meta"):
+        network = entry.build()
+        if options.weights is not None:
+            network.new_head(network.classes, hidden_units(options.head))
+    frozen_stages(network, options.freeze)
+
+
 def build_trainable(entry: Entry, options: FitOptions, classes: int) -> tuple[Network, Freeze]:
     """The network that a fit trains, its parameters begun and its frozen stages frozen.
 
@@ -94,13 +110,27 @@ def resized(entry: Entry, input: str | None) -> Entry:
         raise UsageError(f"input {input!r}: expected HEIGHTxWIDTHxCHANNELS, as 64x64x3 or 28x28x1")
     height, width, channels = map(int, match.groups())
     own = entry.preprocessing
+    arguments = dict(entry.arguments)
+    if channels != own.channels:
+        arguments["in_channels"] = channels
     with torch.device("meta"):
-        fixed = entry.build().fixed_size
-    if fixed and (height, width) != (own.height, own.width):
+        try:
+            network = entry.build(**arguments)
+        except TypeError:
+            raise UsageError(
+                f"input {input}: {entry.name} takes photographs of {own.channels} channels alone"
+            ) from None
+    if network.fixed_size and (height, width) != (own.height, own.width):
         raise UsageError(
             f"input {input}: linear layers fix the size of {entry.name} at "
             f"{own.height}x{own.width}; take another network"
         )
+    try:  # two images, of which batch-norm has statistics even at 1×1
+        network(torch.empty(2, channels, height, width, device="meta"))
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"input {input} is too small for {entry.name}, which halves it to nothing ({error})"
+        ) from None
     mean, std = own.mean, own.std
     if channels != own.channels:
         mean = tuple([sum(own.mean) / own.channels] * channels)
@@ -111,7 +141,4 @@ def resized(entry: Entry, input: str | None) -> Entry:
             "height": height, "width": width, "channels": channels, "mean": mean, "std": std,
         }
     )  # fmt: skip
-    arguments = dict(entry.arguments)
-    if channels != own.channels:
-        arguments["in_channels"] = channels
     return replace(entry, preprocessing=drawn, arguments=arguments)

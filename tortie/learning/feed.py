@@ -6,7 +6,7 @@ workers.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -129,14 +129,15 @@ def order(
 def batches_of(rows: Integers, batch: int) -> list[Integers]:
     """The rows in the fewest batches of at most ``batch``, their sizes within one of each other.
 
-    A remainder of one photograph, whose batch-norm statistics would be nothing, cannot occur.
+    From three a batch on, a remainder of one photograph, whose batch-norm statistics would be
+    nothing, cannot occur.
     """
     return np.array_split(rows, -(-len(rows) // batch))
 
 
 def ready(
     feed: Feed, batches: Sequence[Integers], epoch: int, workers: int
-) -> Iterator[tuple[Integers, Tensor]]:
+) -> Generator[tuple[Integers, Tensor], None, None]:
     """Each batch with its inputs, made ready in ``workers`` threads; 0 makes each in its turn."""
     if workers == 0:
         for rows in batches:

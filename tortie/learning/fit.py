@@ -110,9 +110,8 @@ def fit(
     sha256 = hash_all(sources, threads)
     processes.alike("photographs", contents(collection, sha256))
     early = None
-    if (
-        store.is_empty and processes.count == 1
-    ):  # everything is missing: decoding begins while torch is imported
+    if store.is_empty and processes.count == 1:
+        # Everything is missing: decoding begins while torch is imported.
         early = read(
             sources, preprocessing=entry.preprocessing, threads=threads, max_pixels=max_pixels
         )

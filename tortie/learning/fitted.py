@@ -90,7 +90,7 @@ class Fitted:
     novelty: Novelty | None
     notes: list[str]
     seconds: dict[str, float]
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[Fitted, ...]" = ()
 

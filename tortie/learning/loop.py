@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
@@ -19,14 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tortie.activations.engine import Precision
+from tortie.errors import TortieError
 from tortie.learning.averages import Average
 from tortie.learning.feed import Feed, Prepare, batches_of, order, ready
 from tortie.learning.losses import balance_weights, loss_of, mix
-from tortie.learning.optimisers import make_optimiser, set_rates
+from tortie.learning.optimisers import (
+    load_optimiser,
+    make_optimiser,
+    optimiser_tensors,
+    set_rates,
+)
 from tortie.learning.precision import arithmetic
 from tortie.learning.processes import ALONE, Processes
 from tortie.learning.recipe import Recipe
-from tortie.learning.run import Place, Run, load_optimiser, optimiser_tensors
+from tortie.learning.run import Place, Run
 from tortie.learning.schedules import rate
 from tortie.learning.step import Step
 from tortie.networks.network import Rest
@@ -79,7 +85,7 @@ class Manner:
     device: torch.device
     processes: Processes = ALONE
     accumulate: int = 1
-    tell: Callable[[dict[str, float]], None] = lambda row: None
+    tell: Callable[[dict[str, float | None]], None] = lambda row: None
 
 
 def train(
@@ -101,8 +107,9 @@ def train(
         how the run went.
 
     Raises:
-        TortieError: it was interrupted, the loss is no number, or the disk is full; the last
-            checkpoint is good, and going on from it ends with the weights of a run never stopped.
+        TortieError: it was interrupted, the loss or a weight is no number, or the disk is full;
+            the last checkpoint is good, and going on from it ends with the weights of a run never
+            stopped.
     """
     labels = torch.from_numpy(lesson.labels)
     weights = balance_weights(lesson.labels[lesson.train], lesson.classes)
@@ -121,6 +128,8 @@ def train(
 
     def save() -> None:
         nonlocal saved
+        if not _finite(rest):
+            raise processes.ended(_diverged("a weight is no number", place, recipe, run))
         tensors = {f"rest.{name}": tensor for name, tensor in rest.state_dict().items()}
         run.save(place, {**tensors, **optimiser_tensors(optimiser), **_averages(average)})
         saved = time.monotonic()
@@ -132,37 +141,42 @@ def train(
         while place.finished is None:
             rest.train()
             rows = order(lesson.train, manner.seed, place.epoch, sampled)
-            batches = batches_of(rows, recipe.batch)[place.step :]
-            shares = [processes.share(rows) for rows in batches]
-            made = ready(lesson.feed, [share.rows for share in shares], place.epoch, manner.workers)
-            for rows, share, (own, inputs) in zip(batches, shares, made, strict=True):
-                done = (place.epoch - 1) * steps + place.step
-                torch.manual_seed(_seed(manner.seed, done, processes.rank))  # dropout
-                set_rates(optimiser, rate(recipe, done / (steps * recipe.epochs)))
-                images, targets = lesson.prepare(inputs), labels[own].to(manner.device)
-                if recipe.mixup:
-                    drawn = np.random.Generator(np.random.PCG64([manner.seed, done, 1]))
-                    whole = processes.whole(images, share), labels[rows].to(manner.device)
-                    mixed = mix(*whole, lesson.classes, recipe.mixup, drawn)
-                    images, targets = (one[share.place] for one in mixed)
-                loss_of_own = step(images, targets, share.weight, share.parts(manner.accumulate))
-                late = time.monotonic() - saved > MINUTES * 60
-                value, stopping, saving = processes.total(loss_of_own.item(), stop.is_set(), late)
-                if not math.isfinite(value):
-                    raise processes.ended(_diverged(place, recipe, value, run))
-                if average is not None:
-                    average.update(rest)
-                place.step += 1
-                place.losses += value * len(rows)
-                place.seen += len(rows)
-                progress(done + 1, steps * recipe.epochs)
-                if stopping:
-                    save()
-                    raise processes.ended(_interrupted(place, steps, recipe, run))
-                if saving:
-                    save()
+            left = batches_of(rows, recipe.batch)[place.step :]
+            shares = [processes.share(batch) for batch in left]
+            own_rows = [share.rows for share in shares]
+            with closing(ready(lesson.feed, own_rows, place.epoch, manner.workers)) as batches:
+                for rows, share, (own, inputs) in zip(left, shares, batches, strict=True):
+                    done = (place.epoch - 1) * steps + place.step
+                    torch.manual_seed(_seed(manner.seed, done, processes.rank))  # dropout
+                    set_rates(optimiser, rate(recipe, done / (steps * recipe.epochs)))
+                    images, targets = lesson.prepare(inputs), labels[own].to(manner.device)
+                    if recipe.mixup:
+                        drawn = np.random.Generator(np.random.PCG64([manner.seed, done, 1]))
+                        whole = processes.whole(images, share), labels[rows].to(manner.device)
+                        mixed = mix(*whole, lesson.classes, recipe.mixup, drawn)
+                        images, targets = (one[share.place] for one in mixed)
+                    parts = share.parts(manner.accumulate)
+                    loss_of_own = step(images, targets, share.weight, parts).item()
+                    progress(done + 1, steps * recipe.epochs)
+                    late = time.monotonic() - saved > MINUTES * 60
+                    value, stopped, due = processes.total(loss_of_own, stop.is_set(), late)
+                    place.step += 1
+                    if not math.isfinite(value):
+                        said = _diverged(f"the loss is {value}", place, recipe, run)
+                        raise processes.ended(said)
+                    if average is not None:
+                        average.update(rest)
+                    place.losses += value * len(rows)
+                    place.seen += len(rows)
+                    if stopped:
+                        save()
+                        raise processes.ended(_interrupted(place, steps, recipe, run))
+                    if due:
+                        save()
             _end_epoch(rest, lesson, recipe, manner, run, place, average, note)
             save()
+            if any(processes.total(stop.is_set())):
+                raise processes.ended(_interrupted(place, steps, recipe, run))
     if place.best_epoch is not None:
         rest.load_state_dict(run.best())
     rest.eval()
@@ -174,22 +188,28 @@ def _end_epoch(
     average: Average | None, note: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Judge the epoch, keep it if it is the best so far, and move on."""
+    if not _finite(rest):
+        raise manner.processes.ended(_diverged("a weight is no number", place, recipe, run))
+    chosen = len(lesson.chosen_on) > 0
     judged = {name: tensor.clone() for name, tensor in rest.state_dict().items()}
     if average is not None:
         average.copy_to(rest)
     accuracy, log_loss = _judge(rest, lesson, manner)
-    if not len(lesson.chosen_on) or place.better(accuracy, log_loss):
+    if not math.isfinite(log_loss):
+        said = f"the validation loss is {log_loss}"
+        raise manner.processes.ended(_diverged(said, place, recipe, run))
+    if not chosen or place.better(accuracy, log_loss):
         run.save_best(rest.state_dict())
         place.best, place.best_epoch, place.waited = (accuracy, log_loss), place.epoch, 0
     else:
         place.waited += 1
     if average is not None:
         rest.load_state_dict(judged)
-    row = {
+    row: dict[str, float | None] = {
         "epoch": place.epoch,
         "train_loss": place.losses / max(1, place.seen),
-        "validation_loss": log_loss,
-        "validation_accuracy": accuracy,
+        "validation_loss": log_loss if chosen else None,
+        "validation_accuracy": accuracy if chosen else None,
         "learning_rate": recipe.learning_rate * rate(recipe, (place.epoch - 1) / recipe.epochs),
     }
     place.history.append(row)
@@ -197,8 +217,8 @@ def _end_epoch(
     manner.tell(row)
     note(
         f"epoch {place.epoch} of {recipe.epochs}: training loss {row['train_loss']:.3f}"
-        + (f", validation {accuracy:.1%} right" if len(lesson.chosen_on) else "")
-        + (", the best so far" if place.best_epoch == place.epoch else "")
+        + (f", validation {accuracy:.1%} right" if chosen else "")
+        + (", the best so far" if chosen and place.best_epoch == place.epoch else "")
     )
     if place.epoch >= recipe.epochs:
         place.finished = f"all {recipe.epochs} epochs"
@@ -230,7 +250,7 @@ def _judge(rest: Rest, lesson: Lesson, manner: Manner) -> tuple[float, float]:
     said = probabilities(rest, lesson, lesson.chosen_on, manner)
     right = torch.from_numpy(lesson.labels[lesson.chosen_on])
     log_loss = -said.gather(1, right[:, None]).clamp_min(1e-12).log().mean()
-    return float((said.argmax(dim=1) == right).float().mean()), float(log_loss)
+    return float((said.argmax(dim=1) == right).double().mean()), float(log_loss)
 
 
 def _taken_up(
@@ -242,16 +262,16 @@ def _taken_up(
         return Place()
     place, tensors = restored
     own = {n.removeprefix("rest."): t for n, t in tensors.items() if n.startswith("rest.")}
-    rest.load_state_dict(own)
-    load_optimiser(optimiser, tensors)
+    averages = {n.removeprefix("ema."): t for n, t in tensors.items() if n.startswith("ema.")}
+    try:
+        rest.load_state_dict(own)
+        load_optimiser(optimiser, tensors)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TortieError(
+            f"{run.last} is of another network or optimiser than {run.folder}: --force begins again"
+        ) from error
     if average is not None:
-        average.load(
-            {
-                name.removeprefix("ema."): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("ema.")
-            }
-        )
+        average.load(averages)
     return place
 
 
@@ -269,19 +289,25 @@ def _devices(device: torch.device) -> list[torch.device]:
     return [device] if device.type == "cuda" else []
 
 
-def _diverged(place: Place, recipe: Recipe, value: float, run: Run) -> str:
+def _finite(rest: Rest) -> bool:
+    """Whether every weight and statistic is a number."""
+    return all(bool(tensor.isfinite().all()) for tensor in rest.state_dict().values())
+
+
+def _diverged(what: str, place: Place, recipe: Recipe, run: Run) -> str:
+    kept = f" (the last good checkpoint is {run.last})" if run.last else ""
     return (
-        f"the loss is {value} in epoch {place.epoch}, step {place.step + 1}: the rate is too high "
-        f"for this network and these photographs; try --learning-rate {recipe.learning_rate / 5:g}"
-        f" with --force (the last good checkpoint is in {run.folder})"
+        f"{what} in epoch {place.epoch}, step {place.step}: the rate is too high for this network "
+        f"and these photographs; try --learning-rate {recipe.learning_rate / 5:g} with --force"
+        f"{kept}"
     )
 
 
 def _interrupted(place: Place, steps: int, recipe: Recipe, run: Run) -> str:
-    return (
-        f"stopped in epoch {place.epoch} of {recipe.epochs}, after step {place.step} of {steps}; "
-        f"{run.folder} keeps it: the same command with --resume goes on"
-    )
+    where = f"in epoch {place.epoch} of {recipe.epochs}, after step {place.step} of {steps}"
+    if not place.step:
+        where = f"after epoch {place.epoch - 1} of {recipe.epochs}"
+    return f"stopped {where}; {run.way_on}"
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The optimiser of a recipe: which parameters learn at which rate, and which of them decay."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tortie.learning.recipe import Recipe
 from tortie.networks.network import Rest
@@ -109,3 +110,24 @@ def set_rates(optimiser: torch.optim.Optimizer, multiplier: float) -> None:
     """Set each group's rate to ``multiplier`` times its ``base``."""
     for group in optimiser.param_groups:
         group["lr"] = group["base"] * multiplier
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as named tensors: ``optimiser.PARAMETER.NAME``."""
+    tensors = {}
+    for number, state in optimiser.state_dict()["state"].items():
+        for name, value in state.items():
+            if value is not None:
+                tensors[f"optimiser.{number}.{name}"] = torch.as_tensor(value)
+    return tensors
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that :func:`optimiser_tensors` named."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, number, key = name.split(".", 2)
+            state.setdefault(int(number), {})[key] = tensor
+    whole = optimiser.state_dict()
+    optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

@@ -4,7 +4,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from tortie.augment.named import POLICIES
 from tortie.errors import UsageError
@@ -45,6 +53,9 @@ Part = Annotated[
     float | Path | None, AfterValidator(_between_0_and_1), BeforeValidator(_fraction_or_folder)
 ]
 """Photographs for validation or test: a fraction of the others, or a folder of classes."""
+
+
+_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "input", "resume")
 
 
 class FitOptions(BaseModel):
@@ -99,7 +110,7 @@ class FitOptions(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: int | None = Field(default=None, ge=1)
     track: Literal["tensorboard", "mlflow", "wandb"] | None = None
     input: str | None = None
     valid: Part = None
@@ -118,6 +129,18 @@ class FitOptions(BaseModel):
     budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = 600.0
     run: Path | None = None
     resume: bool = False
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "FitOptions":
+        given = [name for name in _OF_STEPS if getattr(self, name) not in (None, False)]
+        if given and not self.steps:
+            raise ValueError(
+                f"{given[0]} is for training by steps: freeze none, a number of stages or a "
+                "stage, or take the head mlp:N"
+            )
+        if self.resume and self.run is None:
+            raise ValueError("resume needs run, the folder of the run that goes on")
+        return self
 
     @property
     def draws(self) -> int:
@@ -140,6 +163,8 @@ class FitOptions(BaseModel):
             return cls.model_validate(choices)
         except ValidationError as error:
             first = error.errors()[0]
+            if not first["loc"]:
+                raise UsageError(first["msg"].removeprefix("Value error, ")) from None
             name = str(first["loc"][0])
             message = first["msg"].removeprefix("Value error, ")
             raise UsageError(f"{name} is {choices.get(name)!r}: {message}") from None

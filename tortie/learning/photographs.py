@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.activations.views import View
+from tortie.activations.views import Undistorted, View
 from tortie.errors import TortieError
 from tortie.images import Decoded, Facts, Source, UnreadableImage, decode, facts_of, file_bytes
 from tortie.images.given import named
@@ -65,6 +65,7 @@ class Photographs:
         self._max_pixels = max_pixels
         self._limit = limit
         self._kept: dict[int, Decoded] = {}
+        self._plain: dict[int, NDArray[np.uint8]] = {}  # undistorted: the same in every epoch
 
     def load(self, threads: int, progress: Callable[[int, int], None]) -> None:
         """Read all of them once: their facts, and why one cannot be read."""
@@ -116,6 +117,9 @@ class Photographs:
         Raises:
             TortieError: its file is gone, or has other content than when the fit began.
         """
+        plain = isinstance(view, Undistorted)
+        if plain and index in self._plain:
+            return self._plain[index]
         decoded = self._kept.get(index)
         if decoded is None:
             try:
@@ -123,4 +127,8 @@ class Photographs:
             except UnreadableImage as error:
                 name = named(self.sources[index], index)
                 raise TortieError(f"{name}: {error.reason}; put it back and go on") from None
-        return view.pixels(decoded, self.sha256[index] or "")
+        pixels = view.pixels(decoded, self.sha256[index] or "")
+        if plain and self.bytes + pixels.nbytes <= self._limit:
+            self._plain[index] = pixels
+            self.bytes += pixels.nbytes
+        return pixels

@@ -61,12 +61,14 @@ class Training(BaseModel):
 
     def lines(self) -> list[tuple[str, str]]:
         """The training as a person reads it."""
+        kept = "the last epoch is kept, as photographs are too few to choose by"
+        if self.chosen_on:
+            kept = f"the best epoch of {self.chosen_on:,} other photographs is kept"
         lines = [
             (
                 "training",
                 f"recipe {self.recipe}: {self.epochs} epochs of {self.images:,} photographs, "
-                f"{self.batch} a step, {self.precision}; the best epoch of "
-                f"{self.chosen_on:,} other photographs is kept",
+                f"{self.batch} a step, {self.precision}; {kept}",
             )
         ]
         if self.activations != "none":

@@ -8,17 +8,19 @@ and made again by going on.
 """
 
 import csv
+import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import torch
 from torch import Tensor
 
+from tortie.activations.key import hash_tensors
 from tortie.errors import TortieError, UsageError
 from tortie.files import replacing
 
@@ -28,6 +30,12 @@ except ImportError:  # Windows: two runs in one folder are not noticed there
     fcntl = None  # type: ignore[assignment]
 
 _LAST, _BEST = "last.safetensors", "best.safetensors"
+_LOCK = ".lock"
+TRACK = "track"
+"""Folder in a run's folder: what a tracker writes on the disk."""
+_WRITTEN = (
+    "run.json", "photographs.csv", "plan.json", "metrics.jsonl", "metrics.csv", _LAST, _BEST,
+)  # fmt: skip
 
 
 @dataclass
@@ -53,14 +61,14 @@ class Place:
     best_epoch: int | None = None
     best: tuple[float, float] | None = None
     waited: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | None]] = field(default_factory=list)
     finished: str | None = None
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "Place":
         """The place that JSON carried, in which a pair is a list."""
         place = cls(**content)
-        place.best = place.best and (place.best[0], place.best[1])
+        place.best = None if place.best is None else (place.best[0], place.best[1])
         return place
 
     def better(self, accuracy: float, log_loss: float) -> bool:
@@ -74,6 +82,7 @@ class Run:
     Args:
         folder: of the run; made if it is not there.
         resume: whether to go on with the run that is there; otherwise there must be none.
+        lasting: whether the folder stays when the process ends.
 
     Raises:
         UsageError: a run is there and is not to be resumed, none is there that could be, or another
@@ -81,31 +90,47 @@ class Run:
         TortieError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, resume: bool = False) -> None:
+    def __init__(self, folder: Path, resume: bool = False, lasting: bool = True) -> None:
         self.folder = folder
-        if resume and not (folder / "run.json").exists():
-            raise UsageError(f"{folder} has no run to resume: leave --resume out to begin one")
-        if not resume and (folder / "run.json").exists():
-            raise UsageError(f"{folder} has a run: --resume goes on with it, --force begins again")
+        self._lasting = lasting
+        check_beginning(folder, resume)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
+            self._lock = _locked(folder)
+            _sweep(folder)
         except OSError as error:
             raise TortieError(f"cannot write {folder}: {error.strerror}") from error
-
-    def _locked(self) -> IO[str]:
-        lock = (self.folder / ".lock").open("w")
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                raise UsageError(f"another fit is at work in {self.folder}: wait for it") from None
-        return lock
 
     def close(self) -> None:
         """Let other processes work in the folder."""
         self._lock.close()
+
+    @property
+    def way_on(self) -> str:
+        """How a run that was stopped goes on, in words."""
+        if not self._lasting:
+            return "nothing is kept, as the fit was given no folder for its run"
+        return (
+            f"{self.folder} keeps the last checkpoint, and the same command with --resume goes on"
+        )
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Work whose interruption, at any moment, says how the run goes on.
+
+        Raises:
+            TortieError: it was interrupted.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise TortieError(f"stopped; {self.way_on}") from None
+
+    @property
+    def last(self) -> Path | None:
+        """The last checkpoint's file; ``None`` where there is none, or none that will last."""
+        path = self.folder / _LAST
+        return path if self._lasting and path.exists() else None
 
     def begin(
         self, document: Mapping[str, Any], photographs: Sequence[tuple[str, str, str, str]]
@@ -119,9 +144,9 @@ class Run:
         Raises:
             UsageError: the run was begun with something else, which is named.
         """
-        described, listed = self.folder / "run.json", self.folder / "photographs.csv"
-        if (self.folder / _LAST).exists() or described.exists():
-            before = json.loads(described.read_text(encoding="utf-8"))
+        listed = self.folder / "photographs.csv"
+        before = self.document()
+        if before is not None:
             if differing := _differences(before, json.loads(json.dumps(document))):
                 raise UsageError(
                     f"{self.folder} cannot go on with other choices: {'; '.join(differing)}; take "
@@ -135,14 +160,25 @@ class Run:
         self.write("run.json", json.dumps(document, indent=2))
 
     def document(self) -> dict[str, Any] | None:
-        """What the run was begun with; ``None`` for a new one."""
+        """What the run was begun with; ``None`` for a new one.
+
+        Raises:
+            TortieError: it is damaged.
+        """
         path = self.folder / "run.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from error
+        if not isinstance(document, dict) or not {"precision", "activations"} <= document.keys():
+            raise _damaged(path, "it describes no run")
+        return document
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the folder: old or new after a kill."""
-        with replacing(self.folder / name) as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
+        self._put(name, text.encode("utf-8", "surrogateescape"))
 
     def save(self, place: Place, tensors: Mapping[str, Tensor]) -> None:
         """Write the checkpoint: the next kill costs what comes after it."""
@@ -158,7 +194,10 @@ class Run:
         if not path.exists():
             return None
         tensors, metadata = _load(path)
-        return Place.of(json.loads(metadata["place"])), tensors
+        try:
+            return Place.of(json.loads(metadata["place"])), tensors
+        except (KeyError, ValueError, TypeError) as error:
+            raise _damaged(path, "it is no checkpoint of a run") from error
 
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the weights of the best epoch so far."""
@@ -172,7 +211,7 @@ class Run:
         """
         return _load(self.folder / _BEST)[0]
 
-    def write_metrics(self, history: Sequence[Mapping[str, float]]) -> None:
+    def write_metrics(self, history: Sequence[Mapping[str, float | None]]) -> None:
         """Write what each epoch came to as JSON lines and as CSV."""
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         rows = io.StringIO(newline="")
@@ -185,21 +224,83 @@ class Run:
         from safetensors.torch import save
 
         own = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        with replacing(self.folder / name) as file:
-            file.write(save(own, metadata))
+        self._put(name, save(own, {**metadata, "sha256": _digest(own, metadata)}))
+
+    def _put(self, name: str, content: bytes) -> None:
+        try:
+            with replacing(self.folder / name) as file:
+                file.write(content)
+        except TortieError as error:
+            if not (self.folder / "run.json").exists():
+                raise
+            raise TortieError(f"{error}; make room: {self.way_on}") from error
+
+
+def check_beginning(folder: Path, resume: bool) -> None:
+    """Refuse to begin where a run is, and to go on where none is.
+
+    Raises:
+        UsageError: with the way out.
+    """
+    there = (folder / "run.json").exists()
+    if resume and not there:
+        raise UsageError(f"{folder} has no run to resume: leave --resume out to begin one")
+    if not resume and there:
+        raise UsageError(f"{folder} has a run: --resume goes on with it, --force begins again")
 
 
 def clear(folder: Path) -> None:
-    """Take a run's folder away, to begin again.
+    """Take away what a run wrote into its folder, to begin again.
 
     Raises:
-        UsageError: the folder holds what no run wrote.
+        UsageError: the folder holds what no run wrote, or another process works in it.
+        TortieError: the folder cannot be written.
     """
     if not folder.exists():
         return
-    if any(folder.iterdir()) and not any(folder.rglob("run.json")):
-        raise UsageError(f"{folder} is no run's folder, so it is not replaced: move it away")
-    shutil.rmtree(folder)
+    try:
+        lock = _locked(folder)
+        with lock:
+            _sweep(folder)
+            for part in folder.glob("*/run.json"):  # members, and depths that were compared
+                clear(part.parent)
+                shutil.rmtree(part.parent)
+            others = {path.name for path in folder.iterdir()} - {*_WRITTEN, _LOCK, TRACK}
+            if others:
+                raise UsageError(
+                    f"{folder} holds what no run wrote ({min(others)}), so it is not replaced: "
+                    "move it away"
+                )
+            for name in _WRITTEN:  # run.json first: without it, what is left is no run
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / TRACK, ignore_errors=True)
+    except OSError as error:
+        raise TortieError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _locked(folder: Path) -> IO[str]:
+    """The folder's lock, which a process that ends gives back however it ends."""
+    lock = (folder / _LOCK).open("w")
+    if fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UsageError(f"another fit is at work in {folder}: wait for it") from None
+    return lock
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what a killed process left half written; the lock says that no other writes."""
+    for name in _WRITTEN:
+        for part in folder.glob(f".{name}.*.part"):
+            part.unlink(missing_ok=True)
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over all that a file of tensors holds."""
+    described = json.dumps(dict(metadata), sort_keys=True) + hash_tensors(tensors.items())
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -208,9 +309,16 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise TortieError(f"{path} is damaged or gone ({error}): --force begins again") from error
+        raise _damaged(path, error) from error
+    if metadata.pop("sha256", None) != _digest(tensors, metadata):
+        raise _damaged(path, "its SHA-256 is not the one it was saved with")
+    return tensors, metadata
+
+
+def _damaged(path: Path, why: object) -> TortieError:
+    return TortieError(f"{path} is damaged or gone ({why}): --force begins again")
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:
@@ -227,8 +335,12 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
 def _check_photographs(
     folder: Path, listed: Path, photographs: Sequence[tuple[str, str, str, str]]
 ) -> None:
-    with listed.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        before = {row[0]: tuple(row[1:]) for row in list(csv.reader(file))[1:]}
+    try:
+        with listed.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = [(path, (label, split, sha)) for path, label, split, sha in csv.reader(file)][1:]
+    except (OSError, ValueError) as error:
+        raise _damaged(listed, error) from error
+    before = dict(rows)
     now = {path: (label, split, sha256) for path, label, split, sha256 in photographs}
     found = []
     for what, names in (
@@ -240,29 +352,10 @@ def _check_photographs(
     ):
         if names:
             found.append(f"{len(names)} {what} ({min(names)})")
+    if not found and [path for path, _ in rows] != [path for path, *_ in photographs]:
+        found.append("the same ones in another order")
     if found:
         raise UsageError(
             f"{folder} cannot go on with other photographs: {', '.join(found)}; put them back, or "
             "--force to begin again"
         )
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors: ``optimiser.PARAMETER.NAME``."""
-    tensors = {}
-    for number, state in optimiser.state_dict()["state"].items():
-        for name, value in state.items():
-            if value is not None:
-                tensors[f"optimiser.{number}.{name}"] = torch.as_tensor(value)
-    return tensors
-
-
-def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the state that :func:`optimiser_tensors` named."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, number, key = name.split(".", 2)
-            state.setdefault(int(number), {})[key] = tensor
-    whole = optimiser.state_dict()
-    optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

@@ -13,8 +13,9 @@ from tortie.activations.extract import Extraction, Extractor, Progress
 from tortie.activations.views import Undistorted, View
 from tortie.errors import UsageError
 from tortie.images import Source
+from tortie.learning.options import FitOptions
 from tortie.learning.processes import Processes
-from tortie.learning.run import Place, Run
+from tortie.learning.run import Place, Run, check_beginning
 from tortie.learning.training import Course
 
 _AT_ONCE = 256 << 20  # bytes of activations that are computed before they are let go of
@@ -65,14 +66,32 @@ def share_out(
     processes.wait()
 
 
-def open_run(folder: Path, resume: bool, processes: Processes) -> Run:
+def check_run(options: FitOptions, processes: Processes) -> None:
+    """Refuse early to begin where a run is, and to go on where none is.
+
+    Raises:
+        UsageError: with the way out.
+    """
+
+    def check() -> bytes:
+        if options.run is not None:
+            check_beginning(options.run, options.resume)
+        return b""
+
+    processes.from_first(check)
+
+
+def open_run(folder: Path, options: FitOptions, processes: Processes) -> Run:
     """The folder of a run, which the first of several processes alone works in.
 
     Raises:
         UsageError: as :class:`~tortie.learning.run.Run` does.
         TortieError: the folder cannot be made.
     """
-    return Run(folder, resume) if processes.count == 1 else SharedRun(folder, resume, processes)
+    lasting = options.run is not None
+    if processes.count == 1:
+        return Run(folder, options.resume, lasting)
+    return SharedRun(folder, options.resume, lasting, processes)
 
 
 class SharedRun(Run):
@@ -83,17 +102,20 @@ class SharedRun(Run):
     Args:
         folder: of the run; the others never look at it.
         resume: whether to go on with the run that is there.
+        lasting: whether the folder stays when the process ends.
         processes: of the run.
     """
 
-    def __init__(self, folder: Path, resume: bool, processes: Processes) -> None:
+    def __init__(self, folder: Path, resume: bool, lasting: bool, processes: Processes) -> None:
         self.folder = folder
+        self._lasting = lasting
         self._processes = processes
+        self._own: Run
 
-        def open_folder() -> None:
-            super(SharedRun, self).__init__(folder, resume)
+        def make() -> None:
+            self._own = Run(folder, resume, lasting)
 
-        self._first_does(open_folder)
+        self._first_does(make)
 
     def _first_does(self, work: Callable[[], None]) -> None:
         def done() -> bytes:
@@ -105,31 +127,27 @@ class SharedRun(Run):
     def close(self) -> None:
         """Let other fits work in the folder."""
         if self._processes.first:
-            super().close()
+            self._own.close()
 
     def begin(
         self, document: Mapping[str, Any], photographs: Sequence[tuple[str, str, str, str]]
     ) -> None:
         """As a run of one process; the first one's choices count."""
-        self._first_does(lambda: super(SharedRun, self).begin(document, photographs))
+        self._first_does(lambda: self._own.begin(document, photographs))
 
     def document(self) -> dict[str, Any] | None:
         """What the run was begun with; ``None`` for a new one."""
-
-        def read() -> bytes:
-            return json.dumps(super(SharedRun, self).document()).encode()
-
-        found: dict[str, Any] | None = json.loads(self._processes.from_first(read))
+        text = self._processes.from_first(lambda: json.dumps(self._own.document()).encode())
+        found: dict[str, Any] | None = json.loads(text)
         return found
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the folder."""
-        if self._processes.first:
-            super().write(name, text)
+        self._first_does(lambda: self._own.write(name, text))
 
     def save(self, place: Place, tensors: Mapping[str, Tensor]) -> None:
         """Write the checkpoint."""
-        self._first_does(lambda: super(SharedRun, self).save(place, tensors))
+        self._first_does(lambda: self._own.save(place, tensors))
 
     def restore(self) -> tuple[Place, dict[str, Tensor]] | None:
         """The last checkpoint; ``None`` where there is none yet."""
@@ -137,7 +155,7 @@ class SharedRun(Run):
 
         def read() -> bytes:
             nonlocal found
-            found = super(SharedRun, self).restore()
+            found = self._own.restore()
             return b"" if found is None else json.dumps(asdict(found[0])).encode()
 
         place = self._processes.from_first(read)
@@ -148,11 +166,11 @@ class SharedRun(Run):
 
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the weights of the best epoch so far."""
-        self._first_does(lambda: super(SharedRun, self).save_best(tensors))
+        self._first_does(lambda: self._own.save_best(tensors))
 
     def best(self) -> dict[str, Tensor]:
         """The weights of the best epoch."""
-        return self._tensors(super().best)
+        return self._tensors(lambda: self._own.best())
 
     def _tensors(self, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         from safetensors.torch import load, save

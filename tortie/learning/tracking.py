@@ -10,27 +10,20 @@ from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
 from tortie.learning.processes import current
 from tortie.learning.recipe import Recipe
+from tortie.learning.run import TRACK
 
-Tell = Callable[[dict[str, float]], None]
-
-FOLDER = "track"
-"""Inside the run's folder: what TensorBoard reads."""
+Tell = Callable[[dict[str, float | None]], None]
 
 
 def check_tracker(options: FitOptions) -> None:
-    """Refuse a tracker that is not installed, or that would have nothing to show.
+    """Refuse a tracker that is not installed, or has nowhere to write.
 
     Raises:
-        UsageError: with the command that installs it, or the choice that has epochs.
+        UsageError: with the command that installs it.
     """
     name = options.track
     if name is None:
         return
-    if not options.steps:
-        raise UsageError(
-            f"--track {name} shows epochs, and --freeze all has none: take --freeze none, a STAGE, "
-            "or --head mlp:256"
-        )
     missing = [each for each in ("accelerate", name) if importlib.util.find_spec(each) is None]
     if missing:
         raise UsageError(
@@ -60,14 +53,15 @@ def tracked(
         return
     from accelerate import Accelerator
 
-    where = folder / FOLDER
+    where = folder / TRACK
     where.mkdir(parents=True, exist_ok=True)
     cpu = current().device == "cpu"
     accelerator = Accelerator(cpu=cpu, log_with=chosen, project_dir=where)
     accelerator.init_trackers(folder.stem, config=_configuration(options, recipe))
 
-    def tell(row: dict[str, float]) -> None:
-        accelerator.log({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+    def tell(row: dict[str, float | None]) -> None:
+        known = {name: value for name, value in row.items() if value is not None}
+        accelerator.log(known, step=int(known.pop("epoch")))
 
     try:
         yield tell

@@ -29,7 +29,7 @@ from tortie.learning.processes import core_count, current
 from tortie.learning.recipe import Recipe
 from tortie.learning.recipes import recipe as named_recipe
 from tortie.learning.recipes import recipe_for
-from tortie.learning.trial import Trial, try_step
+from tortie.learning.trial import Trial, check_smallest, try_step
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry
 
@@ -138,11 +138,13 @@ def plan_training(
     if asked is None and options.precision != "auto":
         asked = options.precision
     labels = torch.from_numpy(data.labels[rows]).to(device)
+    batches = batches_of(data.train, recipe.batch)
+    check_smallest(rest, inputs, min(map(len, batches)))
     trial = _of_whole_batch(
         try_step(rest, inputs, labels, recipe, asked), rest, recipe, len(rows), data,
-        options.accumulate,
+        options.accumulate or 1,
     )  # fmt: skip
-    steps = len(batches_of(data.train, recipe.batch))
+    steps = len(batches)
     activations, why, stored = _where_from(
         extractor, data, len(drawn), recipe.epochs, prefix, before
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tortie.activations.engine import Precision, native_precision
 from tortie.cost.memory import LiveBytes
+from tortie.errors import UsageError
 from tortie.learning.losses import loss_of
 from tortie.learning.optimisers import make_optimiser
 from tortie.learning.recipe import Recipe
@@ -66,6 +67,30 @@ def try_step(
     if len(trials) == 2 and trials[1].seconds * _WORTH < trials[0].seconds:
         return trials[1]
     return trials[0]
+
+
+def check_smallest(rest: Rest, inputs: Tensor, smallest: int) -> None:
+    """Refuse batches of one photograph where batch-norm would have no statistics of them.
+
+    Args:
+        rest: what is trained; it stays as it is.
+        inputs: of one batch, prepared, on its device.
+        smallest: photographs of the smallest batch.
+
+    Raises:
+        UsageError: with the way out.
+    """
+    if smallest > 1:
+        return
+    own = copy.deepcopy(rest).train()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            own(inputs[:1])
+    except ValueError:  # torch's "Expected more than 1 value per channel"
+        raise UsageError(
+            "a step of one photograph has no batch statistics to normalise by: take --batch 3 or "
+            "more, and more photographs"
+        ) from None
 
 
 def _timed(step: Step, inputs: Tensor, labels: Tensor) -> float:

@@ -65,10 +65,12 @@ def _origin(published: Any) -> str:
 
 
 def _revision(version: str) -> int:
-    """A number that grows with timm's version, whose code the stages run: 1.0.31 is 1001031."""
+    """A number for this code and timm's, which the stages run: of 1.0.31, 1 001 000 031."""
     parts = [int(part) for part in version.split(".")[:3] if part.isdecimal()]
-    major, minor, patch = (*parts, 0, 0, 0)[:3]
-    return _CODE * 1_000_000 * major + 1000 * minor + patch
+    number = _CODE
+    for part in (*parts, 0, 0, 0)[:3]:
+        number = 1000 * number + part
+    return number
 
 
 def _preprocessing(name: str, data: dict[str, Any]) -> Preprocessing:
@@ -138,13 +140,19 @@ def build_timm(model: str, classes: int | None = None, in_channels: int | None =
     )
     network.aliases = traced.aliases
     network.channels_last = getattr(whole, "output_fmt", "NCHW") == "NHWC"
-    if published.crop_mode != "center" or published.crop_pct > 1:
-        how = "squashed to a square" if published.crop_mode == "squash" else "with a border"
-        network.notes = (
-            f"timm gives {name} images {how}; here the shorter side is resized and the centre cut "
-            "out: its published figures may differ",
-        )
+    network.notes = _notes(name, published)
     return network
+
+
+def _notes(name: str, published: Any) -> tuple[str, ...]:
+    """What is not done here as timm does it."""
+    if published.crop_mode == "center" and published.crop_pct <= 1:
+        return ()
+    how = "squashed to a square" if published.crop_mode == "squash" else "with a border"
+    return (
+        f"timm gives {name} images {how}; here the shorter side is resized and the centre cut out: "
+        "its published figures may differ",
+    )
 
 
 def _ends(whole: "nn.Module") -> list[str]:

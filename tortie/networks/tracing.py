@@ -74,9 +74,8 @@ def trace_stages(network: nn.Module, ends: Sequence[str], classifier: str) -> Tr
 class _Tracer(fx.Tracer):
     """Goes into what contains a module that ends a stage, and into nothing else."""
 
-    proxy_buffer_attributes = (
-        True  # what is computed from a buffer must follow it when it is loaded
-    )
+    # What is computed from a buffer must follow it when another is loaded.
+    proxy_buffer_attributes = True
 
     def __init__(self, ends: Iterable[str]) -> None:
         super().__init__()

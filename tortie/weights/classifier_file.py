@@ -146,13 +146,15 @@ def _checked(path: Path) -> Metadata:
                 raise TortieError(f"{path} is a safetensors file, but no classifier of tortie")
             with memoryview(whole) as view, view[end:] as tensors:
                 digest = _digest(header, tensors)
+            # JSON has several spellings of one content, \u00e9 and \u00E9: it was saved in one.
+            intact = whole[8:end].rstrip(b" ") == _canonical(header) and digest == own["sha256"]
     except IsADirectoryError:
         raise TortieError(f"{path} is a folder; a classifier is one .safetensors file") from None
     except OSError as error:
         raise TortieError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise TortieError(f"{path} is empty: no classifier") from error
-    if digest != own["sha256"]:
+    if not intact:
         raise TortieError(
             f"{path} is damaged: its SHA-256 is not the one it was saved with; "
             "copy it again or fit again"

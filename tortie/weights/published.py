@@ -162,7 +162,7 @@ def _about_repository(
         UsageError: the repository's architecture is not the network.
     """
     architecture = configuration.get("architecture")
-    name = entry.name.replace("-", "_")
+    name = entry.name.removeprefix("timm:").partition(".")[0].replace("-", "_")
     if isinstance(architecture, str) and architecture not in (name, f"tf_{name}"):
         raise UsageError(f"{wanted} holds {architecture}, not {entry.name}")
     trained = configuration.get("pretrained_cfg")

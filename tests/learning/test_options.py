@@ -1,0 +1,75 @@
+"""What a user may ask for: nothing that is asked for is ignored."""
+
+from pathlib import Path
+
+import pytest
+
+from tortie.errors import UsageError
+from tortie.learning.options import FitOptions, hidden_units
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"recipe": "lenet5"}, {"epochs": 3}, {"batch": 8}, {"learning_rate": 0.1},
+        {"accumulate": 2}, {"track": "tensorboard"},
+        {"input": "32x32x3"}, {"resume": True, "run": "pets.run"},
+    ],
+)  # fmt: skip
+def test_choices_of_a_training_by_steps_are_refused_without_one(choice):
+    name = next(iter(choice))
+    with pytest.raises(UsageError, match=f"{name} is for training by steps: freeze none"):
+        FitOptions.of(**choice)
+    FitOptions.of(**choice, freeze="none")
+    FitOptions.of(**choice, freeze=3)
+    FitOptions.of(**choice, head="mlp:16")
+
+
+def test_resume_needs_a_run():
+    with pytest.raises(UsageError, match="resume needs run"):
+        FitOptions.of(resume=True, freeze="none")
+    assert FitOptions.of(resume=True, freeze="none", run="a.run").run == Path("a.run")
+
+
+@pytest.mark.parametrize(
+    "choice, message",
+    [
+        ({"epochs": 0, "freeze": "none"}, "epochs is 0"),
+        ({"batch": -1, "freeze": "none"}, "batch is -1"),
+        ({"learning_rate": 0, "freeze": "none"}, "learning_rate is 0"),
+        ({"head": "mlp:0"}, "head 'mlp:0': expected linear, or mlp:N"),
+        ({"head": "mlp:-3"}, "head 'mlp:-3'"),
+        ({"head": "mlp"}, "head 'mlp'"),
+        ({"budget": "ten"}, "budget is 'ten'"),
+        ({"budget": 0}, "budget is 0"),
+        ({"frieze": "none"}, "frieze"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(choice, message):
+    with pytest.raises(UsageError) as refused:
+        FitOptions.of(**choice)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text, seconds", [("90s", 90), ("10m", 600), ("1.5h", 5400), (45, 45)])
+def test_durations(text, seconds):
+    assert FitOptions.of(budget=text).budget == seconds
+
+
+@pytest.mark.parametrize(
+    "freeze, head, steps",
+    [
+        ("all", "linear", False),
+        ("all", "mlp:8", True),
+        ("none", "linear", True),
+        (3, "linear", True),
+    ],
+)
+def test_what_goes_by_steps(freeze, head, steps):
+    assert FitOptions.of(freeze=freeze, head=head).steps is steps
+
+
+def test_hidden_units():
+    assert hidden_units("linear") == 0
+    assert hidden_units("mlp:256") == 256

@@ -1,0 +1,244 @@
+"""A run's folder: what it keeps, what it refuses, and what a full disk or damage leaves."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.learning import lessons
+from tests.learning.lessons import assert_same, lesson, network, recipe, trained
+from tortie.errors import TortieError, UsageError
+from tortie.learning.loop import train
+from tortie.learning.run import Place, Run, clear
+
+DOCUMENT = {
+    "tortie": "0.1.0", "recipe": {"name": "lenet5", "epochs": 12}, "precision": "float32",
+    "activations": "none",
+}  # fmt: skip
+PHOTOGRAPHS = [
+    ("a/1.jpg", "a", "train", "11"),
+    ("a/2.jpg", "a", "validation", "22"),
+    ("b/new\nline, \"quoted\".jpg", "b", "train", "33"),
+    (b"b/\xff\xfe.jpg".decode("utf-8", "surrogateescape"), "b", "train", "44"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run that was begun, and its process ended."""
+    run = Run(tmp_path / "pets.run")
+    run.begin(DOCUMENT, PHOTOGRAPHS)
+    run.close()
+    return run.folder
+
+
+def go_on(folder, document=DOCUMENT, photographs=PHOTOGRAPHS):
+    run = Run(folder, resume=True)
+    try:
+        run.begin(document, photographs)
+    finally:
+        run.close()
+
+
+def test_the_same_choices_and_photographs_go_on(folder):
+    go_on(folder)
+    go_on(folder, json.loads(json.dumps(DOCUMENT)))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"recipe": {"name": "vgg", "epochs": 12}}, "recipe.name is vgg, was lenet5"),
+        ({"recipe": {"name": "lenet5", "epochs": 24}}, "recipe.epochs is 24, was 12"),
+        ({"tortie": "0.2.0"}, "tortie is 0.2.0, was 0.1.0"),
+        ({"new": 1}, "new is 1, was None"),
+    ],
+)
+def test_other_choices_are_refused_by_name(folder, changes, message):
+    with pytest.raises(UsageError, match="cannot go on with other choices") as refused:
+        go_on(folder, {**DOCUMENT, **changes})
+    assert message in str(refused.value)
+    assert str(refused.value).count(" was ") == 1  # nothing else differs
+    assert "--force" in str(refused.value)
+    go_on(folder)  # what was refused changed nothing
+
+
+@pytest.mark.parametrize(
+    "photographs, message",
+    [
+        (PHOTOGRAPHS[1:], r"1 gone \(a/1.jpg\)"),
+        ([*PHOTOGRAPHS, ("c/5.jpg", "c", "train", "55")], r"1 new \(c/5.jpg\)"),
+        ([("a/1.jpg", "a", "train", "99"), *PHOTOGRAPHS[1:]], r"1 of other content \(a/1.jpg\)"),
+        ([("a/1.jpg", "b", "train", "11"), *PHOTOGRAPHS[1:]], r"1 of another class \(a/1.jpg\)"),
+        ([("a/1.jpg", "a", "test", "11"), *PHOTOGRAPHS[1:]], r"1 in another split \(a/1.jpg\)"),
+        (PHOTOGRAPHS[::-1], "the same ones in another order"),
+    ],
+)
+def test_other_photographs_are_refused_by_name(folder, photographs, message):
+    with pytest.raises(UsageError, match=f"cannot go on with other photographs: {message}; put"):
+        go_on(folder, photographs=photographs)
+    go_on(folder)
+
+
+def test_a_run_is_not_begun_twice_nor_resumed_from_nothing(folder, tmp_path):
+    with pytest.raises(UsageError, match="has a run: --resume goes on with it, --force begins"):
+        Run(folder)
+    with pytest.raises(UsageError, match="has no run to resume: leave --resume out"):
+        Run(tmp_path / "other.run", resume=True)
+    assert not (tmp_path / "other.run").exists()
+
+
+def test_two_at_once_in_one_folder_are_refused(folder):
+    first = Run(folder, resume=True)
+    for second in (lambda: Run(folder, resume=True), lambda: clear(folder)):
+        with pytest.raises(UsageError, match=r"another fit is at work in .*: wait for it"):
+            second()
+    first.close()
+    go_on(folder)
+
+
+def test_clearing_takes_away_what_a_run_wrote_and_nothing_else(tmp_path):
+    folder = tmp_path / "pets.run"
+    trained(folder, recipe())
+    (folder / ".last.safetensors.abc.part").write_bytes(b"half")
+    clear(folder)
+    assert {path.name for path in folder.iterdir()} == {".lock"}
+    clear(folder)  # a lock alone is no stranger
+    clear(tmp_path / "not there")
+    run = Run(folder)
+    run.close()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match=r"holds what no run wrote \(thesis.tex\)"):
+        clear(folder)
+    assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+def test_what_a_kill_left_half_written_is_swept(folder):
+    for name in (".last.safetensors.x1.part", ".metrics.csv.x2.part"):
+        (folder / name).write_bytes(b"half")
+    (folder / ".mine.part").write_text("not a run's")
+    go_on(folder)
+    assert {path.name for path in folder.glob(".*.part")} == {".mine.part"}
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 1
+    path.write_bytes(content)
+
+
+def take_away(path):
+    path.unlink()
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut_short, flip_a_bit, empty])
+@pytest.mark.parametrize("name", ["last.safetensors", "best.safetensors"])
+def test_damage_is_one_line_with_the_way_out(tmp_path, name, damage):
+    folder = tmp_path / "run"
+    trained(folder, recipe())
+    damage(folder / name)
+    run = Run(folder, resume=True)
+    with pytest.raises(TortieError, match=rf"{name} is damaged or gone \(.*\): --force begins"):
+        run.restore() if name.startswith("last") else run.best()
+    run.close()
+
+
+@pytest.mark.parametrize("damage", [cut_short, empty, take_away])
+def test_a_damaged_list_or_description_is_one_line(folder, damage):
+    with (folder / "photographs.csv").open("a") as listed:
+        listed.write("x" * 90)
+    damage(folder / "photographs.csv")
+    with pytest.raises(TortieError, match="photographs"):
+        go_on(folder)
+    for text in ("{", "[]", '{"precision": "float32"}'):
+        (folder / "run.json").write_text(text)
+        with pytest.raises(TortieError, match=r"run.json is damaged or gone"):
+            go_on(folder)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    trained(folder, recipe())
+    trained(tmp_path / "other", recipe(), lesson(classes=3))
+    (tmp_path / "other" / "last.safetensors").replace(folder / "last.safetensors")
+    run = Run(folder, resume=True)
+    with pytest.raises(TortieError, match=r"last.safetensors is of another network"):
+        train(network(), lesson(), recipe(), lessons.manner(), run, lambda *_: 0, lambda _: None)
+    run.close()
+    save_file({"a": torch.zeros(3)}, folder / "last.safetensors", {"place": "{}"})
+    run = Run(folder, resume=True)
+    with pytest.raises(TortieError, match=r"last.safetensors is damaged"):
+        run.restore()
+    run.close()
+
+
+def test_a_place_comes_back_as_it_was(folder):
+    place = Place(2, 3, 0.1 + 0.2, 7, 1, (1 / 3, 2 / 3), 4, [{"epoch": 1, "x": None}], "over")
+    run = Run(folder, resume=True)
+    tensors = {"rest.a": torch.randn(3, 4), "n": torch.tensor(5), "none": torch.empty(0)}
+    run.save(place, tensors)
+    again, found = run.restore()
+    run.close()
+    assert again == place
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype
+
+
+@pytest.mark.parametrize("fails", range(1, 14))
+def test_a_full_disk_keeps_the_checkpoint_and_the_run_goes_on(tmp_path, monkeypatch, fails):
+    """The nth flush of a file fails, as on a full disk; the folder is as before that write."""
+    own_recipe = recipe(ema=0.9)
+    whole = trained(tmp_path / "whole", own_recipe)
+    folder = tmp_path / "run"
+    plain, calls = os.fsync, []
+
+    def full(handle):
+        import stat
+
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            calls.append(1)
+            if len(calls) == fails:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    run = Run(folder)
+    with pytest.raises(TortieError, match="No space left on device") as stopped:
+        run.begin({"precision": "float32", "activations": "none"}, [])
+        train(network(), lesson(), own_recipe, lessons.manner(), run, lambda *_: 0, lambda _: 0)
+    run.close()
+    monkeypatch.undo()
+    assert not list(folder.glob(".*.part"))
+    begun = (folder / "run.json").exists()
+    assert begun == (fails > 2)  # the list of photographs and the description come first
+    assert ("--resume goes on" in str(stopped.value)) == begun
+    assert_same(trained(folder, own_recipe), whole)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TortieError, match=r"cannot write .*: Not a directory"):
+        Run(tmp_path / "file" / "pets.run")
+    with pytest.raises(TortieError, match=r"cannot write .*: File exists"):
+        Run(tmp_path / "file")
+
+
+def test_a_run_that_does_not_last_promises_nothing(tmp_path):
+    run = Run(tmp_path / "run", lasting=False)
+    assert "nothing is kept" in run.way_on
+    assert run.last is None
+    with pytest.raises(TortieError, match="stopped; nothing is kept"), run.told():
+        raise KeyboardInterrupt
+    run.close()

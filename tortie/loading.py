@@ -1,0 +1,72 @@
+"""A classifier from its file, or a network of the table with its published head."""
+
+from pathlib import Path
+
+from tortie import __version__
+from tortie.classifier import ImageClassifier
+from tortie.errors import UsageError
+from tortie.evaluation.novelty import Novelty
+from tortie.learning.record import member, restore
+from tortie.networks import table
+from tortie.weights import classifier_file
+from tortie.weights.classifier_file import Metadata
+
+
+def load(path: str | Path) -> ImageClassifier:
+    """A classifier from its file. Nothing in the file can run code.
+
+    Raises:
+        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
+    """
+    path = Path(path)
+    metadata, tensors = classifier_file.read(path)
+    described = metadata.members[0]
+    classifier = ImageClassifier(described.network, weights=described.weights)
+    classifier._metadata = metadata
+    classifier._networks = restore(path, metadata, tensors)
+    trained_on = tensors.get("training.sha256")
+    if trained_on is not None:
+        classifier._trained_on = trained_on.numpy()
+    classifier._novelty = Novelty.of(path, tensors)
+    return classifier
+
+
+def pretrained(name: str, weights: str = "imagenet") -> ImageClassifier:
+    """A network with its published head, nothing trained here.
+
+    Its classes are the 1,000 of ImageNet, or where there are not 1,000, their numbers.
+
+    Raises:
+        UsageError: no such network, or it has no published weights.
+    """
+    from tortie.networks import build
+    from tortie.weights import imagenet_classes
+
+    entry = table.find(name)
+    network, names = build(entry.name, weights=weights), imagenet_classes()
+    classifier = ImageClassifier(entry.name, weights=weights)
+    classifier._networks = [network]
+    classifier._metadata = Metadata(
+        tortie=__version__,
+        classes=list(names if network.classes == len(names) else map(str, range(network.classes))),
+        members=[member(entry, weights, "published", list(network.stage_names), "float32")],
+        accuracy_reason="a published network: its paper has its figures",
+    )
+    return classifier
+
+
+def load_or_pretrained(model: str | Path) -> ImageClassifier:
+    """A classifier's file, or a network of the table with its published head.
+
+    Raises:
+        UsageError: neither a file nor a network with published weights.
+        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
+    """
+    path = Path(model)
+    named = str(model).startswith("timm:")  # whose tags look like suffixes
+    if path.exists() or (path.suffix and not named):
+        return load(path)
+    try:
+        return pretrained(str(model))
+    except UsageError as error:
+        raise UsageError(f"no file {str(model)!r}, and {error}") from None
