@@ -202,7 +202,7 @@ def _near_pairs(facts: Sequence[Facts], distance: int) -> tuple[list[tuple[int, 
                 " were compared, and near duplicates may be left"
             ]
         confirmed += len(first)
-        alike = likeness(thumbnails[kept[first]], thumbnails[kept[second]]) >= ALIKE
+        alike = _likeness(thumbnails, kept[first], kept[second]) >= ALIKE
         for one, other in zip(first[alike].tolist(), second[alike].tolist(), strict=True):
             if union.join(one, other):
                 found.append((int(kept[one]), int(kept[other])))
@@ -293,8 +293,29 @@ def likeness(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.
         ``(N,)``: the larger, of both directions, share of variance explained; 1 for the same
         picture at another brightness and contrast.
     """
-    one, other = _tangents(first), _tangents(second)
-    return np.maximum(_explained(one, other[:, 0]), _explained(other, one[:, 0]))
+    rows = np.arange(len(first))
+    return _likeness(np.concatenate([first, second]), rows, rows + len(first))
+
+
+def _likeness(
+    thumbnails: NDArray[np.uint8], first: Indices, second: Indices
+) -> NDArray[np.float64]:
+    """:func:`likeness` of pairs of rows; what belongs to one thumbnail is computed once for all."""
+    rows, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    tangents = _tangents(thumbnails[rows])
+    gram = (tangents @ tangents.transpose(0, 2, 1)).astype(np.float64)
+    size = np.einsum("nii->ni", gram)
+    variance = size[:, 0].copy()
+    size *= 1 + 1e-4  # a view of the diagonal: a picture of stripes has no derivative along them
+    size += 1e-3
+    one, other = places[: len(first)], places[len(first) :]
+    found = []
+    for by, what in ((one, other), (other, one)):
+        products = (tangents[by] @ tangents[what, 0][:, :, None]).astype(np.float64)
+        weights = np.linalg.solve(gram[by], products)
+        explained = (products * weights).sum(axis=(1, 2))
+        found.append(explained / np.maximum(variance[what], 1e-3))
+    return np.maximum(*found)
 
 
 def _tangents(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -306,18 +327,6 @@ def _tangents(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
     basis = np.stack([picture, right, down, _X * right, _Y * down], axis=1)
     flat = basis.reshape(len(basis), 5, -1)
     return flat - (flat.reshape(-1, _POINTS**2) @ _LIGHT @ _LIGHT.T).reshape(flat.shape)
-
-
-def _explained(tangents: NDArray[np.float32], pictures: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Share of the pictures' variance ``(N,)`` in the span of the tangents ``(N, 5, points)``."""
-    gram = (tangents @ tangents.transpose(0, 2, 1)).astype(np.float64)
-    products = (tangents @ pictures[:, :, None]).astype(np.float64)
-    size = np.einsum("nii->ni", gram)
-    size *= 1 + 1e-4  # a view of the diagonal: a picture of stripes has no derivative along them
-    size += 1e-3
-    weights = np.linalg.solve(gram, products)
-    variance = np.einsum("np,np->n", pictures, pictures, dtype=np.float64)
-    return np.asarray((products * weights).sum(axis=(1, 2)) / np.maximum(variance, 1e-3))
 
 
 def _look() -> NDArray[np.float32]:
