@@ -139,7 +139,7 @@ def plan_training(
         asked = options.precision
     labels = torch.from_numpy(data.labels[rows]).to(device)
     batches = batches_of(data.train, recipe.batch)
-    check_smallest(rest, inputs, min(map(len, batches)))
+    check_smallest(rest, inputs, max(1, min(map(len, batches)) // (options.accumulate or 1)))
     trial = _of_whole_batch(
         try_step(rest, inputs, labels, recipe, asked), rest, recipe, len(rows), data,
         options.accumulate or 1,
