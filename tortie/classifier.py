@@ -15,11 +15,11 @@ from tortie.evaluation.judgement import Evaluation, Judgement, judged
 from tortie.evaluation.novelty import Novelty
 from tortie.images import Source, hash_all
 from tortie.images.given import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import core_count
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.members import fit_members
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
+from tortie.learning.processes import core_count
 from tortie.learning.record import describe
 from tortie.networks import table
 from tortie.weights import classifier_file
@@ -52,6 +52,8 @@ class ImageClassifier:
         epochs: in place of the recipe's.
         batch: photographs a step, in place of the recipe's.
         learning_rate: in place of the recipe's.
+        accumulate: parts of a batch that are trained on one after another, in less memory.
+        track: where each epoch is told as well: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
         input: ``"HEIGHTxWIDTHxCHANNELS"`` of the network's input; ``None`` for its paper's.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
         test: photographs of the test: a fraction of the others, or a folder of classes.
@@ -93,6 +95,8 @@ class ImageClassifier:
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
+        accumulate: int | None = None,
+        track: str | None = None,
         input: str | None = None,
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
@@ -118,6 +122,8 @@ class ImageClassifier:
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
+        self.accumulate = accumulate
+        self.track = track
         self.input = input
         self.valid = valid
         self.test = test

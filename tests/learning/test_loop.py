@@ -323,9 +323,9 @@ def test_divergence_stops_and_leaves_the_last_good_checkpoint(tmp_path, monkeypa
     plain_step, plain_judge = loop.Step.__call__, loop._judge
     steps = []
 
-    def broken(self, inputs, targets):
+    def broken(self, inputs, targets, *share):
         steps.append(1)
-        value = plain_step(self, inputs, targets)
+        value = plain_step(self, inputs, targets, *share)
         if len(steps) == 8 and how == "weights":
             with torch.no_grad():
                 self._rest.head.weight[0, 0] = math.inf

@@ -12,6 +12,7 @@ from tortie.learning.options import FitOptions, hidden_units
     "choice",
     [
         {"recipe": "lenet5"}, {"epochs": 3}, {"batch": 8}, {"learning_rate": 0.1},
+        {"accumulate": 2}, {"track": "tensorboard"},
         {"input": "32x32x3"}, {"resume": True, "run": "pets.run"},
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ import typer
 
 from tortie.cli import options, show
 from tortie.errors import UsageError
+from tortie.learning.processes import rank
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
@@ -41,6 +42,12 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Parts of a batch, one after another, in less memory.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Tell each epoch to tensorboard, mlflow or wandb, too.")
+    ] = None,
     input: Annotated[str | None, typer.Option(help="HEIGHTxWIDTHxCHANNELS, as 64x64x3.")] = None,
     valid: Annotated[
         str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")
@@ -94,11 +101,12 @@ def command(
     from tortie.learning.plan import Plan
 
     run = _check_output(output, force or plan)
-    if force and not (resume or plan) and images.exists():
+    if force and not (resume or plan or rank()) and images.exists():
         _begin_again(run)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
-        recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate, input=input,
+        recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
+        accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
@@ -115,6 +123,8 @@ def command(
 
 def _check_output(output: Path, may_replace: bool) -> Path:
     """Refuse an output that could not be written before any work is done; the run's folder."""
+    if rank():  # the first process alone writes, perhaps on another machine
+        return output.with_suffix(".run")
     if output.suffix != ".safetensors":
         raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
     if not output.parent.is_dir():
@@ -144,6 +154,8 @@ def _written(
     classifier: "ImageClassifier", fitted: "Fitted", output: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
+    if rank():
+        return {}, []
     from tortie.evaluation.metrics import honesty
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split

@@ -16,13 +16,19 @@ _state = {"json": False, "quiet": False, "printed": False}
 
 
 def begin(as_json: bool, quiet: bool = False) -> None:
-    """Say how this command is to speak."""
-    _state.update(json=as_json, quiet=quiet, printed=False)
+    """Say how this command is to speak; of several processes the first alone does."""
+    from tortie.learning.processes import rank
+
+    _state.update(json=as_json, quiet=quiet or rank() > 0, printed=False)
 
 
 def result(document: Any, lines: list[str]) -> None:
     """The result: one JSON document, or lines for a person."""
+    from tortie.learning.processes import rank
+
     _state["printed"] = True
+    if rank():
+        return
     # A file name may hold bytes that are no text. Lines carry them as they are; in JSON, which is
     # UTF-8, the escape of each is the one that Python's reader turns back into the name.
     if _state["json"]:
@@ -37,9 +43,16 @@ def result(document: Any, lines: list[str]) -> None:
 
 
 def failure(message: str, code: int) -> int:
-    """One line on stderr, and with ``--json`` the one document on stdout; returns the code."""
+    """One line on stderr, and with ``--json`` the one document on stdout; returns the code.
+
+    Of several processes each speaks of its own failure, and one a machine of a wrong use.
+    """
+    from tortie.learning.processes import asked, local_rank, rank
+
     line = " ".join(message.split())
-    say(f"tortie: {line}", always=True)
+    if code != 2 or not local_rank():
+        name = f"tortie, process {rank()} of {asked()}" if rank() else "tortie"
+        say(f"{name}: {line}", always=True)
     if _state["json"] and not _state["printed"]:
         result({"error": line}, [])
     return code

@@ -21,8 +21,8 @@ from tortie.images.finding import Finding, ranked
 from tortie.images.findings import file_findings
 from tortie.images.given import Images, labelled
 from tortie.learning.cross_fitting import Labelled, choose_among, train_on
-from tortie.learning.fit import core_count
 from tortie.learning.options import FitOptions
+from tortie.learning.processes import core_count
 from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
 from tortie.networks.table import find
 

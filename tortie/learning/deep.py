@@ -21,14 +21,16 @@ from tortie.activations.store import ActivationStore
 from tortie.activations.views import View
 from tortie.errors import TortieError
 from tortie.evaluation.calibration import tempered
+from tortie.evaluation.crops import crop_views
 from tortie.evaluation.predict import Member, predict
 from tortie.images import Collection, Source, hash_all
 from tortie.images.protocol import enough_to_score
 from tortie.learning.calibrate import Calibration, calibrated
+from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import Held
 from tortie.learning.depth import build_trainable, check_depth, resized
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
-from tortie.learning.fit import Clock, core_count, enough_classes, fit, named, worst_found
+from tortie.learning.fit import enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.frozen import chosen_device, chosen_policy, chosen_precision
 from tortie.learning.gathered import Gathered, gather
@@ -36,7 +38,10 @@ from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Freeze, Plan
-from tortie.learning.run import Place, Run, check_beginning
+from tortie.learning.processes import contents, core_count, current
+from tortie.learning.run import Place, Run
+from tortie.learning.shared import check_run, first_decides, open_run, refuse_auto, share_out
+from tortie.learning.tracking import tracked
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
 from tortie.networks.network import Network, Rest
 from tortie.networks.table import Entry, find
@@ -92,15 +97,17 @@ def fit_deep(
             was learnt.
     """
     clock = Clock()
+    refuse_auto(options.freeze, current())
     entry = resized(find(options.network), options.input)
     recipe_of(entry, options)  # refuses early what it cannot be
     check_depth(entry, options)
-    if options.run is not None:
-        check_beginning(options.run, options.resume)
+    check_run(options, current())
     enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
+    sha256 = hash_all(sources, threads)
+    current().alike("photographs", contents(collection, sha256))
     whole = Photographs(
-        sources, hash_all(sources, threads), entry.preprocessing,
+        sources, sha256, entry.preprocessing,
         int(options.max_megapixels * 1e6), free_memory() // 3,
     )  # fmt: skip
     whole.load(threads, events.progress)
@@ -110,7 +117,7 @@ def fit_deep(
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(threads)
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        run = Run(folder, options.resume, lasting=options.run is not None)
+        run = open_run(folder, options, current())
         stack.callback(run.close)
         if options.freeze == "auto":
             from tortie.learning.auto import choose_depth
@@ -195,7 +202,11 @@ def at_depth(
         extractor = extractor_of(network, entry, options, store, freeze.last_frozen)
     rest = network.cut(freeze.stages)[1] if freeze.stages else network
     rest.to(chosen_device(options.device))
-    course = plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
+
+    def plan(before: dict[str, Any] | None) -> Course:
+        return plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
+
+    course = first_decides(current(), plan, before)
     return Depth(entry, options, network, freeze, rest, extractor, course, notes)
 
 
@@ -216,8 +227,12 @@ def _trained(depth: Depth, data: Gathered, run: Run, events: Events) -> Place:
     )  # fmt: skip
     workers = options.threads or core_count()
     side_weight = depth.network.side_weight
-    manner = Manner(options.draws, course.precision, workers, side_weight, device)
-    return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
+    with tracked(options, run.folder, course.recipe) as tell:
+        manner = Manner(
+            options.draws, course.precision, workers, side_weight, device, current(),
+            options.accumulate or 1, tell,
+        )  # fmt: skip
+        return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
 
 
 def extractor_of(
@@ -253,7 +268,9 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "precision": course.precision,
         "frozen precision": options.precision,
         "activations": course.activations,
+        "accumulate": options.accumulate or 1,
         "threads": options.threads or core_count(),
+        "processes": current().count,
     }
 
 
@@ -285,6 +302,7 @@ def computed(
     Raises:
         TortieError: a photograph cannot be read any more.
     """
+    share_out(current(), extractor, *_sources(data, rows), views, events.progress)
     with Extraction(extractor, *_sources(data, rows), views=views) as extraction:
         activations, found = extraction.finish(events.progress)
     if len(found) < len(rows):
@@ -299,6 +317,7 @@ def _judged(member: Member, data: Gathered, positions: Integers, events: Events)
     """Probabilities of some photographs, by the path that predictions take."""
     if not len(positions):
         return Held(positions, np.zeros((0, len(data.classes)), np.float32))
+    share_out(current(), member.extractor, *_sources(data, positions), (), events.progress)
     found = predict([member], 1.0, *_sources(data, positions), events.progress)
     return Held(positions[found.rows], found.probabilities)
 
@@ -310,6 +329,8 @@ def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Eve
     if enough_to_score([data.photographs[i].label for i in rows]) is not None:
         note = f"probabilities are as the network gives them: too little to calibrate ({on})"
         return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
+    views = crop_views(member.extractor.preprocessing, options.crops, member.mirror)
+    share_out(current(), member.extractor, *_sources(data, rows), views, events.progress)
     found = predict([member], 1.0, *_sources(data, rows), events.progress, crops=options.crops)
     own = rows[found.rows]
     said = {"1": Held(own, found.centre[0])}

@@ -5,12 +5,10 @@ compute the activations, split, choose the penalty, measure, train the softmax l
 """
 
 import importlib
-import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +33,7 @@ from tortie.learning.calibrate import (
     cropped_rows,
     crops_to_compute,
 )
+from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
     Held,
     Labelled,
@@ -48,7 +47,9 @@ from tortie.learning.cross_fitting import (
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
+from tortie.learning.processes import contents, core_count, current, join
 from tortie.learning.softmax import Floats, Integers, LinearHead, few_threads, softmax
+from tortie.learning.tracking import check_tracker
 from tortie.networks.table import Entry, find
 
 if TYPE_CHECKING:
@@ -67,20 +68,6 @@ def _imported_meanwhile(*modules: str) -> Iterator[None]:
         yield
     finally:
         thread.join()
-
-
-class Clock:
-    """Seconds by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, phase: str) -> None:
-        """End a phase, of this name."""
-        now = time.perf_counter()
-        self.seconds[phase] = round(now - self._last, 3)
-        self._last = now
 
 
 def fit(
@@ -106,6 +93,11 @@ def fit(
         UsageError: fewer than two classes, a class of one photograph, a choice that cannot be met.
         TortieError: no photograph can be read.
     """
+    check_tracker(options)
+    processes = join(options.device)
+    events = processes.heard(events)
+    own = {"run", "resume", "threads", "device"}  # what may differ between machines
+    processes.alike("choices", options.model_dump_json(exclude=own))
     if options.steps:
         from tortie.learning.deep import fit_deep
 
@@ -116,8 +108,10 @@ def fit(
     threads = options.threads or core_count()
     max_pixels = int(options.max_megapixels * 1e6)
     sha256 = hash_all(sources, threads)
+    processes.alike("photographs", contents(collection, sha256))
     early = None
-    if store.is_empty:  # everything is missing: decoding begins while torch is imported
+    if store.is_empty and processes.count == 1:
+        # Everything is missing: decoding begins while torch is imported.
         early = read(
             sources, preprocessing=entry.preprocessing, threads=threads, max_pixels=max_pixels
         )
@@ -126,6 +120,7 @@ def fit(
     from tortie.activations.extract import Extraction
     from tortie.evaluation.crops import crop_views
     from tortie.learning.frozen import drawn_views, freeze_network
+    from tortie.learning.shared import share_out
 
     try:
         frozen = freeze_network(entry, options, store, threads, max_pixels)
@@ -134,11 +129,17 @@ def fit(
             early.close()
         raise
     clock.lap("load the network")
-    with Extraction(frozen.extractor, sources, sha256, early) as extraction:
-        extraction.sample()
+    with ExitStack() as stack:
+        extraction = stack.enter_context(Extraction(frozen.extractor, sources, sha256, early))
+        if processes.first:
+            extraction.sample()
         plan = _plan(collection, len(classes), options, frozen, extraction)
         if not events.plan(plan):
             return plan
+        if processes.count > 1:
+            extraction.close()
+            share_out(processes, frozen.extractor, sources, sha256, (), events.progress)
+            extraction = stack.enter_context(Extraction(frozen.extractor, sources, sha256))
         with _imported_meanwhile("scipy.optimize"):
             features, rows = extraction.finish(events.progress)
     clock.lap("activations")
@@ -297,18 +298,13 @@ def _of_views(
 ) -> tuple[Floats, Integers]:  # fmt: skip
     """Activations ``(n, views, D)`` of the views of photographs, and which these are."""
     from tortie.activations.extract import Extraction
+    from tortie.learning.shared import share_out
 
     own, sha256 = [sources[i] for i in rows], [keys[i] for i in rows]
+    share_out(current(), frozen.extractor, own, sha256, views, events.progress)
     with Extraction(frozen.extractor, own, sha256, views=views) as extraction:
         activations, of = extraction.finish(events.progress)
     return activations, rows[of]
-
-
-def core_count() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -391,10 +387,11 @@ def _plan(
         frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
         multiplications_per_image=each,
         multiplications=each * (extraction.missing + extra),
-        seconds=(extraction.missing + extra) * each_seconds,
+        seconds=(extraction.missing + extra) * each_seconds / current().count,
         memory_bytes=(len(photographs) + extra) * features * 4 * 3,
         disk_bytes=(extraction.missing + extra) * (features * 4 + 1200),
         device=str(extractor.device),
         precision=extractor.context.precision,
         threads=extractor.threads,
+        processes=current().count,
     )

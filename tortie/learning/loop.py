@@ -30,6 +30,7 @@ from tortie.learning.optimisers import (
     set_rates,
 )
 from tortie.learning.precision import arithmetic
+from tortie.learning.processes import ALONE, Processes
 from tortie.learning.recipe import Recipe
 from tortie.learning.run import Place, Run
 from tortie.learning.schedules import rate
@@ -72,6 +73,9 @@ class Manner:
         workers: threads that make batches ready; 0 for none.
         side_weight: of each side head's loss.
         device: where the steps run.
+        processes: that learn together; each runs all of this.
+        accumulate: parts of a batch that go through the network one after another.
+        tell: told what each epoch came to.
     """
 
     seed: int
@@ -79,6 +83,9 @@ class Manner:
     workers: int
     side_weight: float
     device: torch.device
+    processes: Processes = ALONE
+    accumulate: int = 1
+    tell: Callable[[dict[str, float | None]], None] = lambda row: None
 
 
 def train(
@@ -112,51 +119,64 @@ def train(
     sampled = weights[lesson.labels[lesson.train]] if recipe.balance == "sampler" else None
     optimiser = make_optimiser(rest, recipe, manner.device)
     average = Average(rest, recipe.ema) if recipe.ema else None
-    step = Step(rest, optimiser, loss, recipe, manner.precision, manner.side_weight)
+    processes = manner.processes
+    step = Step(rest, optimiser, loss, recipe, manner.precision, manner.side_weight, processes)
     place = _taken_up(run, rest, optimiser, average)
+    processes.same(rest)
     steps = len(batches_of(lesson.train, recipe.batch))
     saved = time.monotonic()
 
     def save() -> None:
         nonlocal saved
         if not _finite(rest):
-            raise TortieError(_diverged("a weight is no number", place, recipe, run))
+            raise processes.ended(_diverged("a weight is no number", place, recipe, run))
         tensors = {f"rest.{name}": tensor for name, tensor in rest.state_dict().items()}
         run.save(place, {**tensors, **optimiser_tensors(optimiser), **_averages(average)})
         saved = time.monotonic()
 
-    with _stop_asked() as stop, torch.random.fork_rng(devices=_devices(manner.device)):
+    with (
+        _stop_asked(processes.count == 1) as stop,
+        torch.random.fork_rng(devices=_devices(manner.device)),
+    ):
         while place.finished is None:
             rest.train()
             rows = order(lesson.train, manner.seed, place.epoch, sampled)
             left = batches_of(rows, recipe.batch)[place.step :]
-            with closing(ready(lesson.feed, left, place.epoch, manner.workers)) as batches:
-                for rows, inputs in batches:
+            shares = [processes.share(batch) for batch in left]
+            own_rows = [share.rows for share in shares]
+            with closing(ready(lesson.feed, own_rows, place.epoch, manner.workers)) as batches:
+                for rows, share, (own, inputs) in zip(left, shares, batches, strict=True):
                     done = (place.epoch - 1) * steps + place.step
-                    torch.manual_seed(_seed(manner.seed, done))  # dropout
+                    torch.manual_seed(_seed(manner.seed, done, processes.rank))  # dropout
                     set_rates(optimiser, rate(recipe, done / (steps * recipe.epochs)))
-                    images, targets = lesson.prepare(inputs), labels[rows].to(manner.device)
+                    images, targets = lesson.prepare(inputs), labels[own].to(manner.device)
                     if recipe.mixup:
                         drawn = np.random.Generator(np.random.PCG64([manner.seed, done, 1]))
-                        images, targets = mix(images, targets, lesson.classes, recipe.mixup, drawn)
-                    value = step(images, targets).item()
+                        whole = processes.whole(images, share), labels[rows].to(manner.device)
+                        mixed = mix(*whole, lesson.classes, recipe.mixup, drawn)
+                        images, targets = (one[share.place] for one in mixed)
+                    parts = share.parts(manner.accumulate)
+                    loss_of_own = step(images, targets, share.weight, parts).item()
+                    progress(done + 1, steps * recipe.epochs)
+                    late = time.monotonic() - saved > MINUTES * 60
+                    value, stopped, due = processes.total(loss_of_own, stop.is_set(), late)
                     place.step += 1
                     if not math.isfinite(value):
-                        raise TortieError(_diverged(f"the loss is {value}", place, recipe, run))
+                        said = _diverged(f"the loss is {value}", place, recipe, run)
+                        raise processes.ended(said)
                     if average is not None:
                         average.update(rest)
                     place.losses += value * len(rows)
                     place.seen += len(rows)
-                    progress(done + 1, steps * recipe.epochs)
-                    if stop.is_set():
+                    if stopped:
                         save()
-                        raise TortieError(_interrupted(place, steps, recipe, run))
-                    if time.monotonic() - saved > MINUTES * 60:
+                        raise processes.ended(_interrupted(place, steps, recipe, run))
+                    if due:
                         save()
             _end_epoch(rest, lesson, recipe, manner, run, place, average, note)
             save()
-            if stop.is_set():
-                raise TortieError(_interrupted(place, steps, recipe, run))
+            if any(processes.total(stop.is_set())):
+                raise processes.ended(_interrupted(place, steps, recipe, run))
     if place.best_epoch is not None:
         rest.load_state_dict(run.best())
     rest.eval()
@@ -169,14 +189,15 @@ def _end_epoch(
 ) -> None:  # fmt: skip
     """Judge the epoch, keep it if it is the best so far, and move on."""
     if not _finite(rest):
-        raise TortieError(_diverged("a weight is no number", place, recipe, run))
+        raise manner.processes.ended(_diverged("a weight is no number", place, recipe, run))
     chosen = len(lesson.chosen_on) > 0
     judged = {name: tensor.clone() for name, tensor in rest.state_dict().items()}
     if average is not None:
         average.copy_to(rest)
     accuracy, log_loss = _judge(rest, lesson, manner)
     if not math.isfinite(log_loss):
-        raise TortieError(_diverged(f"the validation loss is {log_loss}", place, recipe, run))
+        said = f"the validation loss is {log_loss}"
+        raise manner.processes.ended(_diverged(said, place, recipe, run))
     if not chosen or place.better(accuracy, log_loss):
         run.save_best(rest.state_dict())
         place.best, place.best_epoch, place.waited = (accuracy, log_loss), place.epoch, 0
@@ -193,6 +214,7 @@ def _end_epoch(
     }
     place.history.append(row)
     run.write_metrics(place.history)
+    manner.tell(row)
     note(
         f"epoch {place.epoch} of {recipe.epochs}: training loss {row['train_loss']:.3f}"
         + (f", validation {accuracy:.1%} right" if chosen else "")
@@ -210,12 +232,15 @@ def probabilities(rest: Rest, lesson: Lesson, rows: Integers, manner: Manner) ->
     """What the trained part says of some photographs, undistorted: float32 ``(n, K)``."""
     rest.eval()
     parts = []
-    batches = batches_of(rows, 64) if len(rows) else []
+    share = manner.processes.share(rows)
+    batches = batches_of(share.rows, 64) if len(rows) else []
     for _, inputs in ready(lesson.feed, batches, 0, manner.workers):
         with arithmetic(manner.precision, manner.device):
             logits = rest(lesson.prepare(inputs))
         parts.append(logits.float().softmax(dim=1).cpu())
-    return torch.cat(parts) if parts else torch.empty(0, lesson.classes)
+    if not parts:
+        return torch.empty(0, lesson.classes)
+    return manner.processes.whole(torch.cat(parts), share, phase=True)
 
 
 def _judge(rest: Rest, lesson: Lesson, manner: Manner) -> tuple[float, float]:
@@ -256,8 +281,8 @@ def _averages(average: Average | None) -> dict[str, Tensor]:
     return {f"ema.{name}": tensor for name, tensor in average.state().items()}
 
 
-def _seed(seed: int, step: int) -> int:
-    return (seed * 1_000_003 + step) % 2**63
+def _seed(seed: int, step: int, rank: int) -> int:
+    return (seed * 1_000_003 + step + rank * 2**40) % 2**63
 
 
 def _devices(device: torch.device) -> list[torch.device]:
@@ -286,8 +311,11 @@ def _interrupted(place: Place, steps: int, recipe: Recipe, run: Run) -> str:
 
 
 @contextmanager
-def _stop_asked() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C, or a request to end, sets; the second acts at once."""
+def _stop_asked(alone: bool) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C, or a request to end, sets; the second acts at once.
+
+    Of several processes none acts at once: torchrun passes on the Ctrl-C that they have had.
+    """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -296,6 +324,8 @@ def _stop_asked() -> Iterator[threading.Event]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         asked.set()
+        if not alone:
+            return
         for each, handler in before.items():
             signal.signal(each, handler)
 

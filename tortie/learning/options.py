@@ -55,7 +55,7 @@ Part = Annotated[
 """Photographs for validation or test: a fraction of the others, or a folder of classes."""
 
 
-_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "input", "resume")
+_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "input", "resume")
 
 
 class FitOptions(BaseModel):
@@ -74,6 +74,9 @@ class FitOptions(BaseModel):
         epochs: in place of the recipe's.
         batch: photographs a step, in place of the recipe's.
         learning_rate: in place of the recipe's.
+        accumulate: parts of a batch that go through the network one after another, in less memory;
+            batch-norm takes the statistics of each part.
+        track: where each epoch is told as well: ``tensorboard``, ``mlflow``, ``wandb``.
         input: ``HEIGHTxWIDTHxCHANNELS`` that photographs are made to, where the network takes
             another than its paper's; ``None`` for its paper's.
         valid: photographs of the validation: a fraction of the others, or a folder of classes.
@@ -107,6 +110,8 @@ class FitOptions(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
+    accumulate: int | None = Field(default=None, ge=1)
+    track: Literal["tensorboard", "mlflow", "wandb"] | None = None
     input: str | None = None
     valid: Part = None
     test: Part = None

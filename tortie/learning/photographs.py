@@ -14,15 +14,16 @@ from tortie.images import Decoded, Facts, Source, UnreadableImage, decode, facts
 from tortie.images.given import named
 from tortie.images.preprocess import Preprocessing
 from tortie.images.read import digest_of
+from tortie.learning.processes import local_count
 
 _RGBX = 4  # bytes of a pixel in Pillow
 _OBJECT = 2000  # bytes of an image beside its pixels
 
 
 def free_memory() -> int:
-    """Bytes of memory that are free now, at a careful guess."""
+    """Bytes of memory that are free now for this process, at a careful guess."""
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // local_count()
     except (ValueError, OSError, AttributeError):  # not every system tells
         return 2_000_000_000
 

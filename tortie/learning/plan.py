@@ -105,7 +105,8 @@ class Plan(BaseModel):
         disk_bytes: what the store will grow by.
         device: where the network runs.
         precision: of the frozen part.
-        threads: that read and multiply.
+        threads: that read and multiply, in each process.
+        processes: that torchrun began; memory is that of each.
         training: the steps of the training, where there are any.
         ensemble: of how many networks this is one, and what they cost together.
         notes: what the user should know before the work begins.
@@ -136,6 +137,7 @@ class Plan(BaseModel):
     device: str
     precision: str
     threads: int
+    processes: int = 1
     training: Training | None = None
     ensemble: str | None = None
     notes: tuple[str, ...] = ()
@@ -146,6 +148,11 @@ class Plan(BaseModel):
         if self.views == 1:
             return [("augment", f"{self.augment}: every photograph is drawn anew each epoch")]
         return [("augment", f"{self.augment}: {self.views - 1} drawn views of each to train on")]
+
+    def _processes_line(self) -> list[tuple[str, str]]:
+        if self.processes == 1:
+            return []
+        return [("processes", f"{self.processes}: each computes its share")]
 
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
@@ -165,6 +172,7 @@ class Plan(BaseModel):
             ("split", self.rule),
             *self._views_line(),
             *(self.training.lines() if self.training else []),
+            *self._processes_line(),
             (
                 "activations",
                 f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute "

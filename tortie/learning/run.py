@@ -31,6 +31,8 @@ except ImportError:  # Windows: two runs in one folder are not noticed there
 
 _LAST, _BEST = "last.safetensors", "best.safetensors"
 _LOCK = ".lock"
+TRACK = "track"
+"""Folder in a run's folder: what a tracker writes on the disk."""
 _WRITTEN = (
     "run.json", "photographs.csv", "plan.json", "metrics.jsonl", "metrics.csv", _LAST, _BEST,
 )  # fmt: skip
@@ -61,6 +63,13 @@ class Place:
     waited: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
     finished: str | None = None
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> "Place":
+        """The place that JSON carried, in which a pair is a list."""
+        place = cls(**content)
+        place.best = None if place.best is None else (place.best[0], place.best[1])
+        return place
 
     def better(self, accuracy: float, log_loss: float) -> bool:
         """Whether an epoch beats the best so far: more right, or as many at a lower log loss."""
@@ -186,11 +195,9 @@ class Run:
             return None
         tensors, metadata = _load(path)
         try:
-            place = Place(**json.loads(metadata["place"]))
+            return Place.of(json.loads(metadata["place"])), tensors
         except (KeyError, ValueError, TypeError) as error:
             raise _damaged(path, "it is no checkpoint of a run") from error
-        place.best = None if place.best is None else (place.best[0], place.best[1])
-        return place, tensors
 
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the weights of the best epoch so far."""
@@ -258,7 +265,7 @@ def clear(folder: Path) -> None:
             for part in folder.glob("*/run.json"):  # members, and depths that were compared
                 clear(part.parent)
                 shutil.rmtree(part.parent)
-            others = {path.name for path in folder.iterdir()} - {*_WRITTEN, _LOCK}
+            others = {path.name for path in folder.iterdir()} - {*_WRITTEN, _LOCK, TRACK}
             if others:
                 raise UsageError(
                     f"{folder} holds what no run wrote ({min(others)}), so it is not replaced: "
@@ -266,6 +273,7 @@ def clear(folder: Path) -> None:
                 )
             for name in _WRITTEN:  # run.json first: without it, what is left is no run
                 (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / TRACK, ignore_errors=True)
     except OSError as error:
         raise TortieError(f"cannot write {folder}: {error.strerror}") from error
 

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from tortie.activations.engine import Precision
+from tortie.learning.batch_norm import norms_of, synchronised
 from tortie.learning.losses import Loss
 from tortie.learning.precision import arithmetic
+from tortie.learning.processes import ALONE, Processes
 from tortie.learning.recipe import Recipe
 from tortie.networks.network import Rest
 
@@ -20,7 +22,7 @@ class Step:
         recipe: of which the clipping and the side heads are read.
         precision: of the forward pass.
         side_weight: of each side head's loss, where the recipe trains them.
-        model: what is called in place of ``rest``: it, wrapped for many processes.
+        processes: that take the step together, each on its share of the batch.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class Step:
         recipe: Recipe,
         precision: Precision,
         side_weight: float = 0.0,
-        model: nn.Module | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self._rest = rest
         self._optimiser = optimiser
@@ -40,26 +42,45 @@ class Step:
         self._precision = precision
         sides = recipe.side_heads and len(rest.side_heads)
         self._side_weight = side_weight if sides else 0.0
-        self._model = model or rest
+        self._processes = processes
+        self._norms = norms_of(rest)
 
-    def __call__(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, weight: float = 1.0, parts: int = 1
+    ) -> Tensor:
         """The loss of the batch before the update, a scalar that is not waited for.
 
         Args:
             inputs: prepared, ``(n, ...)``.
             targets: class indices ``(n,)``, or probabilities ``(n, K)``.
+            weight: share of the step's photographs that these are. The loss is multiplied by it, so
+                that those of all processes add up to that of the whole batch.
+            parts: that go through the network one after another, their gradients added up.
         """
-        with arithmetic(self._precision, inputs.device):
-            if self._side_weight:
-                logits, sides = self._rest.forward_with_sides(inputs)
-            else:
-                logits, sides = self._model(inputs), {}
-        loss = self._loss(logits.float(), targets)
-        for side in sides.values():
-            loss = loss + self._side_weight * self._loss(side.float(), targets)
-        loss.backward()
+        total = inputs.new_zeros((), dtype=torch.float32)
+        for images, wanted in zip(
+            inputs.tensor_split(parts), targets.tensor_split(parts), strict=True
+        ):
+            with synchronised(self._norms, self._processes, weight > 0):
+                loss = self._forward(images, wanted) * (weight * len(images) / len(inputs))
+                loss.backward()
+            total += loss.detach()
+        trained = self._rest.parameters()
+        self._processes.add_up([one.grad for one in trained if one.grad is not None])
         if self._recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._rest.parameters(), self._recipe.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
-        return loss.detach()
+        return total
+
+    def _forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of some photographs."""
+        with arithmetic(self._precision, inputs.device):
+            if self._side_weight:
+                logits, sides = self._rest.forward_with_sides(inputs)
+            else:
+                logits, sides = self._rest(inputs), {}
+        loss = self._loss(logits.float(), targets)
+        for side in sides.values():
+            loss = loss + self._side_weight * self._loss(side.float(), targets)
+        return loss

@@ -21,11 +21,11 @@ from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.images import Collection
 from tortie.learning.feed import Live, Prepare, batches_of
-from tortie.learning.fit import core_count
 from tortie.learning.gathered import Gathered
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import free_memory
 from tortie.learning.plan import Plan, Training
+from tortie.learning.processes import core_count, current
 from tortie.learning.recipe import Recipe
 from tortie.learning.recipes import recipe as named_recipe
 from tortie.learning.recipes import recipe_for
@@ -139,17 +139,18 @@ def plan_training(
         asked = options.precision
     labels = torch.from_numpy(data.labels[rows]).to(device)
     batches = batches_of(data.train, recipe.batch)
-    check_smallest(rest, inputs, min(map(len, batches)))
+    check_smallest(rest, inputs, max(1, min(map(len, batches)) // (options.accumulate or 1)))
     trial = _of_whole_batch(
-        try_step(rest, inputs, labels, recipe, asked), rest, recipe, len(rows), data
-    )
+        try_step(rest, inputs, labels, recipe, asked), rest, recipe, len(rows), data,
+        options.accumulate or 1,
+    )  # fmt: skip
     steps = len(batches)
     activations, why, stored = _where_from(
         extractor, data, len(drawn), recipe.epochs, prefix, before
     )
     course = Course(
         recipe, undistorted, tuple(drawn), trial, activations, why, stored, steps * recipe.epochs,
-        prefix, whole, _seconds(live, rows) if extractor else 0.0,
+        prefix, whole, _seconds(live, rows) / current().count if extractor else 0.0,
     )  # fmt: skip
     if extractor is None:
         return course
@@ -205,14 +206,17 @@ def _where_from(
     return found, figures, size if found == "store" else 0
 
 
-def _of_whole_batch(trial: Trial, rest: Rest, recipe: Recipe, tried: int, data: Gathered) -> Trial:
-    """What a step of the recipe's batch takes, from that of a smaller one."""
-    batch = min(recipe.batch, len(data.train))
+def _of_whole_batch(
+    trial: Trial, rest: Rest, recipe: Recipe, tried: int, data: Gathered, parts: int
+) -> Trial:  # fmt: skip
+    """What this process's share of the recipe's batch takes, in parts, from what fewer do."""
+    batch = -(-min(recipe.batch, len(data.train)) // current().count)
     parameters = sum(one.numel() for one in rest.parameters() if one.requires_grad) * 4
     copies = {"sgd": 2 + (recipe.momentum > 0), "rmsprop": 4}.get(recipe.optimiser, 4)
     fixed = min(parameters * copies, trial.bytes)
     share = batch / tried
-    grown = round(fixed + (trial.bytes - fixed) * share) + (recipe.ema is not None) * parameters
+    alive = share / min(parts, batch)
+    grown = round(fixed + (trial.bytes - fixed) * alive) + (recipe.ema is not None) * parameters
     return Trial(trial.precision, trial.seconds * share, grown)
 
 
@@ -269,6 +273,7 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
         device=str(next(network.parameters()).device),
         precision=course.precision,
         threads=options.threads or core_count(),
+        processes=current().count,
         training=Training(
             recipe=recipe.name,
             epochs=recipe.epochs,

@@ -1,0 +1,280 @@
+"""``torchrun -m tortie fit``: on this machine, on two hosts, and where one process is killed."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.conftest import lay_out
+
+pytest.importorskip("accelerate")
+pytestmark = pytest.mark.slow
+
+HOME = Path(__file__).parents[2]
+STEPS = (
+    "--network", "resnet20-cifar", "--weights", "none", "--freeze", "none", "--batch", "5",
+    "--learning-rate", "0.001", "--precision", "float32", "--threads", "1",
+)  # fmt: skip
+
+
+def environment(store, **others):
+    paths = f"{HOME}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    own = {"PYTHONPATH": paths, "TORTIE_CACHE": str(store), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **own, **others}
+
+
+def command(count, *arguments, launcher=("--standalone",)):
+    fit = ["-m", "tortie", "fit", *map(str, arguments)]
+    if count == 1:
+        return [sys.executable, *fit]
+    launch = ["-m", "torch.distributed.run", *launcher, "--nproc-per-node", str(count)]
+    return [sys.executable, *launch, *fit]
+
+
+def fit(count, folder, *arguments, store="store"):
+    """The result of a fit as JSON, and its errors."""
+    done = subprocess.run(
+        command(count, *arguments, "--json"), cwd=folder, env=environment(folder / store),
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    return done, json.loads(done.stdout)
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """17 photographs to train on, 18 to choose by, 18 to count."""
+    folder = lay_out(tmp_path / "photographs", 9, ("train", "valid", "test"))
+    (folder / "train" / "blobs" / "08.jpg").unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("images", "count", "choices"),
+    [(17, 2, ("--augment", "mirror", "--views", "2")), (4, 5, ())],
+    ids=["an odd number", "fewer than processes"],
+)
+def test_a_frozen_fit_of_several_processes_is_that_of_one(tmp_path, images, count, choices):
+    folder = lay_out(tmp_path / "photographs", -(-images // 2))
+    if images % 2:
+        (folder / "blobs" / "00.jpg").unlink()
+    own = ("--precision", "float32", *choices)
+    _, one = fit(1, tmp_path, folder, "-o", "one.safetensors", *own, store="store of one")
+    done, many = fit(count, tmp_path, folder, "-o", "many.safetensors", *own)
+    assert done.stderr.count("activations  0 in the store") == 1  # one process alone speaks
+    assert (one["accuracy"], one["classes"]) == (many["accuracy"], many["classes"])
+    assert many["plan"]["processes"] == count
+    a, b = load_file(tmp_path / "one.safetensors"), load_file(tmp_path / "many.safetensors")
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_every_photograph_is_computed_once(tmp_path):
+    """Segments only grow, so an entry that two processes computed would be there twice."""
+    folder = lay_out(tmp_path / "photographs", 20)
+    more = ("--precision", "float32")
+    fit(1, tmp_path, folder, "-o", "one.safetensors", *more, store="store of one")
+    done, _ = fit(2, tmp_path, folder, "-o", "two.safetensors", *more)
+    assert done.returncode == 0
+    held = [sum(segments(tmp_path / store)) for store in ("store of one", "store")]
+    assert held[0] == held[1] > 40 * 1280 * 4
+    _, again = fit(2, tmp_path, folder, "-o", "two.safetensors", *more, "--force")
+    assert again["plan"]["images_in_store"] == 40
+
+
+def test_a_killed_extraction_goes_on_with_what_is_stored(tmp_path):
+    folder = lay_out(tmp_path / "photographs", 40)
+    arguments = (folder, "-o", "two.safetensors", "--augment", "standard", "--views", "20")
+    running = subprocess.Popen(
+        command(2, *arguments), cwd=tmp_path, env=environment(tmp_path / "store"),
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while time.monotonic() < until and len(segments(tmp_path / "store")) < 2:
+        time.sleep(0.02)  # until both have written
+    before = sum(segments(tmp_path / "store"))
+    os.kill(worker(running.pid, 1), signal.SIGKILL)
+    begin = time.monotonic()
+    said = running.communicate(timeout=120)[1]
+    assert time.monotonic() - begin < 60
+    assert running.returncode == 1
+    assert len([line for line in said.splitlines() if line.startswith("tortie: ")]) == 1
+    done, went_on = fit(2, tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert went_on["plan"]["images_in_store"] > 0
+    _, one = fit(1, tmp_path, folder, "-o", "one.safetensors", *arguments[3:], store="store of one")
+    assert one["accuracy"] == went_on["accuracy"]
+    whole = sum(segments(tmp_path / "store of one"))
+    assert before < sum(segments(tmp_path / "store")) < 1.1 * whole
+
+
+def segments(store):
+    """Sizes of the segments that have anything in them."""
+    return [size for path in store.rglob("segment-*.bin") if (size := path.stat().st_size)]
+
+
+def killed_after_an_epoch(folder, images, output, rank):
+    """How long the others took to end after one was killed, and what they said."""
+    running = subprocess.Popen(
+        command(2, images, "-o", output, *STEPS, "--epochs", "4", "--quiet"), cwd=folder,
+        env=environment(folder / "store"), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    metrics = (folder / output).with_suffix(".run") / "metrics.csv"
+    until = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert metrics.exists()
+    os.kill(worker(running.pid, rank), signal.SIGKILL)
+    begin = time.monotonic()
+    said = running.communicate(timeout=120)[1]
+    assert running.returncode == 1
+    return time.monotonic() - begin, said
+
+
+def worker(agent, rank):
+    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+    for child in children:
+        if f"\0RANK={rank}\0".encode() in Path(f"/proc/{child}/environ").read_bytes():
+            return int(child)
+    raise AssertionError(children)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_bit_for_bit(tmp_path, odd, rank):
+    seconds, said = killed_after_an_epoch(tmp_path, odd, "two.safetensors", rank)
+    assert seconds < 60
+    lines = [line for line in said.splitlines() if re.match(r"tortie(, process \d of 2)?:", line)]
+    assert len(lines) == 1
+    assert "another process of this fit has ended" in lines[0] and "--resume" in lines[0]
+    more = (*STEPS, "--epochs", "4")
+    done, refused = fit(1, tmp_path, odd, "-o", "two.safetensors", *more, "--resume")
+    assert done.returncode == 2
+    assert "processes is 1, was 2" in refused["error"]
+    done, _ = fit(2, tmp_path, odd, "-o", "two.safetensors", *more, "--resume")
+    assert done.returncode == 0, done.stderr
+    done, _ = fit(2, tmp_path, odd, "-o", "whole.safetensors", *more)
+    assert done.returncode == 0, done.stderr
+    for name in ("last.safetensors", "best.safetensors"):
+        a = load_file(tmp_path / "two.run" / name)
+        b = load_file(tmp_path / "whole.run" / name)
+        assert a.keys() == b.keys()
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+    log = [(tmp_path / f"{run}.run" / "metrics.csv").read_text() for run in ("two", "whole")]
+    assert log[0] == log[1]
+
+
+def test_training_by_steps_gives_the_metrics_of_one_process(tmp_path, odd):
+    _, one = fit(1, tmp_path, odd, "-o", "one.safetensors", *STEPS, "--epochs", "2")
+    _, two = fit(2, tmp_path, odd, "-o", "two.safetensors", *STEPS, "--epochs", "2")
+    assert one["accuracy"] == two["accuracy"]
+    rows = [
+        np.genfromtxt(tmp_path / f"{run}.run" / "metrics.csv", delimiter=",", skip_header=1)
+        for run in ("one", "two")
+    ]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=2e-3)
+    a, b = load_file(tmp_path / "one.safetensors"), load_file(tmp_path / "two.safetensors")
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=2e-3, err_msg=name)
+
+
+def test_a_frozen_part_is_learnt_from_the_store_by_both(tmp_path, odd):
+    more = ("--freeze", "6", "--epochs", "1", "--augment", "mirror", "--precision", "float32")
+    _, one = fit(1, tmp_path, odd, "-o", "one.safetensors", *more, store="store of one")
+    done, two = fit(2, tmp_path, odd, "-o", "two.safetensors", *more)
+    assert done.returncode == 0, done.stderr
+    assert two["plan"]["processes"] == 2
+    assert two["freeze"] == one["freeze"]
+    a, b = load_file(tmp_path / "one.safetensors"), load_file(tmp_path / "two.safetensors")
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=5e-3, atol=5e-3, err_msg=name)
+
+
+@pytest.fixture
+def hosts():
+    """Two network namespaces that reach each other through one cable, each with its address."""
+    names, addresses = ("tortie-a", "tortie-b"), ("10.77.0.1", "10.77.0.2")
+    if os.geteuid() or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and iproute2")
+
+    def ip(*arguments):
+        subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("link", "add", "va", "netns", names[0], "type", "veth", "peer", "vb", "netns", names[1])
+        for name, link, address in zip(names, ("va", "vb"), addresses, strict=True):
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", link)
+            ip("-n", name, "link", "set", link, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    else:
+        yield names, addresses
+    finally:
+        for name in names:
+            with contextlib.suppress(OSError):
+                subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def on_two_hosts(hosts, folder, *arguments):
+    """One process on each host, each with a store of its own; only the first can write."""
+    names, addresses = hosts
+    running = []
+    for number, (name, link) in enumerate(zip(names, ("va", "vb"), strict=True)):
+        launcher = (
+            "--nnodes", "2", "--node-rank", str(number), "--master-addr", addresses[0],
+            "--master-port", "29511",
+        )  # fmt: skip
+        launch = [sys.executable, "-m", "torch.distributed.run", *launcher, "--nproc-per-node", "1"]
+        inside = ["ip", "netns", "exec", name, *launch, "-m", "tortie", "fit"]
+        own = folder / f"host{number}"
+        own.mkdir()
+        running.append(
+            subprocess.Popen(
+                [*inside, *map(str, arguments)], cwd=own, text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment(own / "store", GLOO_SOCKET_IFNAME=link),
+            )
+        )  # fmt: skip
+    return running
+
+
+def test_two_hosts_fit_as_one(tmp_path, odd, hosts):
+    arguments = (odd, "-o", "two.safetensors", *STEPS, "--epochs", "2")
+    running = on_two_hosts(hosts, tmp_path, *arguments)
+    said = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert "accuracy" in said[0][0] and said[1][0] == ""
+    assert not (tmp_path / "host1" / "two.run").exists()
+    fit(1, tmp_path, odd, "-o", "one.safetensors", *STEPS, "--epochs", "2")
+    a = load_file(tmp_path / "one.safetensors")
+    b = load_file(tmp_path / "host0" / "two.safetensors")
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=2e-3, err_msg=name)
+
+
+def test_a_host_that_falls_silent_ends_the_other(tmp_path, odd, hosts):
+    """No packet says that it is gone: the time-out of a step does."""
+    running = on_two_hosts(hosts, tmp_path, odd, "-o", "two.safetensors", *STEPS, "--epochs", "400")
+    metrics = tmp_path / "host0" / "two.run" / "metrics.csv"
+    until = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    subprocess.run(["ip", "-n", hosts[0][0], "link", "set", "va", "down"], check=True)
+    begin = time.monotonic()
+    said = [process.communicate(timeout=200)[1] for process in running]
+    assert time.monotonic() - begin < 100
+    assert "another process of this fit has ended or cannot be reached" in said[0]
+    assert all(process.returncode for process in running)
