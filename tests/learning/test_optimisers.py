@@ -166,3 +166,34 @@ def test_an_optimisers_state_keeps_the_names_of_its_groups():
     other.load_state_dict(saved)
     names = [group["name"] for group in other.param_groups]
     assert names[:2] == ["c1", "c1, no decay"] and names[-1] == "head, no decay"
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_state_takes_up_its_parameters_layout(name):
+    """A checkpoint is contiguous, the network channels-last: going on is the same to the bit."""
+    from tortie.learning.optimisers import load_optimiser, optimiser_tensors
+    from tortie.learning.recipes import recipe
+
+    def made():
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Flatten())
+        rest = Rest({"conv1": layers}, nn.Linear(8 * 16, 2)).to(memory_format=torch.channels_last)
+        return rest, make_optimiser(rest, recipe("scratch").changed(optimiser=name), CPU)
+
+    def step(rest, optimiser):
+        optimiser.zero_grad()
+        rest(images).square().sum().backward()
+        optimiser.step()
+
+    images = torch.randn(4, 3, 6, 6).contiguous(memory_format=torch.channels_last)
+    rest, optimiser = made()
+    step(rest, optimiser)
+    kept = {key: value.clone().contiguous() for key, value in optimiser_tensors(optimiser).items()}
+    weights = {key: value.clone().contiguous() for key, value in rest.state_dict().items()}
+    other, resumed = made()
+    other.load_state_dict(weights)
+    load_optimiser(resumed, kept)
+    step(rest, optimiser)
+    step(other, resumed)
+    for (key, one), two in zip(rest.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(one, two), key

@@ -202,6 +202,7 @@ def at_depth(
         extractor = extractor_of(network, entry, options, store, freeze.last_frozen)
     rest = network.cut(freeze.stages)[1] if freeze.stages else network
     rest.to(chosen_device(options.device))
+    rest.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def plan(before: dict[str, Any] | None) -> Course:
         return plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
