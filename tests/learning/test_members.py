@@ -86,3 +86,14 @@ def test_an_ensemble_averages_outputs_and_is_one_file(tmp_path):
     assert len(loaded.metadata.members) == 2
     paths = [fitted.photographs[i].path for i in fitted.held]
     np.testing.assert_allclose(loaded.predict_proba(paths), fitted.probabilities, atol=1e-5)
+
+
+def test_a_split_that_is_drawn_is_drawn_once(tmp_path):
+    """What is held out for one member is held out for all."""
+    images = lay_out(tmp_path / "photographs", count=12)
+    classifier = tortie.ImageClassifier(members=2, augment="mirror", views=1, test=0.4)
+    classifier.fit(images)
+    fitted = classifier.fitted_
+    assert fitted is not None and fitted.protocol.on == "test"
+    one, other = (member.protocol.splits for member in fitted.members)
+    assert one == other and one.count("test") == len(fitted.held) == 10

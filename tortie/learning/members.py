@@ -56,6 +56,8 @@ def fit_members(
     fitted: list[Fitted] = []
     for number, own in enumerate(each, 1):
         events.note(f"member {number} of {len(each)}: {own.network}")
+        if fitted and fitted[0].protocol.on != "cross-validation":  # what was drawn is now given
+            own = own.model_copy(update={"valid": None, "test": None})
         made = fit(collection, sources, own, store, replace(events, plan=plan))
         if isinstance(made, Plan):
             return made.model_copy(update={"ensemble": told})
