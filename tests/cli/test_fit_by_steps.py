@@ -38,8 +38,8 @@ def stopped(run, folder, tmp_path, monkeypatch):  # noqa: F811
     """A run that Ctrl-C stopped in its first epoch."""
     plain = loop.Step.__call__
 
-    def interrupted(self, inputs, targets):
-        value = plain(self, inputs, targets)
+    def interrupted(self, inputs, targets, *share):
+        value = plain(self, inputs, targets, *share)
         if targets.dim() == 1 and not interrupted.done and self._rest.training and trained[0]:
             interrupted.done = True
             signal.raise_signal(signal.SIGINT)
