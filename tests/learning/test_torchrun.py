@@ -203,7 +203,8 @@ def test_a_frozen_part_is_learnt_from_the_store_by_both(tmp_path, odd):
 @pytest.fixture
 def hosts():
     """Two network namespaces that reach each other through one cable, each with its address."""
-    names, addresses = ("tortie-a", "tortie-b"), ("10.77.0.1", "10.77.0.2")
+    names = f"tortie-{os.getpid()}-a", f"tortie-{os.getpid()}-b"
+    addresses = "10.77.0.1", "10.77.0.2"
     if os.geteuid() or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and iproute2")
 
@@ -265,13 +266,17 @@ def test_two_hosts_fit_as_one(tmp_path, odd, hosts):
         np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=2e-3, err_msg=name)
 
 
-def test_a_host_that_falls_silent_ends_the_other(tmp_path, odd, hosts):
-    """No packet says that it is gone: the time-out of a step does."""
-    running = on_two_hosts(hosts, tmp_path, odd, "-o", "two.safetensors", *STEPS, "--epochs", "400")
+def test_a_host_that_falls_silent_in_a_step_ends_the_other(tmp_path, hosts):
+    """No packet says that it is gone: the time-out of a step does. Epochs are long, to meet one."""
+    photographs = lay_out(tmp_path / "photographs", 150, ("train", "valid", "test"))
+    running = on_two_hosts(
+        hosts, tmp_path, photographs, "-o", "two.safetensors", *STEPS, "--epochs", "40"
+    )
     metrics = tmp_path / "host0" / "two.run" / "metrics.csv"
     until = time.monotonic() + 120
     while not metrics.exists() and time.monotonic() < until:
         time.sleep(0.05)
+    time.sleep(2)  # the checkpoint is written
     subprocess.run(["ip", "-n", hosts[0][0], "link", "set", "va", "down"], check=True)
     begin = time.monotonic()
     said = [process.communicate(timeout=200)[1] for process in running]
