@@ -130,7 +130,7 @@ def plan_training(
     drawn = _views(entry, recipe, policy, options, extractor is not None)
     undistorted = Undistorted(entry.preprocessing)
     whole, prefix = _multiplications(network, entry, extractor)
-    live = Live(data.pixels, undistorted, (), extractor.engine if extractor else None)
+    live = Live(data.pixels, undistorted, drawn, extractor.engine if extractor else None)
     rows = data.train[: min(_TRIED, recipe.batch)]
     device = next(rest.parameters()).device
     inputs = Prepare(entry.preprocessing, device)(live.take(rows.tolist(), 0))
@@ -160,9 +160,12 @@ def plan_training(
 
 
 def _seconds(live: Live, rows: NDArray[np.int64]) -> float:
-    """What one photograph takes from its decode to the cut; the engine is prepared already."""
+    """What one photograph takes from its decode to the cut, as it is drawn in an epoch.
+
+    The engine is prepared already.
+    """
     begin = time.perf_counter()
-    live.take(rows.tolist(), 0)
+    live.take(rows.tolist(), 1)
     return (time.perf_counter() - begin) / len(rows)
 
 
