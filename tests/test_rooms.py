@@ -37,7 +37,11 @@ def test_imports_point_downwards(path):
         assert RANKS[other] <= RANKS[room], f"{room} imports {other}"
 
 
-def test_images_need_no_torch():
-    modules = "tortie.images, tortie.images.given, tortie.images.protocol"
+@pytest.mark.parametrize(
+    "modules",
+    ["tortie.images, tortie.images.given, tortie.images.protocol", "tortie.classifier"],
+    ids=["images", "classifier"],
+)
+def test_decoding_can_begin_before_torch_is_there(modules):
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

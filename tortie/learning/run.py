@@ -23,6 +23,7 @@ from torch import Tensor
 from tortie.activations.key import hash_tensors
 from tortie.errors import TortieError, UsageError
 from tortie.files import replacing
+from tortie.learning.tracking import TRACK
 
 try:
     import fcntl
@@ -31,8 +32,6 @@ except ImportError:  # Windows: two runs in one folder are not noticed there
 
 _LAST, _BEST = "last.safetensors", "best.safetensors"
 _LOCK = ".lock"
-TRACK = "track"
-"""Folder in a run's folder: what a tracker writes on the disk."""
 _WRITTEN = (
     "run.json", "photographs.csv", "plan.json", "metrics.jsonl", "metrics.csv", _LAST, _BEST,
 )  # fmt: skip

@@ -10,7 +10,9 @@ from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
 from tortie.learning.processes import current
 from tortie.learning.recipe import Recipe
-from tortie.learning.run import TRACK
+
+TRACK = "track"
+"""Folder in a run's folder: what a tracker writes on the disk."""
 
 Tell = Callable[[dict[str, float | None]], None]
 
