@@ -20,7 +20,6 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -92,13 +91,11 @@ def plain(
 
 
 class Watched:
-    """tortie's epochs by the clock, the plan, and the most memory that the steps added."""
+    """tortie's epochs by the clock, and the plan."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.plan = None
-        self.before = self.peak = 0
-        self._stop = threading.Event()
 
     def events(self) -> Events:
         """Whom the fit tells."""

@@ -7,7 +7,7 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
-from tortie.learning import auto
+from tortie.learning import auto, training
 from tortie.learning.fitted import Events
 from tortie.learning.plan import Plan
 from tortie.networks import build
@@ -76,3 +76,40 @@ def test_what_does_not_fit_the_budget_is_left_out_and_said(tmp_path, weights):
 def test_random_numbers_are_not_frozen_by_auto(tmp_path):
     with pytest.raises(tortie.UsageError, match="fresh weights cannot be frozen"):
         fit(tmp_path, weights=None)
+
+
+def test_a_comparison_that_was_stopped_goes_on_with_what_it_had(tmp_path, weights, monkeypatch):
+    """The depth that was trained is not trained again, and keeps its precision."""
+    images = lay_out(tmp_path / "photographs", count=40)
+
+    def classifier(**choices):
+        return tortie.ImageClassifier(
+            "resnet20-cifar", weights=str(weights), freeze="auto", epochs=1, batch=16,
+            augment="none", threads=1, run=tmp_path / "a.run", **choices,
+        )  # fmt: skip
+
+    def stop(line):
+        if line.startswith("freeze conv3_x:"):
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        classifier().fit(images, events=Events(note=stop))
+    half = tmp_path / "a.run" / "conv3_x"
+    before = json.loads((half / "run.json").read_text())
+    best = (half / "best.safetensors").read_bytes()
+    asked = []
+    tried = training.try_step
+    monkeypatch.setattr(
+        training, "try_step", lambda *given: asked.append(given[4]) or tried(*given)
+    )
+    told = []
+    classifier(resume=True).fit(images, events=Events(note=told.append))
+    assert asked == [before["precision"], None]
+    assert (half / "best.safetensors").read_bytes() == best
+    assert sum(line.startswith("epoch 1 of 1") for line in told) == 1  # of none alone
+    assert any(line.startswith("freeze none:") for line in told)
+
+
+def test_auto_compares_softmax_layers_alone(tmp_path, weights):
+    with pytest.raises(tortie.UsageError, match="not a head mlp:8"):
+        fit(tmp_path, weights=str(weights), head="mlp:8")

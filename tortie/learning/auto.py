@@ -16,7 +16,7 @@ from tortie.learning.fitted import Events
 from tortie.learning.gathered import Gathered
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan, duration
-from tortie.learning.run import Place, Run
+from tortie.learning.run import Place, Run, document_of
 from tortie.learning.softmax import few_threads
 from tortie.learning.training import plan_of
 from tortie.networks.network import Network
@@ -33,8 +33,8 @@ def choose_depth(
 ) -> tuple[Depth, Plan, Place] | Plan | None:  # fmt: skip
     """Compare the depths that the rule names and the budget allows, and keep the best.
 
-    Each is trained on the same photographs and judged on the same others; of equals, the one with
-    more frozen stages is kept. What takes longer than the budget is left out, and said.
+    Each is trained on the same photographs and judged on the same others; of equals, the one of
+    the lower log loss is kept. What takes longer than the budget is left out, and said.
 
     Returns:
         the trained network, its plan and its training; the plan alone where ``events.plan`` said to
@@ -51,7 +51,7 @@ def choose_depth(
     left, depths, dropped = options.budget, [], []
     for name in asked:
         own = options.model_copy(update={"freeze": name})
-        depth = at_depth(data, entry, own, store)
+        depth = at_depth(data, entry, own, store, document_of(run.folder / name))
         estimate = plan_of(collection, data, depth).seconds
         if estimate > left and before is None:
             dropped.append(f"{name} would take {duration(estimate)}")

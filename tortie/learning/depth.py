@@ -63,6 +63,11 @@ def check_depth(entry: Entry, options: FitOptions) -> None:
     """
     check_weights(entry, options.weights, options.freeze)
     if options.freeze == "auto":
+        if options.head != "linear":
+            raise UsageError(
+                f"--freeze auto compares softmax layers, not a head {options.head}: take --head "
+                "linear, or name the depth"
+            )
         return
     with torch.device("meta"):
         network = entry.build()

@@ -159,21 +159,8 @@ class Run:
         self.write("run.json", json.dumps(document, indent=2))
 
     def document(self) -> dict[str, Any] | None:
-        """What the run was begun with; ``None`` for a new one.
-
-        Raises:
-            TortieError: it is damaged.
-        """
-        path = self.folder / "run.json"
-        if not path.exists():
-            return None
-        try:
-            document = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise _damaged(path, error) from error
-        if not isinstance(document, dict) or not {"precision", "activations"} <= document.keys():
-            raise _damaged(path, "it describes no run")
-        return document
+        """What the run was begun with; ``None`` for a new one."""
+        return document_of(self.folder)
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the folder: old or new after a kill."""
@@ -246,6 +233,25 @@ def check_beginning(folder: Path, resume: bool) -> None:
         raise UsageError(f"{folder} has no run to resume: leave --resume out to begin one")
     if not resume and there:
         raise UsageError(f"{folder} has a run: --resume goes on with it, --force begins again")
+
+
+def document_of(folder: Path) -> dict[str, Any] | None:
+    """What the run in a folder was begun with; ``None`` where there is none.
+
+    Raises:
+        TortieError: it is damaged.
+    """
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    one, several = {"precision", "activations"}, {"compared"}  # a training, or depths compared
+    if not isinstance(document, dict) or not any(k <= document.keys() for k in (one, several)):
+        raise _damaged(path, "it describes no run")
+    return document
 
 
 def clear(folder: Path) -> None:
