@@ -73,15 +73,11 @@ class Processes:
         count: of all.
         rank: of this one, from 0; the first speaks and writes.
         device: where tensors are added up, ``cpu`` or ``cuda``.
-        step: torch's process group for what all do at once.
-        phase: that for what one may do much later than another; on processors.
     """
 
     count: int = 1
     rank: int = 0
     device: str = "cpu"
-    step: Any = None
-    phase: Any = None
 
     @property
     def first(self) -> bool:
@@ -105,7 +101,7 @@ class Processes:
 
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         with _reached():
-            distributed.all_reduce(flat, group=self.step)
+            distributed.all_reduce(flat, group=_groups.step)
         sizes = [tensor.numel() for tensor in tensors]
         for tensor, total in zip(tensors, flat.split(sizes), strict=True):
             tensor.copy_(total.view(tensor.shape))
@@ -119,7 +115,7 @@ class Processes:
 
         own = torch.tensor(values, dtype=torch.float64, device=self.device)
         with _reached():
-            distributed.all_reduce(own, group=self.step)
+            distributed.all_reduce(own, group=_groups.step)
         return tuple(own.tolist())
 
     def whole(self, own: "Tensor", share: Share, phase: bool = False) -> "Tensor":
@@ -148,7 +144,7 @@ class Processes:
 
         found = [torch.empty_like(own) for _ in range(self.count)]
         with _reached():
-            distributed.all_gather(found, own, group=self.phase if phase else self.step)
+            distributed.all_gather(found, own, group=_groups.phase if phase else _groups.step)
         return torch.stack(found)
 
     def same(self, model: "nn.Module") -> None:
@@ -160,7 +156,7 @@ class Processes:
         with _reached():
             for tensor in model.state_dict().values():
                 given = tensor.contiguous()
-                distributed.broadcast(given, 0, group=self.step)
+                distributed.broadcast(given, 0, group=_groups.step)
                 tensor.copy_(given)
 
     def from_first(self, work: Callable[[], bytes]) -> bytes:
@@ -193,7 +189,7 @@ class Processes:
 
         if tensor.numel():
             with _reached():
-                distributed.broadcast(tensor, 0, group=self.phase)
+                distributed.broadcast(tensor, 0, group=_groups.phase)
         return tensor
 
     def wait(self) -> None:
@@ -202,7 +198,7 @@ class Processes:
             from torch import distributed
 
             with _reached():
-                distributed.barrier(group=self.phase)
+                distributed.barrier(group=_groups.phase)
 
     def alike(self, what: str, text: str) -> None:
         """Make sure that every process was given the same.
@@ -239,8 +235,22 @@ class Processes:
         return TortieError(message) if self.first else SystemExit(TortieError.exit_code)
 
 
+@dataclass
+class _Groups:
+    """Torch's process groups, held here alone: they end, with their threads, as they are let go.
+
+    Attributes:
+        step: for what all do at once.
+        phase: for what one may do much later than another; on processors.
+    """
+
+    step: Any = None
+    phase: Any = None
+
+
 ALONE = Processes()
 _joined = ALONE
+_groups = _Groups()
 
 
 def contents(collection: "Collection", sha256: Sequence[str | None]) -> str:
@@ -311,22 +321,22 @@ def join(device: str) -> Processes:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with _reached():
         state = PartialState(cpu=not cuda, timeout=_MEETING)
-        step = distributed.new_group(timeout=_STEP)
-        phase = distributed.new_group(timeout=_PHASE, backend="gloo")
+        _groups.step = distributed.new_group(timeout=_STEP)
+        _groups.phase = distributed.new_group(timeout=_PHASE, backend="gloo")
     atexit.register(_leave)
     if threading.current_thread() is threading.main_thread():
         # What torchrun sends where another has ended: what was computed is kept, as at Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _joined = Processes(
-        state.num_processes, state.process_index, "cuda" if cuda else "cpu", step, phase
-    )
+    _joined = Processes(state.num_processes, state.process_index, "cuda" if cuda else "cpu")
     _joined.alike("versions of tortie or torch", f"{__version__} {torch.__version__}")
     return _joined
 
 
 def _leave() -> None:
+    """End the groups and their threads: one that wants Python as it shuts down ends in an abort."""
     from torch import distributed
 
+    _groups.step = _groups.phase = None
     with contextlib.suppress(RuntimeError, ValueError):
         distributed.destroy_process_group()
 
