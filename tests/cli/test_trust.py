@@ -48,10 +48,12 @@ def test_evaluate_shows_crops_and_coverage(run, model):  # noqa: F811
     assert "efficientnet-lite0     10        10" in out
     assert "reject below  answered" in out
     assert "no temperature" not in err
-    assert (
-        "no temperature was fitted for 144 crops"
-        in run("evaluate", model, new, "--crops", "144")[2]
-    )
+
+
+def test_crops_without_a_temperature_are_said(run, model, tmp_path):  # noqa: F811
+    few = lay_out(tmp_path / "few", 1)
+    err = run("evaluate", model, few, "--crops", "144")[2]
+    assert "no temperature was fitted for 144 crops" in err
 
 
 def test_predict_rejects_what_is_unsure(run, model, tmp_path):  # noqa: F811
