@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--train", type=int)
     parser.add_argument("--test", type=int)
     arguments = parser.parse_args()
-    half = middle_stage(find("efficientnet-lite0").build(2))
+    half = middle_stage(find("efficientnet-lite0").build())
     found: dict[str, list[float]] = {freeze: [] for freeze in ("all", half, "none", "auto")}
     with tempfile.TemporaryDirectory() as name:
         os.environ["TORTIE_CACHE"] = str(Path(name) / "cache")

@@ -2,6 +2,7 @@
 
 import io
 from itertools import combinations
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -135,9 +136,10 @@ def test_likeness_leaves_out_brightness_contrast_and_a_slope_of_light(photograph
     assert likeness(ramps[:1], ramps[1:])[0] < 0.5
 
 
+@pytest.mark.parametrize("few", [0, 8192])
 @given(seed=st.integers(0, 2**32 - 1), distance=st.integers(0, 15), flips=st.integers(0, 20))
 @settings(max_examples=40, deadline=None)
-def test_every_pair_of_hashes_within_the_distance_is_found_once(seed, distance, flips):
+def test_every_pair_of_hashes_within_the_distance_is_found_once(few, seed, distance, flips):
     generator = np.random.default_rng(seed)
     centres = generator.integers(0, 2**64, 4, np.uint64)
     hashes = []
@@ -150,11 +152,12 @@ def test_every_pair_of_hashes_within_the_distance_is_found_once(seed, distance, 
         for first, second in combinations(range(60), 2)
         if (hashes[first] ^ hashes[second]).bit_count() <= distance
     ]
-    found = [
-        tuple(sorted(pair))
-        for pieces in duplicates._candidates(np.array(hashes, np.uint64), distance)
-        for pair in zip(*(piece.tolist() for piece in pieces), strict=True)
-    ]
+    with mock.patch.object(duplicates, "_FEW", few):  # by bands, and all with all
+        found = [
+            tuple(sorted(pair))
+            for pieces in duplicates._candidates(np.array(hashes, np.uint64), distance)
+            for pair in zip(*(piece.tolist() for piece in pieces), strict=True)
+        ]
     assert sorted(found) == expected
 
 

@@ -30,6 +30,7 @@ ALIKE = 0.95  # share of one thumbnail's variance that the other explains
 FEATURELESS = 4.0  # grey levels: a blank wall's thumbnail varies by less
 MOST_CONFIRMATIONS = 200_000  # some 15 seconds; 60,000 CIFAR-10 images need 24,000
 _BATCH = 512  # pairs confirmed at once: some 10 MB
+_FEW = 8192  # images all of whose pairs are compared in 0.1 s, sooner than bands are cut
 
 Bits = NDArray[np.uint64]
 Indices = NDArray[np.int64]
@@ -245,8 +246,13 @@ def _candidates(hashes: Bits, distance: int) -> Iterator[tuple[Indices, Indices]
 
     A hash is eight bands of eight bits. Two hashes that differ in 15 bits or fewer differ in one
     bit at most in some band (eight bands of two differing bits would be 16). So a band's bucket
-    meets itself and its eight neighbours: 9/256 of all pairs a band.
+    meets itself and its eight neighbours: 9/256 of all pairs a band. Few are compared with all.
     """
+    if len(hashes) <= _FEW:
+        every = np.arange(len(hashes))
+        for at in range(0, len(hashes), 256):
+            yield from _tile(hashes, every[at : at + 256], every[at:], distance, 0, True)
+        return
     bands = [(hashes >> np.uint64(8 * band)) & np.uint64(255) for band in range(8)]
     for number, band in enumerate(bands):
         order = np.argsort(band, kind="stable")
