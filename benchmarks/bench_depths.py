@@ -4,7 +4,7 @@ The default network, each depth alone and `auto`, several seeds; a seed moves th
 choose the epoch, the fresh softmax layer and every draw. Prints accuracies on the photographs under
 `test/` (or `val/`), seconds, and what `auto` kept.
 
-    python benchmarks/bench_depths.py IMAGES [--seeds 3] [--input 224] [--budget 10m]
+    python benchmarks/bench_depths.py IMAGES [--seeds 3] [--input 128x128x3] [--budget 10m]
                                       [--train N] [--test N]     # IMAGES/{train,test}/class/*
 
 `--train` and `--test` take the first N photographs of each class.
@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--input", type=int)
+    parser.add_argument("--input")
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--train", type=int)

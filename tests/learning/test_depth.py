@@ -5,7 +5,8 @@ import torch
 
 from tortie import networks
 from tortie.errors import UsageError
-from tortie.learning.depth import build_trainable, frozen_stages, middle_stage, resized
+from tortie.learning.depth import build_trainable, frozen_stages, middle_stage
+from tortie.learning.input_size import resized
 from tortie.learning.options import FitOptions
 from tortie.networks.table import find
 

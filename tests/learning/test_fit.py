@@ -218,6 +218,20 @@ def test_any_network_of_a_file_is_frozen_saved_and_loaded(tmp_path, name):
     np.testing.assert_array_equal(again.predict_proba(new), own.predict_proba(new))
 
 
+@pytest.mark.parametrize("freeze", ["all", "auto"])
+def test_a_frozen_network_takes_another_input(tmp_path, freeze):
+    """``auto`` on twelve photographs a class freezes everything: the size is kept there too."""
+    own = tortie.ImageClassifier(freeze=freeze, input="64x96x3").fit(lay_out(tmp_path / "a"))
+    preprocessing = own.metadata.members[0].preprocessing
+    assert (preprocessing.height, preprocessing.width) == (64, 96)
+    cost = count(tortie.networks.build("efficientnet-lite0"), (64, 96, 3))
+    assert own.fitted_.plan.multiplications_per_image == cost.multiplications - 1280 * 1000
+    own.save(tmp_path / "a.safetensors")
+    new = [photograph("blobs", 40), photograph("stripes", 40)]
+    again = tortie.load(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(again.predict_proba(new), own.predict_proba(new))
+
+
 def test_a_network_that_is_refused_leaves_no_reading_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "an empty store"))
     folder = lay_out(tmp_path / "photographs", 6)

@@ -12,8 +12,7 @@ from tortie.learning.options import FitOptions, hidden_units
     "choice",
     [
         {"recipe": "lenet5"}, {"epochs": 3}, {"batch": 8}, {"learning_rate": 0.1},
-        {"accumulate": 2}, {"track": "tensorboard"},
-        {"input": "32x32x3"}, {"resume": True, "run": "pets.run"},
+        {"accumulate": 2}, {"track": "tensorboard"}, {"resume": True, "run": "pets.run"},
     ],
 )  # fmt: skip
 def test_choices_of_a_training_by_steps_are_refused_without_one(choice):

@@ -45,11 +45,10 @@ def _table(entries: "tuple[Entry, ...]") -> list[str]:
     rows = []
     for entry in entries:
         error = entry.published[0] if entry.published else None
-        drawn = entry.preprocessing
         rows.append(
             (
                 entry.name, _authors(entry.paper), str(entry.year or ""),
-                shape((drawn.height, drawn.width, drawn.channels)), entry.parameters or "",
+                shape(entry.preprocessing.shape), entry.parameters or "",
                 entry.multiplications or "", _percent(error.top1 if error else None),
                 _percent(error.top5 if error else None),
                 chr(ord("a") + protocols.index(error.protocol)) if error else "",

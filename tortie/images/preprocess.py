@@ -53,6 +53,11 @@ class Preprocessing(BaseModel):
         return self
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(height, width, channels)`` of the pixels."""
+        return self.height, self.width, self.channels
+
+    @property
     def at_least(self) -> int:
         """The shorter side, in pixels, that a decode at reduced scale must do justice to."""
         return self.resize

@@ -28,12 +28,13 @@ from tortie.images.protocol import enough_to_score
 from tortie.learning.calibrate import Calibration, calibrated
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import Held
-from tortie.learning.depth import build_trainable, check_depth, resized
+from tortie.learning.depth import build_trainable, check_depth
 from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
 from tortie.learning.fit import enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.frozen import chosen_device, chosen_policy, chosen_precision
 from tortie.learning.gathered import Gathered, gather
+from tortie.learning.input_size import resized
 from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory

@@ -45,6 +45,7 @@ from tortie.learning.cross_fitting import (
     train_on,
 )
 from tortie.learning.fitted import Events, Fitted
+from tortie.learning.input_size import resized
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.processes import contents, core_count, current, join
@@ -103,7 +104,7 @@ def fit(
 
         return fit_deep(collection, sources, options, store, events)
     clock = Clock()
-    entry = find(options.network)
+    entry = resized(find(options.network), options.input)
     classes = enough_classes(photograph.label for photograph in collection.photographs)
     threads = options.threads or core_count()
     max_pixels = int(options.max_megapixels * 1e6)
@@ -133,7 +134,7 @@ def fit(
         extraction = stack.enter_context(Extraction(frozen.extractor, sources, sha256, early))
         if processes.first:
             extraction.sample()
-        plan = _plan(collection, len(classes), options, frozen, extraction)
+        plan = _plan(collection, len(classes), options, entry, frozen, extraction)
         if not events.plan(plan):
             return plan
         if processes.count > 1:
@@ -341,16 +342,18 @@ def fraction(part: float | Path | None) -> float | None:
 
 def _multiplications(entry: Entry, network: "Network") -> int:
     """Of one image through all stages, the head not counted."""
-    whole = entry.multiplications if entry.stages == network.stage_names else None
+    shape = entry.preprocessing.shape
+    usual = entry.stages == network.stage_names and shape == network.input_shape
+    whole = entry.multiplications if usual else None
     if whole is None:
         from tortie.cost.count import count
 
-        whole = count(network).multiplications
+        whole = count(network, shape).multiplications
     return whole - network.feature_count * network.classes
 
 
 def _plan(
-    collection: Collection, classes: int, options: FitOptions, frozen: "Frozen",
+    collection: Collection, classes: int, options: FitOptions, entry: Entry, frozen: "Frozen",
     extraction: "Extraction",
 ) -> Plan:  # fmt: skip
     """What is known before the work: the counts, the cut, and the time a photograph takes."""
@@ -364,7 +367,7 @@ def _plan(
     )  # fmt: skip
     network = frozen.network
     features = network.feature_count
-    each = _multiplications(find(options.network), network)
+    each = _multiplications(entry, network)
     each_seconds = (extraction.read_seconds + extraction.forward_seconds) / extractor.threads
     trained_on = sum(one.split in (None, "train") for one in photographs)
     views = 0 if options.augment in (None, "none") else options.views * trained_on

@@ -52,7 +52,7 @@ def freeze_network(
             network without trained weights, a device that is not there.
     """
     check_weights(entry, options.weights, options.freeze)
-    network = build(entry.name, weights=options.weights)
+    network = build(entry.name, weights=options.weights, **dict(entry.arguments))
     if network.head_sees_maps:
         network.new_head(network.classes)  # means of the maps, for a softmax layer
     freeze = frozen_stages(network, options.freeze)

@@ -55,7 +55,7 @@ Part = Annotated[
 """Photographs for validation or test: a fraction of the others, or a folder of classes."""
 
 
-_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "input", "resume")
+_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "resume")
 
 
 class FitOptions(BaseModel):

@@ -229,8 +229,7 @@ def _multiplications(
     """Of one photograph: in all of the network, and in the frozen part."""
     from tortie.cost.count import count
 
-    drawn = entry.preprocessing
-    cost = count(network, (drawn.height, drawn.width, drawn.channels))
+    cost = count(network, entry.preprocessing.shape)
     names = network.stage_names
     frozen = names[: names.index(extractor.cut) + 1] if extractor else ()
     prefix = sum(part.multiplications for part in cost.stages if part.name in frozen)

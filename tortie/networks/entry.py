@@ -78,12 +78,11 @@ class Entry:
 
     def document(self) -> dict[str, Any]:
         """What the table says, JSON's types only."""
-        drawn = self.preprocessing
         return {
             "name": self.name,
             "paper": self.paper,
             "year": self.year,
-            "input": [drawn.height, drawn.width, drawn.channels],
+            "input": list(self.preprocessing.shape),
             "parameters": self.parameters,
             "multiplications": self.multiplications,
             "published": [asdict(error) for error in self.published],

@@ -1,0 +1,56 @@
+"""``--input``: a network of the table on photographs of another size or number of channels."""
+
+import re
+from dataclasses import replace
+
+from tortie.errors import UsageError
+from tortie.networks.entry import Entry
+
+
+def resized(entry: Entry, input: str | None) -> Entry:
+    """The network's row with photographs of another size, ``HEIGHTxWIDTHxCHANNELS``.
+
+    Raises:
+        UsageError: no such text, or a network whose linear layers fix its size.
+    """
+    if input is None:
+        return entry
+    import torch
+
+    match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})x([13])", input)
+    if match is None:
+        raise UsageError(f"input {input!r}: expected HEIGHTxWIDTHxCHANNELS, as 64x64x3 or 28x28x1")
+    height, width, channels = map(int, match.groups())
+    own = entry.preprocessing
+    arguments = dict(entry.arguments)
+    if channels != own.channels:
+        arguments["in_channels"] = channels
+    with torch.device("meta"):
+        try:
+            network = entry.build(**arguments)
+        except TypeError:
+            raise UsageError(
+                f"input {input}: {entry.name} takes photographs of {own.channels} channels alone"
+            ) from None
+    if network.fixed_size and (height, width) != (own.height, own.width):
+        raise UsageError(
+            f"input {input}: linear layers fix the size of {entry.name} at "
+            f"{own.height}x{own.width}; take another network"
+        )
+    try:  # two images, of which batch-norm has statistics even at 1×1
+        network(torch.empty(2, channels, height, width, device="meta"))
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"input {input} is too small for {entry.name}, which halves it to nothing ({error})"
+        ) from None
+    mean, std = own.mean, own.std
+    if channels != own.channels:
+        mean = tuple([sum(own.mean) / own.channels] * channels)
+        std = tuple([sum(own.std) / own.channels] * channels)
+    drawn = own.model_copy(
+        update={
+            "resize": round(own.resize / own.height * max(height, width)),
+            "height": height, "width": width, "channels": channels, "mean": mean, "std": std,
+        }
+    )  # fmt: skip
+    return replace(entry, preprocessing=drawn, arguments=arguments)
