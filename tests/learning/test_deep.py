@@ -66,6 +66,26 @@ def test_stored_and_live_activations_learn_the_same(folder, weights, monkeypatch
     assert same_network(stored, live)  # here, to the bit
 
 
+@pytest.mark.parametrize(("augment", "views"), [("none", 1), ("cifar", 2)])
+def test_the_plan_counts_what_the_store_has(folder, weights, tmp_path, monkeypatch, augment, views):
+    """24 photographs, of which 3 or 4 are for validation and as many for test."""
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "store"))
+    cold, warm = (
+        half_frozen(weights, augment=augment, views=2, epochs=4).fit(folder).fitted_.plan
+        for _ in range(2)
+    )
+    entries = cold.training.images * views + cold.training.chosen_on
+    assert (cold.images_in_store, cold.images_to_compute) == (0, entries)
+    assert (warm.images_in_store, warm.images_to_compute) == (entries, 0)
+    assert cold.disk_bytes == entries * 32 * 16 * 16 * 4 and warm.disk_bytes == 0
+    assert warm.multiplications < cold.multiplications
+    assert f"activations  {entries} in the store, 0 to compute" in "\n".join(
+        "  ".join(line) for line in warm.lines()
+    )
+    live = classifier().fit(folder).fitted_.plan
+    assert dict(live.lines())["activations"] == "none is kept (float32, cpu, 1 threads)"
+
+
 def test_views_that_come_round_are_seen_again_and_others_are_not(folder, weights):
     """One view in four epochs is another training than four."""
     one = half_frozen(weights, augment="cifar", views=1, epochs=4).fit(folder)

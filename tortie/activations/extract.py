@@ -106,6 +106,11 @@ class Extractor:
             device=self.device.type,
         )
 
+    def stored(self, sha256: Sequence[str | None], views: Sequence[View]) -> int:
+        """Of how many views of images, of this content, the store has the activations."""
+        keys = [self.context.key(one, view.name) for one in sha256 if one for view in views]
+        return len(self.store.contains_many(keys))
+
     @cached_property
     def engine(self) -> Engine:
         """The prefix made ready to run; warm runs never ask for it."""

@@ -93,9 +93,10 @@ class Plan(BaseModel):
         splits: photographs found in each split that was given; ``all`` where none was.
         on: what the accuracy will be counted on.
         rule: how the photographs are split and the penalty is chosen, in words.
-        images_in_store: photographs whose activations are known already.
-        images_to_compute: photographs that have to be read and go through the network; drawn
-            views come on top.
+        images_in_store: photographs whose activations are known already; views of them, in a
+            training by steps.
+        images_to_compute: photographs that have to be read and go through the network, and drawn
+            views on top; all views, in a training by steps.
         trained_parameters: weights and biases that are trained.
         frozen_parameters: parameters that stay as they are.
         multiplications_per_image: of convolution and linear layers up to the cut.
@@ -163,6 +164,10 @@ class Plan(BaseModel):
         trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
         seconds = "nothing to compute" if not self.multiplications else duration(self.seconds)
+        where = f"{self.precision}, {self.device}, {self.threads} threads"
+        stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
+        if self.training and self.training.activations != "store":
+            stored = "none is kept"
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
@@ -173,11 +178,7 @@ class Plan(BaseModel):
             *self._views_line(),
             *(self.training.lines() if self.training else []),
             *self._processes_line(),
-            (
-                "activations",
-                f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute "
-                f"({self.precision}, {self.device}, {self.threads} threads)",
-            ),
+            ("activations", f"{stored} ({where})"),
             (
                 "cost",
                 f"{_scaled(self.multiplications, '')} multiplications "

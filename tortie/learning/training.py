@@ -50,11 +50,13 @@ class Course:
         trial: what a step of a whole batch takes.
         activations: where the frozen part's outputs come from.
         why: the reason, with its figures.
-        stored_bytes: of the outputs that are stored.
+        kept_bytes: of the outputs that are kept for all epochs.
         steps: in all epochs.
         prefix_multiplications: of one photograph in the frozen part.
         multiplications: of one photograph up to the head.
         prefix_seconds: of one photograph on its way to the cut, on all cores.
+        in_store: views of photographs whose outputs are known already.
+        to_compute: views whose outputs have to be computed before the first step.
     """
 
     recipe: Recipe
@@ -63,11 +65,13 @@ class Course:
     trial: Trial
     activations: Literal["store", "live", "none"]
     why: str
-    stored_bytes: int
+    kept_bytes: int
     steps: int
     prefix_multiplications: int
     multiplications: int
     prefix_seconds: float
+    in_store: int
+    to_compute: int
 
     def epoch_seconds(self, data: Gathered, live: bool) -> float:
         """What an epoch will take, its judgement included, with the frozen part live or stored.
@@ -145,12 +149,17 @@ def plan_training(
         options.accumulate or 1,
     )  # fmt: skip
     steps = len(batches)
-    activations, why, stored = _where_from(
-        extractor, data, len(drawn), recipe.epochs, prefix, before
-    )
+    entries = len(data.train) * max(1, len(drawn)) + len(data.chosen_on)
+    activations, why, kept = _where_from(extractor, data, entries, recipe.epochs, prefix, before)
+    in_store = 0
+    if extractor and activations == "store":
+        keys = np.array(data.examined.keys)
+        in_store = extractor.stored(keys[data.train].tolist(), drawn or [undistorted])
+        in_store += extractor.stored(keys[data.chosen_on].tolist(), [undistorted])
     course = Course(
-        recipe, undistorted, tuple(drawn), trial, activations, why, stored, steps * recipe.epochs,
+        recipe, undistorted, tuple(drawn), trial, activations, why, kept, steps * recipe.epochs,
         prefix, whole, _seconds(live, rows) / current().count if extractor else 0.0,
+        in_store, entries - in_store if activations == "store" else 0,
     )  # fmt: skip
     if extractor is None:
         return course
@@ -182,14 +191,13 @@ def _views(
 
 
 def _where_from(
-    extractor: Extractor | None, data: Gathered, drawn: int, epochs: int, prefix: int,
+    extractor: Extractor | None, data: Gathered, entries: int, epochs: int, prefix: int,
     before: dict[str, Any] | None,
 ) -> tuple[Literal["store", "live", "none"], str, int]:  # fmt: skip
-    """Where the frozen part's outputs come from, why, and the bytes that are stored."""
+    """Where the frozen part's outputs come from, why, and the bytes that are kept of them."""
     if extractor is None:
         return "none", "", 0
     each = int(np.prod(extractor.output)) * 4
-    entries = len(data.train) * max(1, drawn) + len(data.chosen_on)
     seen = (len(data.train) + len(data.chosen_on)) * epochs
     size = each * entries
     figures = (
@@ -247,8 +255,7 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
     seen = len(data.train) * recipe.epochs
     judged = len(data.chosen_on) * recipe.epochs + len(data.protocol.scored)
     after = course.multiplications - course.prefix_multiplications
-    entries = len(data.train) * max(1, len(course.views)) + len(data.chosen_on)
-    prefixed = (seen + judged if live else entries) * course.prefix_multiplications
+    prefixed = (seen + judged if live else course.to_compute) * course.prefix_multiplications
     return Plan(
         network=depth.entry.name,
         weights=options.weights,
@@ -261,17 +268,19 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
         splits=dict(splits),
         on=data.protocol.on,
         rule=data.rule,
-        images_in_store=0,
-        images_to_compute=entries if course.activations == "store" else 0,
+        images_in_store=course.in_store,
+        images_to_compute=course.to_compute,
         trained_parameters=trained,
         frozen_parameters=frozen,
         multiplications_per_image=course.multiplications,
         # A backward pass costs twice a forward pass: by the activations, and by the weights.
         multiplications=prefixed + 3 * seen * after + judged * after,
         seconds=recipe.epochs * course.epoch_seconds(data, live)
-        + (0 if live else entries) * course.prefix_seconds,
-        memory_bytes=course.trial.bytes + course.stored_bytes + data.pixels.bytes,
-        disk_bytes=course.stored_bytes,
+        + course.to_compute * course.prefix_seconds,
+        memory_bytes=course.trial.bytes + course.kept_bytes + data.pixels.bytes,
+        disk_bytes=course.kept_bytes
+        * course.to_compute
+        // max(1, course.in_store + course.to_compute),
         device=str(next(network.parameters()).device),
         precision=course.precision,
         threads=options.threads or core_count(),
