@@ -162,6 +162,63 @@ def test_force_begins_again_and_a_plan_touches_nothing(run, folder, stopped):  #
     assert described["recipe"]["epochs"] == 1
 
 
+def test_force_spares_a_run_until_the_next_one_begins(run, folder, stopped, tmp_path):  # noqa: F811
+    """What is found late, by options, photographs, networks or a tracker, costs nothing."""
+
+    def kept():
+        return {path: path.read_bytes() for path in stopped.with_suffix(".run").iterdir()}
+
+    before = kept()
+    lone = lay_out(tmp_path / "lone", 1)
+    broken = lay_out(tmp_path / "broken", 2)
+    for path in broken.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    for images, *words in (
+        (folder, "--recipe", "nope"),
+        (folder, "--freeze", "conv9"),
+        (folder, "--input", "8x8x3"),
+        (folder, "--valid", tmp_path / "nowhere"),
+        (folder, "--track", "wandb"),
+        (folder, "--members", "0"),
+        (folder, "--freeze", "all", "--weights", "imagenet"),
+        (lone,),
+        (broken,),
+    ):
+        assert run("fit", images, "-o", stopped, *SHORT, *words, "--force")[0] in (1, 2), words
+        assert kept() == before, words
+
+
+def test_a_fit_without_steps_takes_the_run_of_the_old_file_away(run, folder, stopped):  # noqa: F811
+    """Else the folder beside a classifier would be another's."""
+    run_folder, words = stopped.with_suffix(".run"), ("--threads", "1", "--force", "--quiet")
+    (run_folder / "thesis.tex").write_text("years of work")
+    code, _, err = run("fit", folder, "-o", stopped, *words)
+    assert code == 2 and "holds what no run wrote (thesis.tex)" in err
+    assert not stopped.exists()  # it was said before the work
+    (run_folder / "thesis.tex").unlink()
+    assert run("fit", folder, "-o", stopped, *words)[0] == 0
+    assert not run_folder.exists()
+
+
+def test_a_run_goes_on_from_another_working_directory(run, folder, stopped, monkeypatch):  # noqa: F811
+    """Its photographs were named from the root; now they are named from beside and from within."""
+    monkeypatch.chdir(folder)
+    assert run("fit", ".", "-o", stopped, *SHORT, "--resume", "--quiet")[0] == 0
+    stopped.unlink()
+    monkeypatch.chdir(folder.parent)
+    assert run("fit", folder.name, "-o", stopped, *SHORT, "--resume", "--quiet")[0] == 0
+
+
+def test_one_depth_does_not_go_on_with_a_comparison_nor_the_other_way(run, folder, stopped):  # noqa: F811
+    words = ("--threads", "1", "--resume", "--freeze")
+    code, _, err = run("fit", folder, "-o", stopped, *words, "auto")
+    assert (code, "freeze is auto, was none" in err) == (2, True)
+    path = stopped.with_suffix(".run") / "run.json"
+    path.write_text(json.dumps({"freeze": "auto", "compared": ["mbconv4", "none"]}))
+    code, _, err = run("fit", folder, "-o", stopped, *words, "mbconv4")
+    assert (code, "freeze is mbconv4, was auto" in err) == (2, True)
+
+
 def test_force_spares_what_no_run_wrote(run, folder, stopped):  # noqa: F811
     (stopped.with_suffix(".run") / "thesis.tex").write_text("years of work")
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--force")
@@ -187,7 +244,7 @@ def test_going_on_with_other_choices_is_refused(run, folder, stopped, words, mes
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, *words, "--resume")
     assert code == 2
     assert message in err
-    assert "take those it began with, or --force to begin again" in err
+    assert "take those it began with, or --force without --resume to begin again" in err
     assert (stopped.with_suffix(".run") / "last.safetensors").read_bytes() == before
 
 
@@ -207,7 +264,7 @@ def test_going_on_with_other_photographs_is_refused(run, folder, stopped, tmp_pa
             message = "1 of other content"
         elif change == "class":
             first.rename(folder / "train" / "stripes" / "99.jpg")
-            message = "1 gone"
+            message = "1 of another class"
         elif change == "more":
             photograph("blobs", 501).save(folder / "train" / "blobs" / "77.jpg")
             message = "1 new"
@@ -217,7 +274,7 @@ def test_going_on_with_other_photographs_is_refused(run, folder, stopped, tmp_pa
         code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--resume")
         assert code == 2
         assert "pets.run cannot go on with other photographs: " in err
-        assert message in err and str(folder / "train" / "blobs") in err
+        assert f"{message} ({folder / 'train'}/" in err
     finally:
         shutil.rmtree(folder)
         (folder.parent / "aside").rename(folder)

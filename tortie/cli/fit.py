@@ -101,8 +101,6 @@ def command(
     from tortie.learning.plan import Plan
 
     run = _check_output(output, force or plan)
-    if force and not (resume or plan or rank()) and images.exists():
-        _begin_again(run)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
@@ -110,7 +108,7 @@ def command(
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
-        resume=resume and not plan,
+        resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
     with show.progress("photographs") as progress, show.progress("steps") as steps:
         events = Events(_announce(stop=plan), progress, steps, show.say)
@@ -132,14 +130,6 @@ def _check_output(output: Path, may_replace: bool) -> Path:
     if output.exists() and not may_replace:
         raise UsageError(f"{output} exists: --force replaces it, or choose another name")
     return output.with_suffix(".run")
-
-
-def _begin_again(run: Path) -> None:
-    """Take an earlier run of this output away."""
-    if run.exists():
-        from tortie.learning.run import clear
-
-        clear(run)
 
 
 def _announce(stop: bool) -> "Callable[[Plan], bool]":

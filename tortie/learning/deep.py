@@ -41,6 +41,7 @@ from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Freeze, Plan
 from tortie.learning.processes import contents, core_count, current
 from tortie.learning.run import Place, Run
+from tortie.learning.same_run import Listed, check_freeze
 from tortie.learning.shared import check_run, first_decides, open_run, refuse_auto, share_out
 from tortie.learning.tracking import tracked
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
@@ -120,30 +121,34 @@ def fit_deep(
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = open_run(folder, options, current())
         stack.callback(run.close)
+        stack.enter_context(run.told())
+        before = run.document()
+        check_freeze(run.folder, before, options.freeze)
         if options.freeze == "auto":
             from tortie.learning.auto import choose_depth
 
             found = choose_depth(collection, data, entry, options, store, run, events)
             if found is None:
-                return fit(
-                    collection, sources, options.model_copy(update={"freeze": "all"}), store, events
-                )
+                run.clear_replaced()
+                own = options.model_copy(update={"freeze": "all"})
+                return fit(collection, sources, own, store, events)
             if isinstance(found, Plan):
                 return found
             depth, plan, place = found
         else:
-            depth = at_depth(data, entry, options, store, run.document())
+            depth = at_depth(data, entry, options, store, before)
             plan = plan_of(collection, data, depth)
             if not events.plan(plan):
                 return plan
             clock.lap("plan")
             place = learn(depth, plan, data, run, events)
         clock.lap("training")
-    depth.network.eval()
-    member = Member(depth.network, extractor_of(depth.network, entry, options, store), entry.mirror)
-    held = _judged(member, data, data.scored, events)
-    calibration = _calibrated(member, data, options, events)
-    clock.lap("measure")
+        depth.network.eval()
+        extractor = extractor_of(depth.network, entry, options, store)
+        member = Member(depth.network, extractor, entry.mirror)
+        held = _judged(member, data, data.scored, events)
+        calibration = _calibrated(member, data, options, events)
+        clock.lap("measure")
     return Fitted(
         network=depth.network,
         entry=entry,
@@ -214,8 +219,8 @@ def at_depth(
 
 def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) -> Place:
     """Train what is not frozen; the network is left with the weights of its best epoch."""
-    run.begin(_document(depth, data), listed(data))
     with run.told():
+        run.begin(_document(depth, data), listed(data))
         run.write("plan.json", plan.model_dump_json(indent=2))
         return _trained(depth, data, run, events)
 
@@ -276,11 +281,13 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
     }
 
 
-def listed(data: Gathered) -> list[tuple[str, str, str, str]]:
-    """Path, class, split and SHA-256 of each photograph, for the run's folder."""
-    keys = data.examined.keys
-    rows = zip(data.photographs, data.protocol.splits, keys, strict=True)
-    return [(str(one.path), one.label, split, sha256) for one, split, sha256 in rows]
+def listed(data: Gathered) -> list[Listed]:
+    """The photographs, for the run's folder."""
+    groups = ["" if group is None else str(group) for group in data.examined.groups]
+    rows = zip(data.photographs, data.protocol.splits, groups, data.examined.keys, strict=True)
+    return [
+        Listed(str(one.path), one.label, split, group, sha256) for one, split, group, sha256 in rows
+    ]
 
 
 def _feed(depth: Depth, data: Gathered, events: Events) -> Feed:

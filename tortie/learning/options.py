@@ -91,6 +91,8 @@ class FitOptions(BaseModel):
         budget: seconds that comparing depths may take, as a number or ``10m``.
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
+        force: whether a run in ``run`` gives way when this one begins.
+        replaces: folder of that run, for the member that begins first; not for a user to say.
         members: networks that are trained apart and whose probabilities are averaged.
         member: which of them this is, from 0; each draws views and first weights of its own.
         seed: of every draw.
@@ -129,6 +131,8 @@ class FitOptions(BaseModel):
     budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = 600.0
     run: Path | None = None
     resume: bool = False
+    force: bool = False
+    replaces: Path | None = None
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "FitOptions":
