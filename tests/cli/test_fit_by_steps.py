@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 import tortie
 from tests.cli.test_cli import run  # noqa: F401
 from tests.conftest import lay_out, photograph
-from tortie.learning import loop
+from tortie.errors import TortieError
+from tortie.learning import deep, loop
 
 # Precision is timed where it is not said, so that two fits of one seed may differ.
 SCRATCH = (
@@ -90,8 +91,10 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     kept = {path.name for path in (tmp_path / "pets.run").iterdir()} - {".lock"}
     assert kept == {
         "run.json", "plan.json", "photographs.csv", "metrics.jsonl", "metrics.csv",
-        "last.safetensors", "best.safetensors",
+        "last.safetensors", "best.safetensors", "environment.json", "README.txt",
     }  # fmt: skip
+    readme = (tmp_path / "pets.run" / "README.txt").read_text()
+    assert all(name in readme for name in kept - {"README.txt"})
     log = (tmp_path / "pets.run" / "metrics.jsonl").read_text()
     rows = [json.loads(line) for line in log.splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
@@ -198,6 +201,44 @@ def test_a_fit_without_steps_takes_the_run_of_the_old_file_away(run, folder, sto
     (run_folder / "thesis.tex").unlink()
     assert run("fit", folder, "-o", stopped, *words)[0] == 0
     assert not run_folder.exists()
+
+
+def test_a_run_says_when_and_where_it_was_at_work(run, folder, stopped, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(folder)
+    assert run("fit", ".", "-o", stopped, *SHORT, "--resume", "--quiet")[0] == 0
+    times = json.loads((stopped.with_suffix(".run") / "environment.json").read_text())
+    assert len(times) == 2 and times[0]["when"] <= times[1]["when"]
+    assert times[1]["folder"] == str(folder) != times[0]["folder"]
+    assert times[1]["versions"]["torch"] == torch.__version__
+
+
+def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path, monkeypatch):  # noqa: F811
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    output = tmp_path / "pets.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(deep, "_judged", stop)
+        code, _, err = run("fit", folder, "-o", output, *SHORT)
+    assert code == 1
+    assert err.splitlines()[-1].endswith("and the same command with --resume goes on")
+    assert run("fit", folder, "-o", output, *SHORT, "--resume", "--quiet")[0] == 0
+
+
+def test_a_full_disk_at_the_end_loses_nothing(run, folder, tmp_path, monkeypatch):  # noqa: F811
+    def full(*_):
+        raise TortieError(f"cannot write {output}: No space left on device")
+
+    output = tmp_path / "pets.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(tortie.ImageClassifier, "save", full)
+        code, _, err = run("fit", folder, "-o", output, *SHORT)
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"tortie: cannot write {output}: No space left on device; nothing that was learnt is lost: "
+        "the same command with --resume goes on"
+    )
+    assert run("fit", folder, "-o", output, *SHORT, "--resume", "--quiet")[0] == 0
 
 
 def test_a_run_goes_on_from_another_working_directory(run, folder, stopped, monkeypatch):  # noqa: F811

@@ -306,7 +306,7 @@ def test_a_place_comes_back_as_it_was(folder):
         assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype
 
 
-@pytest.mark.parametrize("fails", range(1, 14))
+@pytest.mark.parametrize("fails", range(1, 16))
 def test_a_full_disk_keeps_the_checkpoint_and_the_run_goes_on(tmp_path, monkeypatch, fails):
     """The nth flush of a file fails, as on a full disk; the folder is as before that write."""
     own_recipe = recipe(ema=0.9)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
-from tortie.errors import UsageError
+from tortie.errors import TortieError, UsageError
 from tortie.learning.processes import rank
 
 if TYPE_CHECKING:
@@ -157,9 +157,16 @@ def _written(
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
-    classifier.save(output)
-    write_split(split, fitted.split_rows())
-    write_report(report, report_of(fitted, output.name))
+    try:
+        classifier.save(output)
+        write_split(split, fitted.split_rows())
+        write_report(report, report_of(fitted, output.name))
+    except TortieError as error:
+        if not fitted.history:
+            raise
+        raise TortieError(
+            f"{error}; nothing that was learnt is lost: the same command with --resume goes on"
+        ) from error
     metadata = classifier.metadata
     document = {
         "file": str(output),

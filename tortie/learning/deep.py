@@ -176,8 +176,7 @@ def fit_deep(
             *data.protocol.notes,
             *depth.notes,
             *calibration.notes,
-            f"trained for {len(place.history)} epochs ({place.finished}); epoch "
-            f"{place.best_epoch} is kept",
+            _kept(place),
             *named("not counted", [data.photographs[i].path for i in data.protocol.leaks]),
             *worst_found(data.examined, held, data.classes),
         ],
@@ -185,6 +184,12 @@ def fit_deep(
         history=place.history,
         best_epoch=place.best_epoch,
     )
+
+
+def _kept(place: Place) -> str:
+    """Which epoch is kept, and why there was no further one."""
+    early = "" if f"{place.finished}".startswith("all") else f"; stopped after {place.finished}"
+    return f"epoch {place.best_epoch} of {len(place.history)} is kept{early}"
 
 
 def at_depth(
@@ -273,7 +278,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "seed": options.seed,
         "device": options.device,
         "precision": course.precision,
-        "frozen precision": options.precision,
+        "frozen precision": options.precision if depth.extractor else None,
         "activations": course.activations,
         "accumulate": options.accumulate or 1,
         "threads": options.threads or core_count(),
@@ -336,7 +341,7 @@ def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Eve
     rows, on = data.calibrated_on
     settings = sorted({"1", str(options.crops)}, key=int)
     if enough_to_score([data.photographs[i].label for i in rows]) is not None:
-        note = f"probabilities are as the network gives them: too little to calibrate ({on})"
+        note = "probabilities are as the network gives them: too few photographs to calibrate on"
         return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
     views = crop_views(member.extractor.preprocessing, options.crops, member.mirror)
     share_out(current(), member.extractor, *_sources(data, rows), views, events.progress)

@@ -67,7 +67,8 @@ class Training(BaseModel):
         lines = [
             (
                 "training",
-                f"recipe {self.recipe}: {self.epochs} epochs of {self.images:,} photographs, "
+                f"recipe {self.recipe}: {self.epochs} epoch{'s' * (self.epochs > 1)} of "
+                f"{self.images:,} photographs, "
                 f"{self.batch} a step, {self.precision}; {kept}",
             )
         ]

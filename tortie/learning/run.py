@@ -2,8 +2,9 @@
 
 ``run.json`` (what the run is: recipe, choices, versions), ``photographs.csv``, ``plan.json``,
 ``last.safetensors`` (weights, optimiser, averages and place), ``best.safetensors`` (weights of the
-best epoch), ``metrics.jsonl`` and ``metrics.csv``. Each file is old or new after a kill at any
-moment. ``last.safetensors`` alone says how far the run is: what else is there is written before it
+best epoch), ``metrics.jsonl`` and ``metrics.csv``, ``environment.json`` (when and where it was at
+work) and ``README.txt``. Each file is old or new after a kill at any moment.
+``last.safetensors`` alone says how far the run is: what else is there is written before it
 and made again by going on.
 """
 
@@ -24,7 +25,9 @@ from tortie.errors import TortieError
 from tortie.files import replacing
 from tortie.learning.run_folder import (
     BEST,
+    ENVIRONMENT,
     LAST,
+    README,
     RUN,
     check_beginning,
     clear,
@@ -34,6 +37,7 @@ from tortie.learning.run_folder import (
     locked,
     sweep,
 )
+from tortie.learning.run_readme import TEXT, environment
 from tortie.learning.same_run import Listed, check_choices, check_photographs, photographs_csv
 
 
@@ -154,14 +158,18 @@ class Run:
                 replaces cannot be cleared.
         """
         self.clear_replaced()
-        before = self.document()
-        if before is not None:
-            check_choices(self.folder, before, json.loads(json.dumps(document)))
+        begun = self.document()
+        if begun is not None:
+            check_choices(self.folder, begun, json.loads(json.dumps(document)))
             check_photographs(self.folder, photographs)
         else:
             self.write("photographs.csv", photographs_csv(photographs))
             self.write(RUN, json.dumps(document, indent=2))
         self._begun = True
+        times = self.folder / ENVIRONMENT
+        before = times.read_text("utf-8", "replace") if times.exists() else None
+        self.write(ENVIRONMENT, environment(before))
+        self.write(README, TEXT)
 
     def clear_replaced(self) -> None:
         """Take away the run that gives way to this one.

@@ -19,12 +19,15 @@ try:
 except ImportError:  # Windows: two runs in one folder are not noticed there
     fcntl = None  # type: ignore[assignment]
 
-RUN = "run.json"
+RUN, ENVIRONMENT, README = "run.json", "environment.json", "README.txt"
 LAST, BEST = "last.safetensors", "best.safetensors"
 TRACK = "track"
 """Folder in a run's folder: what a tracker writes on the disk."""
 _LOCK = ".lock"
-_WRITTEN = (RUN, "photographs.csv", "plan.json", "metrics.jsonl", "metrics.csv", LAST, BEST)
+_WRITTEN = (
+    RUN, "photographs.csv", "plan.json", "metrics.jsonl", "metrics.csv", LAST, BEST, ENVIRONMENT,
+    README,
+)  # fmt: skip
 _MEMBER = "member-"
 
 
