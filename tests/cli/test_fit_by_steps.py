@@ -77,6 +77,12 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     assert document["plan"]["training"]["epochs"] == 4
     assert document["plan"]["training"]["steps"] == 4 * 3
     assert document["plan"]["training"]["chosen_on"] == 20
+    assert document["plan"]["training"]["input"] == "28x28x1"  # LeNet-5's, of colour photographs
+    assert "4 epochs of 24 photographs as 28x28x1, 8 a step" in err
+    rows = (tmp_path / "pets.run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in rows]
+    best = max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    assert f"epoch {best['epoch']} of 4 is kept" in document["notes"]
     assert document["freeze"] == {"asked": "none", "stages": 0, "last_frozen": None}
     assert (document["accuracy"]["on"], document["accuracy"]["n"]) == ("test", 20)
     assert "epoch 4 of 4: training loss" in err
@@ -95,8 +101,6 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     }  # fmt: skip
     readme = (tmp_path / "pets.run" / "README.txt").read_text()
     assert all(name in readme for name in kept - {"README.txt"})
-    log = (tmp_path / "pets.run" / "metrics.jsonl").read_text()
-    rows = [json.loads(line) for line in log.splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert all(0 <= row["validation_accuracy"] <= 1 for row in rows)
 
@@ -223,6 +227,14 @@ def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path,
     assert code == 1
     assert err.splitlines()[-1].endswith("and the same command with --resume goes on")
     assert run("fit", folder, "-o", output, *SHORT, "--resume", "--quiet")[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(run, folder, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != "/sealed")
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: True)
+    code, _, err = run("fit", folder, "-o", "/sealed/pets.safetensors", *SHORT)
+    assert code == 2
+    assert err == "tortie: /sealed cannot be written: choose another folder for -o\n"
 
 
 def test_a_full_disk_at_the_end_loses_nothing(run, folder, tmp_path, monkeypatch):  # noqa: F811

@@ -1,5 +1,6 @@
 """``tortie fit``: a folder of photographs to a classifier."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +128,8 @@ def _check_output(output: Path, may_replace: bool) -> Path:
         raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
     if not output.parent.is_dir():
         raise UsageError(f"no folder {output.parent} to write {output.name} into: make it first")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{output.parent} cannot be written: choose another folder for -o")
     if output.exists() and not may_replace:
         raise UsageError(f"{output} exists: --force replaces it, or choose another name")
     return output.with_suffix(".run")

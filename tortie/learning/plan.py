@@ -30,6 +30,7 @@ class Training(BaseModel):
         batch: photographs a step.
         steps: in all epochs.
         images: photographs trained on.
+        input: ``HEIGHTxWIDTHxCHANNELS`` that they are made to.
         chosen_on: photographs that choose the best epoch.
         activations: where the frozen part's outputs come from: ``store``, ``live``, or ``none``
             where nothing is frozen.
@@ -49,6 +50,7 @@ class Training(BaseModel):
     batch: int
     steps: int
     images: int
+    input: str
     chosen_on: int
     activations: Literal["store", "live", "none"]
     why: str
@@ -68,8 +70,8 @@ class Training(BaseModel):
             (
                 "training",
                 f"recipe {self.recipe}: {self.epochs} epoch{'s' * (self.epochs > 1)} of "
-                f"{self.images:,} photographs, "
-                f"{self.batch} a step, {self.precision}; {kept}",
+                f"{self.images:,} photographs as {self.input}, {self.batch} a step, "
+                f"{self.precision}; {kept}",
             )
         ]
         if self.activations != "none":
@@ -159,13 +161,15 @@ class Plan(BaseModel):
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
         freeze = self.freeze
-        frozen = f"{freeze.stages} stages, up to and with {freeze.last_frozen}"
+        frozen = (
+            f"{freeze.stages} stage{'s' * (freeze.stages > 1)}, up to and with {freeze.last_frozen}"
+        )
         if not freeze.stages:
             frozen = "nothing"
         trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
         seconds = "nothing to compute" if not self.multiplications else duration(self.seconds)
-        where = f"{self.precision}, {self.device}, {self.threads} threads"
+        where = f"{self.precision}, {self.device}, {self.threads} thread{'s' * (self.threads > 1)}"
         stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
         if self.training and self.training.activations != "store":
             stored = "none is kept"

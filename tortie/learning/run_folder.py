@@ -55,12 +55,12 @@ def check_beginning(folder: Path, resume: bool, replaces: Path | None = None) ->
     if folder.name.startswith(_MEMBER) and (folder.parent / RUN).exists():
         raise UsageError(
             f"{folder.parent} has a run of one network, not of several: take what it began with, "
-            "or --force to begin again"
+            "or --force without --resume to begin again"
         )
     if resume and members and not there:
         raise UsageError(
             f"{folder} has a run of several members: take the --members and --network it began "
-            "with, or --force to begin again"
+            "with, or --force without --resume to begin again"
         )
     if resume and not there:
         raise UsageError(f"{folder} has no run to resume: leave --resume out to begin one")
@@ -120,6 +120,8 @@ def clear(folder: Path, held: Path | None = None) -> None:
             _empty(folder)
             if held is None:
                 leave(folder)
+            elif held != folder:  # whoever waits for this lock has a member's to wait for
+                (folder / _LOCK).unlink()
     except OSError as error:
         raise TortieError(f"cannot write {folder}: {error.strerror}") from error
 

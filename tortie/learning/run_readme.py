@@ -8,6 +8,8 @@ import shlex
 import sys
 from datetime import UTC, datetime
 
+from tortie import __version__
+
 TEXT = """\
 The run of a training by tortie: how a classifier's weights came about. Beside it, when it is over,
 lie the classifier (NAME.safetensors), its report (NAME.report.html) and its split.
@@ -28,7 +30,7 @@ The command in environment.json, with --resume, goes on with the run; with --for
 The folder can be taken away when the classifier is there: nothing else needs it.
 """
 
-_VERSIONS = ("tortie", "torch", "numpy", "pillow", "opencv-python-headless", "safetensors")
+_VERSIONS = ("torch", "numpy", "pillow", "opencv-python-headless", "safetensors")
 
 
 def environment(before: str | None) -> str:
@@ -43,19 +45,25 @@ def environment(before: str | None) -> str:
         times = []
     own = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
+        "command": shlex.join([_program(), *sys.argv[1:]]),
         "folder": os.getcwd(),
         "machine": platform.node(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _VERSIONS},
+        "versions": {"tortie": __version__, **{name: _version(name) for name in _VERSIONS}},
     }
     return json.dumps([*(times if isinstance(times, list) else []), own], indent=2)
+
+
+def _program() -> str:
+    """What was called: tortie, or a script of the user's."""
+    name = os.path.basename(sys.argv[0])
+    return "tortie" if name == "__main__.py" else name
 
 
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:  # run from its source
+    except importlib.metadata.PackageNotFoundError:  # built into another, as OpenCV may be
         return None
