@@ -109,7 +109,7 @@ class Progress:
             self._begin = self._last = time.monotonic()
         if sys.stderr.isatty():
             self._draw(done, total)
-        elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and done < total:
+        elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and 0 < done < total:
             self._last = time.monotonic()
             rate = done / (self._last - self._begin)
             pace = f"{rate:,.0f} a second" if rate >= 2 else f"{60 * rate:,.0f} a minute"
