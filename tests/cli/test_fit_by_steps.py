@@ -383,3 +383,11 @@ def test_wrong_use_is_one_line(run, folder, tmp_path, words, message):  # noqa: 
     assert message in err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_of_ones_own_is_named_with_what_is_wrong_in_it(run, folder, tmp_path):  # noqa: F811
+    (tmp_path / "mine.json").write_text('{"name": "mine", "learning_rte": 1}')
+    words = (*SHORT, "--recipe", tmp_path / "mine.json")
+    code, _, err = run("fit", folder, "-o", tmp_path / "a.safetensors", *words)
+    assert code == 2
+    assert f"{tmp_path / 'mine.json'}: recipe: no field 'learning_rte': did you mean" in err

@@ -104,6 +104,8 @@ def recipe_of(entry: Entry, options: FitOptions) -> Recipe:
             chosen = Recipe.of_json(Path(asked).read_bytes())
         except OSError as error:
             raise UsageError(f"cannot read recipe {asked}: {error.strerror}") from None
+        except UsageError as error:
+            raise UsageError(f"{asked}: {error}") from None
     else:
         chosen = named_recipe(asked)
     changes = {
