@@ -68,6 +68,19 @@ def test_other_choices_are_refused_by_name(folder, changes, message):
     go_on(folder)  # what was refused changed nothing
 
 
+def test_weights_are_known_by_their_content(tmp_path):
+    """A file named from another folder is the same; one of other content under its name is not."""
+    begun = {**DOCUMENT, "weights": "pets.safetensors", "tensors": "01"}
+    run = Run(tmp_path / "pets.run")
+    run.begin(begun, PHOTOGRAPHS)
+    run.close()
+    go_on(run.folder, {**begun, "weights": "../pets.safetensors"})
+    with pytest.raises(UsageError, match="choices: the weights that it begins from have other"):
+        go_on(run.folder, {**begun, "tensors": "02"})
+    with pytest.raises(UsageError, match=r"choices: weights is None, was pets\.safetensors; take"):
+        go_on(run.folder, {**begun, "weights": None, "tensors": "02"})
+
+
 def changed(**fields):
     return [PHOTOGRAPHS[0]._replace(**fields), *PHOTOGRAPHS[1:]]
 

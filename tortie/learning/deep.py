@@ -269,7 +269,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
         "tensors": hash_tensors(depth.network.state_dict().items())[:16],
-        "freeze": str(options.freeze),
+        "freeze": depth.freeze.last_frozen or "none",
         "head": options.head,
         "classes": list(data.classes),
         "recipe": course.recipe.model_dump(mode="json"),

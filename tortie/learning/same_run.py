@@ -66,8 +66,12 @@ def check_choices(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any
     found = _differences(before, now)
     if "recipe.name" in found:  # then so does the rest of it
         found = {n: d for n, d in found.items() if n == "recipe.name" or n[:7] != "recipe."}
-    if len(found) > 1:
-        found.pop("tensors", None)  # the network's first weights, which follow from choices
+    if "tensors" in found:  # the first weights follow from the other choices and the files' content
+        found["tensors"] = "the weights that it begins from have other content"
+        if len(found) > 1:
+            del found["tensors"]
+    elif "tensors" in now:  # the same by another name, as from another working directory
+        found.pop("weights", None)
     if list(found) == ["recipe.epochs"]:
         found["recipe.epochs"] += " (a schedule is made for a number of epochs)"
     if found:
