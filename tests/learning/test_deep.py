@@ -162,7 +162,9 @@ def test_other_weights_under_the_same_name_are_refused(folder, weights, tmp_path
     stopped_at(2, tmp_path / "a.run", folder, lambda **choices: half_frozen(own, **choices))
     other = {name: tensor + 1 for name, tensor in load_file(weights).items()}
     save_file(other, own)
-    with pytest.raises(UsageError, match="cannot go on with other choices: tensors is"):
+    with pytest.raises(
+        UsageError, match="cannot go on with other choices: the weights that it begins"
+    ):
         half_frozen(own, run=tmp_path / "a.run", resume=True).fit(folder)
 
 
