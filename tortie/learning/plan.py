@@ -32,6 +32,8 @@ class Training(BaseModel):
         images: photographs trained on.
         input: ``HEIGHTxWIDTHxCHANNELS`` that they are made to.
         chosen_on: photographs that choose the best epoch.
+        probed: photographs whose outputs the head begins with: it is solved on the network as it
+            is; 0 where it begins at random.
         activations: where the frozen part's outputs come from: ``store``, ``live``, or ``none``
             where nothing is frozen.
         why: the reason, with its figures.
@@ -52,6 +54,7 @@ class Training(BaseModel):
     images: int
     input: str
     chosen_on: int
+    probed: int
     activations: Literal["store", "live", "none"]
     why: str
     precision: str
@@ -74,6 +77,8 @@ class Training(BaseModel):
                 f"{self.precision}; {kept}",
             )
         ]
+        if self.probed:
+            lines.append(("head", "begins as the softmax layer of the network as it is"))
         if self.activations != "none":
             lines.append(("frozen part", f"{self.activations}: {self.why}"))
         if self.auto:
