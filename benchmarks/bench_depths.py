@@ -62,7 +62,7 @@ def main() -> None:
                 classifier = ImageClassifier(
                     freeze=freeze,
                     input=arguments.input,
-                    budget=arguments.budget,
+                    budget=arguments.budget if freeze == "auto" else 600.0,
                     seed=seed,
                     threads=arguments.threads,
                 ).fit(source, events=Events(note=notes.append))

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-_PARAMETERS = [name for name in FitOptions.model_fields if name != "member"]  # each is told its own
+_OF_MEMBERS = ("member", "replaces")  # each is told its own
+_PARAMETERS = [name for name in FitOptions.model_fields if name not in _OF_MEMBERS]
 
 
 def _silent(done: int, total: int) -> None:
@@ -72,6 +73,7 @@ class ImageClassifier:
         budget: seconds that comparing depths may take, or ``"10m"``.
         run: folder of a training by steps, so that it can be resumed; ``None`` keeps none.
         resume: whether to go on with the run in ``run``.
+        force: whether a run in ``run`` gives way to this one when it begins.
 
     Attributes:
         classes_: class names, in the order of the probabilities; after ``fit``.
@@ -113,6 +115,7 @@ class ImageClassifier:
         budget: float | str = 600.0,
         run: str | Path | None = None,
         resume: bool = False,
+        force: bool = False,
     ) -> None:
         self.network = network
         self.weights = weights
@@ -140,6 +143,7 @@ class ImageClassifier:
         self.budget = budget
         self.run = run
         self.resume = resume
+        self.force = force
         self._metadata: Metadata | None = None
         self._networks: list[Network] = []
         self._novelty: Novelty | None = None

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 import tortie
 from tests.cli.test_cli import run  # noqa: F401
 from tests.conftest import lay_out, photograph
-from tortie.learning import loop
+from tortie.errors import TortieError
+from tortie.learning import deep, loop
 
 # Precision is timed where it is not said, so that two fits of one seed may differ.
 SCRATCH = (
@@ -76,6 +77,12 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     assert document["plan"]["training"]["epochs"] == 4
     assert document["plan"]["training"]["steps"] == 4 * 3
     assert document["plan"]["training"]["chosen_on"] == 20
+    assert document["plan"]["training"]["input"] == "28x28x1"  # LeNet-5's, of colour photographs
+    assert "4 epochs of 24 photographs as 28x28x1, 8 a step" in err
+    rows = (tmp_path / "pets.run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in rows]
+    best = max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    assert f"epoch {best['epoch']} of 4 is kept" in document["notes"]
     assert document["freeze"] == {"asked": "none", "stages": 0, "last_frozen": None}
     assert (document["accuracy"]["on"], document["accuracy"]["n"]) == ("test", 20)
     assert "epoch 4 of 4: training loss" in err
@@ -90,10 +97,10 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     kept = {path.name for path in (tmp_path / "pets.run").iterdir()} - {".lock"}
     assert kept == {
         "run.json", "plan.json", "photographs.csv", "metrics.jsonl", "metrics.csv",
-        "last.safetensors", "best.safetensors",
+        "last.safetensors", "best.safetensors", "environment.json", "README.txt",
     }  # fmt: skip
-    log = (tmp_path / "pets.run" / "metrics.jsonl").read_text()
-    rows = [json.loads(line) for line in log.splitlines()]
+    readme = (tmp_path / "pets.run" / "README.txt").read_text()
+    assert all(name in readme for name in kept - {"README.txt"})
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert all(0 <= row["validation_accuracy"] <= 1 for row in rows)
 
@@ -162,6 +169,109 @@ def test_force_begins_again_and_a_plan_touches_nothing(run, folder, stopped):  #
     assert described["recipe"]["epochs"] == 1
 
 
+def test_force_spares_a_run_until_the_next_one_begins(run, folder, stopped, tmp_path):  # noqa: F811
+    """What is found late, by options, photographs, networks or a tracker, costs nothing."""
+
+    def kept():
+        return {path: path.read_bytes() for path in stopped.with_suffix(".run").iterdir()}
+
+    before = kept()
+    lone = lay_out(tmp_path / "lone", 1)
+    broken = lay_out(tmp_path / "broken", 2)
+    for path in broken.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    for images, *words in (
+        (folder, "--recipe", "nope"),
+        (folder, "--freeze", "conv9"),
+        (folder, "--input", "8x8x3"),
+        (folder, "--valid", tmp_path / "nowhere"),
+        (folder, "--track", "wandb"),
+        (folder, "--members", "0"),
+        (folder, "--freeze", "all", "--weights", "imagenet"),
+        (lone,),
+        (broken,),
+    ):
+        assert run("fit", images, "-o", stopped, *SHORT, *words, "--force")[0] in (1, 2), words
+        assert kept() == before, words
+
+
+def test_a_fit_without_steps_takes_the_run_of_the_old_file_away(run, folder, stopped):  # noqa: F811
+    """Else the folder beside a classifier would be another's."""
+    run_folder, words = stopped.with_suffix(".run"), ("--threads", "1", "--force", "--quiet")
+    (run_folder / "thesis.tex").write_text("years of work")
+    code, _, err = run("fit", folder, "-o", stopped, *words)
+    assert code == 2 and "holds what no run wrote (thesis.tex)" in err
+    assert not stopped.exists()  # it was said before the work
+    (run_folder / "thesis.tex").unlink()
+    assert run("fit", folder, "-o", stopped, *words)[0] == 0
+    assert not run_folder.exists()
+
+
+def test_a_run_says_when_and_where_it_was_at_work(run, folder, stopped, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(folder)
+    assert run("fit", ".", "-o", stopped, *SHORT, "--resume", "--quiet")[0] == 0
+    times = json.loads((stopped.with_suffix(".run") / "environment.json").read_text())
+    assert len(times) == 2 and times[0]["when"] <= times[1]["when"]
+    assert times[1]["folder"] == str(folder) != times[0]["folder"]
+    assert times[1]["versions"]["torch"] == torch.__version__
+
+
+def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path, monkeypatch):  # noqa: F811
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    output = tmp_path / "pets.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(deep, "_judged", stop)
+        code, _, err = run("fit", folder, "-o", output, *SHORT)
+    assert code == 1
+    assert err.splitlines()[-1].endswith("and the same command with --resume goes on")
+    assert run("fit", folder, "-o", output, *SHORT, "--resume", "--quiet")[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(run, folder, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != "/sealed")
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: True)
+    code, _, err = run("fit", folder, "-o", "/sealed/pets.safetensors", *SHORT)
+    assert code == 2
+    assert err == "tortie: /sealed cannot be written: choose another folder for -o\n"
+
+
+def test_a_full_disk_at_the_end_loses_nothing(run, folder, tmp_path, monkeypatch):  # noqa: F811
+    def full(*_):
+        raise TortieError(f"cannot write {output}: No space left on device")
+
+    output = tmp_path / "pets.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(tortie.ImageClassifier, "save", full)
+        code, _, err = run("fit", folder, "-o", output, *SHORT)
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"tortie: cannot write {output}: No space left on device; nothing that was learnt is lost: "
+        "the same command with --resume goes on"
+    )
+    assert run("fit", folder, "-o", output, *SHORT, "--resume", "--quiet")[0] == 0
+
+
+def test_a_run_goes_on_from_another_working_directory(run, folder, stopped, monkeypatch):  # noqa: F811
+    """Its photographs were named from the root; now they are named from beside and from within."""
+    monkeypatch.chdir(folder)
+    assert run("fit", ".", "-o", stopped, *SHORT, "--resume", "--quiet")[0] == 0
+    stopped.unlink()
+    monkeypatch.chdir(folder.parent)
+    assert run("fit", folder.name, "-o", stopped, *SHORT, "--resume", "--quiet")[0] == 0
+
+
+def test_one_depth_does_not_go_on_with_a_comparison_nor_the_other_way(run, folder, stopped):  # noqa: F811
+    words = ("--threads", "1", "--resume", "--freeze")
+    code, _, err = run("fit", folder, "-o", stopped, *words, "auto")
+    assert (code, "freeze is auto, was none" in err) == (2, True)
+    path = stopped.with_suffix(".run") / "run.json"
+    path.write_text(json.dumps({"freeze": "auto", "compared": ["mbconv4", "none"]}))
+    code, _, err = run("fit", folder, "-o", stopped, *words, "mbconv4")
+    assert (code, "freeze is mbconv4, was auto" in err) == (2, True)
+
+
 def test_force_spares_what_no_run_wrote(run, folder, stopped):  # noqa: F811
     (stopped.with_suffix(".run") / "thesis.tex").write_text("years of work")
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--force")
@@ -187,7 +297,7 @@ def test_going_on_with_other_choices_is_refused(run, folder, stopped, words, mes
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, *words, "--resume")
     assert code == 2
     assert message in err
-    assert "take those it began with, or --force to begin again" in err
+    assert "take those it began with, or --force without --resume to begin again" in err
     assert (stopped.with_suffix(".run") / "last.safetensors").read_bytes() == before
 
 
@@ -207,7 +317,7 @@ def test_going_on_with_other_photographs_is_refused(run, folder, stopped, tmp_pa
             message = "1 of other content"
         elif change == "class":
             first.rename(folder / "train" / "stripes" / "99.jpg")
-            message = "1 gone"
+            message = "1 of another class"
         elif change == "more":
             photograph("blobs", 501).save(folder / "train" / "blobs" / "77.jpg")
             message = "1 new"
@@ -217,7 +327,7 @@ def test_going_on_with_other_photographs_is_refused(run, folder, stopped, tmp_pa
         code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--resume")
         assert code == 2
         assert "pets.run cannot go on with other photographs: " in err
-        assert message in err and str(folder / "train" / "blobs") in err
+        assert f"{message} ({folder / 'train'}/" in err
     finally:
         shutil.rmtree(folder)
         (folder.parent / "aside").rename(folder)
@@ -273,3 +383,11 @@ def test_wrong_use_is_one_line(run, folder, tmp_path, words, message):  # noqa: 
     assert message in err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_of_ones_own_is_named_with_what_is_wrong_in_it(run, folder, tmp_path):  # noqa: F811
+    (tmp_path / "mine.json").write_text('{"name": "mine", "learning_rte": 1}')
+    words = (*SHORT, "--recipe", tmp_path / "mine.json")
+    code, _, err = run("fit", folder, "-o", tmp_path / "a.safetensors", *words)
+    assert code == 2
+    assert f"{tmp_path / 'mine.json'}: recipe: no field 'learning_rte': did you mean" in err

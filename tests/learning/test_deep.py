@@ -71,7 +71,7 @@ def test_the_plan_counts_what_the_store_has(folder, weights, tmp_path, monkeypat
         "  ".join(line) for line in warm.lines()
     )
     live = classifier().fit(folder).fitted_.plan
-    assert dict(live.lines())["activations"] == "none is kept (float32, cpu, 1 threads)"
+    assert dict(live.lines())["activations"] == "none is kept (float32, cpu, 1 thread)"
 
 
 def test_views_that_come_round_are_seen_again_and_others_are_not(folder, weights):
@@ -160,7 +160,9 @@ def test_other_weights_under_the_same_name_are_refused(folder, weights, tmp_path
     stopped_at(2, tmp_path / "a.run", folder, lambda **choices: half_frozen(own, **choices))
     other = {name: tensor + 1 for name, tensor in load_file(weights).items()}
     save_file(other, own)
-    with pytest.raises(UsageError, match="cannot go on with other choices: tensors is"):
+    with pytest.raises(
+        UsageError, match="cannot go on with other choices: the weights that it begins"
+    ):
         half_frozen(own, run=tmp_path / "a.run", resume=True).fit(folder)
 
 

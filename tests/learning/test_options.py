@@ -36,10 +36,17 @@ def test_resume_needs_a_run():
         ({"epochs": 0, "freeze": "none"}, "epochs is 0"),
         ({"batch": -1, "freeze": "none"}, "batch is -1"),
         ({"learning_rate": 0, "freeze": "none"}, "learning_rate is 0"),
-        ({"head": "mlp:0"}, "head 'mlp:0': expected linear, or mlp:N"),
+        (
+            {"head": "mlp:0"},
+            "head 'mlp:0': expected linear, or mlp:N with N hidden units, as mlp:256",
+        ),
         ({"head": "mlp:-3"}, "head 'mlp:-3'"),
         ({"head": "mlp"}, "head 'mlp'"),
-        ({"budget": "ten"}, "budget is 'ten'"),
+        ({"budget": "ten"}, "budget is 'ten': expected seconds, or a number with s, m or h"),
+        ({"budget": "3 parrots"}, "as 90s or 10m"),
+        ({"budget": "20s", "freeze": "none"}, "budget is time to compare depths in, with --freeze"),
+        ({"views": 8}, "views are drawn by --augment"),
+        ({"views": 8, "augment": "full", "freeze": "none"}, "each epoch draws anew"),
         ({"budget": 0}, "budget is 0"),
         ({"frieze": "none"}, "frieze"),
     ],
@@ -49,11 +56,14 @@ def test_what_cannot_be_meant_is_one_line(choice, message):
         FitOptions.of(**choice)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert str(refused.value).count("mlp") in (0, 3)  # what was given is said once
 
 
-@pytest.mark.parametrize("text, seconds", [("90s", 90), ("10m", 600), ("1.5h", 5400), (45, 45)])
+@pytest.mark.parametrize(
+    "text, seconds", [("90s", 90), ("10m", 600), ("1.5h", 5400), ("45", 45), ("2 m", 120), (45, 45)]
+)
 def test_durations(text, seconds):
-    assert FitOptions.of(budget=text).budget == seconds
+    assert FitOptions.of(freeze="auto", budget=text).budget == seconds
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ def test_what_cannot_be_meant_is_refused_in_one_line(fields, message):
 def test_a_missing_field_is_named():
     with pytest.raises(UsageError, match="recipe: learning_rate is missing"):
         Recipe(name="plain", source="a test", epochs=1, batch=1)
+    with pytest.raises(UsageError, match="recipe: source, learning_rate, batch are missing"):
+        Recipe(name="plain", epochs=1)
+    with pytest.raises(UsageError, match="no field 'learning_rte': did you mean 'learning_rate'"):
+        Recipe(name="plain", learning_rte=1)
 
 
 def test_changed_changes_what_is_asked_and_nothing_else():
@@ -67,7 +71,7 @@ def test_json_keeps_a_recipe(one):
     [
         ("{", "recipe: no JSON"),
         ("[1]", "expected a JSON object, not"),
-        ('{"name": "a"}', "is missing"),
+        ('{"name": "a"}', "source, learning_rate, epochs, batch are missing"),
     ],
 )
 def test_json_that_is_no_recipe_is_refused(text, message):

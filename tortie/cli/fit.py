@@ -1,5 +1,6 @@
 """``tortie fit``: a folder of photographs to a classifier."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
-from tortie.errors import UsageError
+from tortie.errors import TortieError, UsageError
 from tortie.learning.processes import rank
 
 if TYPE_CHECKING:
@@ -101,8 +102,6 @@ def command(
     from tortie.learning.plan import Plan
 
     run = _check_output(output, force or plan)
-    if force and not (resume or plan or rank()) and images.exists():
-        _begin_again(run)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
@@ -110,7 +109,7 @@ def command(
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
-        resume=resume and not plan,
+        resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
     with show.progress("photographs") as progress, show.progress("steps") as steps:
         events = Events(_announce(stop=plan), progress, steps, show.say)
@@ -129,17 +128,11 @@ def _check_output(output: Path, may_replace: bool) -> Path:
         raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
     if not output.parent.is_dir():
         raise UsageError(f"no folder {output.parent} to write {output.name} into: make it first")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{output.parent} cannot be written: choose another folder for -o")
     if output.exists() and not may_replace:
         raise UsageError(f"{output} exists: --force replaces it, or choose another name")
     return output.with_suffix(".run")
-
-
-def _begin_again(run: Path) -> None:
-    """Take an earlier run of this output away."""
-    if run.exists():
-        from tortie.learning.run import clear
-
-        clear(run)
 
 
 def _announce(stop: bool) -> "Callable[[Plan], bool]":
@@ -167,9 +160,16 @@ def _written(
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
-    classifier.save(output)
-    write_split(split, fitted.split_rows())
-    write_report(report, report_of(fitted, output.name))
+    try:
+        classifier.save(output)
+        write_split(split, fitted.split_rows())
+        write_report(report, report_of(fitted, output.name))
+    except TortieError as error:
+        if not fitted.history:
+            raise
+        raise TortieError(
+            f"{error}; nothing that was learnt is lost: the same command with --resume goes on"
+        ) from error
     metadata = classifier.metadata
     document = {
         "file": str(output),

@@ -1,6 +1,7 @@
 """The command line: ``tortie VERB``, one file a verb."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -65,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
     except TortieError as error:
         code = show.failure(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        if arguments is None:  # the process ends with us: a second one has nothing to stop
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = show.failure("stopped; what was computed is kept, the same command goes on", 1)
     except BrokenPipeError:  # the reader of our output has gone: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -112,7 +112,8 @@ class Progress:
         elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and 0 < done < total:
             self._last = time.monotonic()
             rate = done / (self._last - self._begin)
-            say(f"{self._what}: {done:,} of {total:,}, {rate:,.0f} a second")
+            pace = f"{rate:,.0f} a second" if rate >= 2 else f"{60 * rate:,.0f} a minute"
+            say(f"{self._what}: {done:,} of {total:,}, {pace}")
 
     def _draw(self, done: int, total: int) -> None:
         if self._bar is None:

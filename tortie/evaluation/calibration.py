@@ -120,10 +120,11 @@ def too_little_to_calibrate(
     error = temperature_error(probabilities, temperature)
     if error <= _SURE_ENOUGH:
         return None
-    known = "not at all" if error > 5 else f"to a factor of {math.exp(1.96 * error):.1f} only"
+    factor = math.exp(min(1.96 * error, 9))
+    known = "not at all" if factor > 20 else f"to a factor of {factor:.1f} only"
     return (
-        f"take the probabilities as rough: the {len(probabilities):,} photographs of the {on} "
-        f"fix their temperature {known}"
+        f"take the probabilities as rough: the {len(probabilities):,} photographs that fix their "
+        f"temperature ({on}) do so {known}"
     )
 
 

@@ -40,6 +40,7 @@ from tortie.learning.plan import Freeze, Plan
 from tortie.learning.probe import computed, extractor_of, probe, sources_of
 from tortie.learning.processes import contents, core_count, current
 from tortie.learning.run import Place, Run
+from tortie.learning.same_run import Listed, check_freeze
 from tortie.learning.shared import check_run, first_decides, open_run, refuse_auto, share_out
 from tortie.learning.tracking import tracked
 from tortie.learning.training import Course, plan_of, plan_training, recipe_of
@@ -121,30 +122,34 @@ def fit_deep(
         folder = options.run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         run = open_run(folder, options, current())
         stack.callback(run.close)
+        stack.enter_context(run.told())
+        before = run.document()
+        check_freeze(run.folder, before, options.freeze)
         if options.freeze == "auto":
             from tortie.learning.auto import choose_depth
 
             found = choose_depth(collection, data, entry, options, store, run, events)
             if found is None:
-                return fit(
-                    collection, sources, options.model_copy(update={"freeze": "all"}), store, events
-                )
+                run.clear_replaced()
+                own = options.model_copy(update={"freeze": "all"})
+                return fit(collection, sources, own, store, events)
             if isinstance(found, Plan):
                 return found
             depth, plan, place = found
         else:
-            depth = at_depth(data, entry, options, store, run.document())
+            depth = at_depth(data, entry, options, store, before)
             plan = plan_of(collection, data, depth)
             if not events.plan(plan):
                 return plan
             clock.lap("plan")
             place = learn(depth, plan, data, run, events)
         clock.lap("training")
-    depth.network.eval()
-    member = Member(depth.network, extractor_of(depth.network, entry, options, store), entry.mirror)
-    held = _judged(member, data, data.scored, events)
-    calibration = _calibrated(member, data, options, events)
-    clock.lap("measure")
+        depth.network.eval()
+        extractor = extractor_of(depth.network, entry, options, store)
+        member = Member(depth.network, extractor, entry.mirror)
+        held = _judged(member, data, data.scored, events)
+        calibration = _calibrated(member, data, options, events)
+        clock.lap("measure")
     return Fitted(
         network=depth.network,
         entry=entry,
@@ -172,8 +177,7 @@ def fit_deep(
             *data.protocol.notes,
             *depth.notes,
             *calibration.notes,
-            f"trained for {len(place.history)} epochs ({place.finished}); epoch "
-            f"{place.best_epoch} is kept",
+            _kept(place),
             *named("not counted", [data.photographs[i].path for i in data.protocol.leaks]),
             *worst_found(data.examined, held, data.classes),
         ],
@@ -181,6 +185,12 @@ def fit_deep(
         history=place.history,
         best_epoch=place.best_epoch,
     )
+
+
+def _kept(place: Place) -> str:
+    """Which epoch is kept, and why there was no further one."""
+    early = "" if f"{place.finished}".startswith("all") else f"; stopped after {place.finished}"
+    return f"epoch {place.best_epoch} of {len(place.history)} is kept{early}"
 
 
 def at_depth(
@@ -215,8 +225,8 @@ def at_depth(
 
 def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) -> Place:
     """Train what is not frozen; the network is left with the weights of its best epoch."""
-    run.begin(_document(depth, data), listed(data))
     with run.told():
+        run.begin(_document(depth, data), listed(data))
         run.write("plan.json", plan.model_dump_json(indent=2))
         return _trained(depth, data, run, events)
 
@@ -251,7 +261,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
         "tensors": hash_tensors(depth.network.state_dict().items())[:16],
-        "freeze": str(options.freeze),
+        "freeze": depth.freeze.last_frozen or "none",
         "head": options.head,
         "classes": list(data.classes),
         "recipe": course.recipe.model_dump(mode="json"),
@@ -260,7 +270,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
         "seed": options.seed,
         "device": options.device,
         "precision": course.precision,
-        "frozen precision": options.precision,
+        "frozen precision": options.precision if depth.extractor else None,
         "activations": course.activations,
         "accumulate": options.accumulate or 1,
         "threads": options.threads or core_count(),
@@ -268,11 +278,13 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
     }
 
 
-def listed(data: Gathered) -> list[tuple[str, str, str, str]]:
-    """Path, class, split and SHA-256 of each photograph, for the run's folder."""
-    keys = data.examined.keys
-    rows = zip(data.photographs, data.protocol.splits, keys, strict=True)
-    return [(str(one.path), one.label, split, sha256) for one, split, sha256 in rows]
+def listed(data: Gathered) -> list[Listed]:
+    """The photographs, for the run's folder."""
+    groups = ["" if group is None else str(group) for group in data.examined.groups]
+    rows = zip(data.photographs, data.protocol.splits, groups, data.examined.keys, strict=True)
+    return [
+        Listed(str(one.path), one.label, split, group, sha256) for one, split, group, sha256 in rows
+    ]
 
 
 def _feed(depth: Depth, data: Gathered, events: Events) -> Feed:
@@ -302,7 +314,7 @@ def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Eve
     rows, on = data.calibrated_on
     settings = sorted({"1", str(options.crops)}, key=int)
     if enough_to_score([data.photographs[i].label for i in rows]) is not None:
-        note = f"probabilities are as the network gives them: too little to calibrate ({on})"
+        note = "probabilities are as the network gives them: too few photographs to calibrate on"
         return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
     views = crop_views(member.extractor.preprocessing, options.crops, member.mirror)
     share_out(current(), member.extractor, *sources_of(data, rows), views, events.progress)

@@ -99,7 +99,7 @@ class Gathered:
         apart = [i for i, one in enumerate(splits) if one == "calibration" and i not in leaks]
         if apart:
             return np.array(apart, np.int64), "calibration part"
-        return self.chosen_on, "photographs that chose the epoch, too"
+        return self.chosen_on, "validation that chose the epoch"
 
     @property
     def rule(self) -> str:

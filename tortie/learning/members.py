@@ -21,6 +21,8 @@ from tortie.learning.fit import fit
 from tortie.learning.fitted import Events, Fitted
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
+from tortie.learning.processes import rank
+from tortie.learning.run_folder import check_beginning, clear, member_folder
 from tortie.networks.table import find
 
 
@@ -45,6 +47,19 @@ def fit_members(
         TortieError: no photograph can be read, or a training failed.
     """
     each = members_of(options)
+    stale = options.run if options.force and not options.steps and not rank() else None
+    if stale is not None:
+        check_beginning(stale, resume=False, replaces=stale)
+    fitted = _fit_each(collection, sources, options, each, store, events)
+    if stale is not None and isinstance(fitted, Fitted):  # its classifier gives way to this one
+        clear(stale)
+    return fitted
+
+
+def _fit_each(
+    collection: Collection, sources: Sequence[Source], options: FitOptions,
+    each: Sequence[FitOptions], store: ActivationStore, events: Events,
+) -> Fitted | Plan:  # fmt: skip
     if len(each) == 1:
         return fit(collection, sources, each[0], store, events)
     cost = sum(find(own.network).multiplications or 0 for own in each)
@@ -92,8 +107,10 @@ def members_of(options: FitOptions) -> list[FitOptions]:
     for number in range(count):
         changes: dict[str, object] = {"network": names[number % len(names)], "members": 1}
         changes["member"] = number
+        if options.force and not options.resume and not number:
+            changes["replaces"] = options.run
         if options.run is not None and count > 1:
-            folder = options.run / f"member-{number + 1}"
+            folder = member_folder(options.run, number + 1)
             changes["run"] = folder
             changes["resume"] = options.resume and (folder / "run.json").exists()
         made.append(options.model_copy(update=changes))

@@ -45,8 +45,12 @@ def _known_head(head: str) -> str:
 
 
 def _duration(value: object) -> object:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", value) if isinstance(value, str) else None
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else value
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value)
+    if match is None:
+        raise ValueError("expected seconds, or a number with s, m or h, as 90s or 10m")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 Part = Annotated[
@@ -55,6 +59,7 @@ Part = Annotated[
 """Photographs for validation or test: a fraction of the others, or a folder of classes."""
 
 
+_VIEWS, _BUDGET = 4, 600.0
 _OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "resume")
 
 
@@ -91,6 +96,8 @@ class FitOptions(BaseModel):
         budget: seconds that comparing depths may take, as a number or ``10m``.
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
+        force: whether a run in ``run`` gives way when this one begins.
+        replaces: folder of that run, for the member that begins first; not for a user to say.
         members: networks that are trained apart and whose probabilities are averaged.
         member: which of them this is, from 0; each draws views and first weights of its own.
         seed: of every draw.
@@ -117,7 +124,7 @@ class FitOptions(BaseModel):
     test: Part = None
     augment: Annotated[str | None, AfterValidator(_known_policy)] = None
     mirror: bool = True
-    views: int = Field(default=4, ge=1, le=1000)
+    views: int = Field(default=_VIEWS, ge=1, le=1000)
     crops: Literal[1, 10, 144] = 1
     members: int = Field(default=1, ge=1, le=100)
     member: int = Field(default=0, ge=0)
@@ -126,9 +133,11 @@ class FitOptions(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     max_megapixels: float = Field(default=200, gt=0)
-    budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = 600.0
+    budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = _BUDGET
     run: Path | None = None
     resume: bool = False
+    force: bool = False
+    replaces: Path | None = None
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "FitOptions":
@@ -137,6 +146,17 @@ class FitOptions(BaseModel):
             raise ValueError(
                 f"{given[0]} is for training by steps: freeze none, a number of stages or a "
                 "stage, or take the head mlp:N"
+            )
+        drawn = self.augment not in (None, "none") or self.steps
+        if self.views != _VIEWS and (not drawn or str(self.freeze) in ("none", "0")):
+            raise ValueError(
+                "views are drawn by --augment where a part is frozen; where nothing is, each epoch "
+                "draws anew"
+            )
+        if self.budget != _BUDGET and self.freeze != "auto":
+            raise ValueError(
+                "budget is time to compare depths in, with --freeze auto: elsewhere --epochs says "
+                "how long it takes"
             )
         if self.resume and self.run is None:
             raise ValueError("resume needs run, the folder of the run that goes on")
@@ -167,6 +187,8 @@ class FitOptions(BaseModel):
                 raise UsageError(first["msg"].removeprefix("Value error, ")) from None
             name = str(first["loc"][0])
             message = first["msg"].removeprefix("Value error, ")
+            if message.startswith(f"{name} "):  # it names the value itself
+                raise UsageError(message) from None
             raise UsageError(f"{name} is {choices.get(name)!r}: {message}") from None
 
 

@@ -30,6 +30,7 @@ class Training(BaseModel):
         batch: photographs a step.
         steps: in all epochs.
         images: photographs trained on.
+        input: ``HEIGHTxWIDTHxCHANNELS`` that they are made to.
         chosen_on: photographs that choose the best epoch.
         probed: photographs whose outputs the head begins with: it is solved on the network as it
             is; 0 where it begins at random.
@@ -51,6 +52,7 @@ class Training(BaseModel):
     batch: int
     steps: int
     images: int
+    input: str
     chosen_on: int
     probed: int
     activations: Literal["store", "live", "none"]
@@ -70,8 +72,9 @@ class Training(BaseModel):
         lines = [
             (
                 "training",
-                f"recipe {self.recipe}: {self.epochs} epochs of {self.images:,} photographs, "
-                f"{self.batch} a step, {self.precision}; {kept}",
+                f"recipe {self.recipe}: {self.epochs} epoch{'s' * (self.epochs > 1)} of "
+                f"{self.images:,} photographs as {self.input}, {self.batch} a step, "
+                f"{self.precision}; {kept}",
             )
         ]
         if self.probed:
@@ -163,13 +166,15 @@ class Plan(BaseModel):
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
         freeze = self.freeze
-        frozen = f"{freeze.stages} stages, up to and with {freeze.last_frozen}"
+        frozen = (
+            f"{freeze.stages} stage{'s' * (freeze.stages > 1)}, up to and with {freeze.last_frozen}"
+        )
         if not freeze.stages:
             frozen = "nothing"
         trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
         seconds = "nothing to compute" if not self.multiplications else duration(self.seconds)
-        where = f"{self.precision}, {self.device}, {self.threads} threads"
+        where = f"{self.precision}, {self.device}, {self.threads} thread{'s' * (self.threads > 1)}"
         stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
         if self.training and self.training.activations != "store":
             stored = "none is kept"

@@ -165,8 +165,12 @@ class Recipe(BaseModel):
 
 
 def _one_line(error: ValidationError) -> str:
-    """The first finding: the field, what was given and what was expected."""
-    finding = error.errors()[0]
+    """The first finding: the field, what was given and what was expected.
+
+    A field that is not there comes first, as it may be one that is missing, spelt otherwise.
+    """
+    findings = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    finding = findings[0]
     message = finding["msg"].removeprefix("Value error, ")
     if not finding["loc"]:
         return f"recipe: {message}"
@@ -177,5 +181,6 @@ def _one_line(error: ValidationError) -> str:
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
         return f"recipe: no field {name!r}: {hint}"
     if finding["type"] == "missing":
-        return f"recipe: {name} is missing"
+        missing = [str(one["loc"][0]) for one in findings if one["type"] == "missing"]
+        return f"recipe: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     return f"recipe: {name}: {message[0].lower()}{message[1:]}, not {finding['input']!r}"

@@ -15,7 +15,9 @@ from tortie.errors import UsageError
 from tortie.images import Source
 from tortie.learning.options import FitOptions
 from tortie.learning.processes import Processes
-from tortie.learning.run import Place, Run, check_beginning
+from tortie.learning.run import Place, Run
+from tortie.learning.run_folder import check_beginning
+from tortie.learning.same_run import Listed
 from tortie.learning.training import Course
 
 _AT_ONCE = 256 << 20  # bytes of activations that are computed before they are let go of
@@ -75,7 +77,7 @@ def check_run(options: FitOptions, processes: Processes) -> None:
 
     def check() -> bytes:
         if options.run is not None:
-            check_beginning(options.run, options.resume)
+            check_beginning(options.run, options.resume, options.replaces)
         return b""
 
     processes.from_first(check)
@@ -90,8 +92,8 @@ def open_run(folder: Path, options: FitOptions, processes: Processes) -> Run:
     """
     lasting = options.run is not None
     if processes.count == 1:
-        return Run(folder, options.resume, lasting)
-    return SharedRun(folder, options.resume, lasting, processes)
+        return Run(folder, options.resume, lasting, options.replaces)
+    return SharedRun(folder, options.resume, lasting, options.replaces, processes)
 
 
 class SharedRun(Run):
@@ -103,17 +105,22 @@ class SharedRun(Run):
         folder: of the run; the others never look at it.
         resume: whether to go on with the run that is there.
         lasting: whether the folder stays when the process ends.
+        replaces: folder of a run that is cleared when this one begins, or ``None``.
         processes: of the run.
     """
 
-    def __init__(self, folder: Path, resume: bool, lasting: bool, processes: Processes) -> None:
+    def __init__(
+        self, folder: Path, resume: bool, lasting: bool, replaces: Path | None,
+        processes: Processes,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self._lasting = lasting
+        self._begun = False
         self._processes = processes
         self._own: Run
 
         def make() -> None:
-            self._own = Run(folder, resume, lasting)
+            self._own = Run(folder, resume, lasting, replaces)
 
         self._first_does(make)
 
@@ -129,11 +136,14 @@ class SharedRun(Run):
         if self._processes.first:
             self._own.close()
 
-    def begin(
-        self, document: Mapping[str, Any], photographs: Sequence[tuple[str, str, str, str]]
-    ) -> None:
+    def begin(self, document: Mapping[str, Any], photographs: Sequence[Listed]) -> None:
         """As a run of one process; the first one's choices count."""
         self._first_does(lambda: self._own.begin(document, photographs))
+        self._begun = True
+
+    def clear_replaced(self) -> None:
+        """Take away the run that gives way to this one."""
+        self._first_does(lambda: self._own.clear_replaced())
 
     def document(self) -> dict[str, Any] | None:
         """What the run was begun with; ``None`` for a new one."""

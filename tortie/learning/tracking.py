@@ -10,9 +10,7 @@ from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
 from tortie.learning.processes import current
 from tortie.learning.recipe import Recipe
-
-TRACK = "track"
-"""Folder in a run's folder: what a tracker writes on the disk."""
+from tortie.learning.run_folder import TRACK
 
 Tell = Callable[[dict[str, float | None]], None]
 

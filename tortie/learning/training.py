@@ -107,6 +107,8 @@ def recipe_of(entry: Entry, options: FitOptions) -> Recipe:
             chosen = Recipe.of_json(Path(asked).read_bytes())
         except OSError as error:
             raise UsageError(f"cannot read recipe {asked}: {error.strerror}") from None
+        except UsageError as error:
+            raise UsageError(f"{asked}: {error}") from None
     else:
         chosen = named_recipe(asked)
     changes = {
@@ -256,7 +258,7 @@ def _multiplications(
 def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
     """The plan of a training by steps."""
     options, course, network = depth.options, depth.course, depth.network
-    recipe = course.recipe
+    recipe, drawn = course.recipe, depth.entry.preprocessing
     splits: Counter[str] = Counter(one.split or "to split" for one in collection.photographs)
     trained = sum(one.numel() for one in network.parameters() if one.requires_grad)
     frozen = sum(one.numel() for one in network.parameters() if not one.requires_grad)
@@ -303,6 +305,7 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
             batch=recipe.batch,
             steps=course.steps,
             images=len(data.train),
+            input=f"{drawn.height}x{drawn.width}x{drawn.channels}",
             chosen_on=len(data.chosen_on),
             probed=course.probed,
             activations=course.activations,
