@@ -122,8 +122,8 @@ def too_little_to_calibrate(
         return None
     known = "not at all" if error > 5 else f"to a factor of {math.exp(1.96 * error):.1f} only"
     return (
-        f"take the probabilities as rough: the {len(probabilities):,} photographs of the {on} "
-        f"fix their temperature {known}"
+        f"take the probabilities as rough: {len(probabilities):,} photographs ({on}) fix their "
+        f"temperature {known}"
     )
 
 
