@@ -41,6 +41,8 @@ def test_resume_needs_a_run():
         ({"head": "mlp"}, "head 'mlp'"),
         ({"budget": "ten"}, "budget is 'ten'"),
         ({"budget": 0}, "budget is 0"),
+        ({"views": 8}, "views are drawn by a policy"),
+        ({"augment": "mirror", "mirror": False}, "augment mirror draws nothing else"),
         ({"frieze": "none"}, "frieze"),
     ],
 )

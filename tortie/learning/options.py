@@ -138,6 +138,13 @@ class FitOptions(BaseModel):
                 f"{given[0]} is for training by steps: freeze none, a number of stages or a "
                 "stage, or take the head mlp:N"
             )
+        default = type(self).model_fields["views"].default
+        if self.augment in (None, "none") and self.views != default and not self.steps:
+            raise ValueError("views are drawn by a policy: choose one with augment, as standard")
+        if self.augment == "mirror" and not self.mirror:
+            raise ValueError(
+                "augment mirror draws nothing else: take another, or leave no-mirror out"
+            )
         if self.resume and self.run is None:
             raise ValueError("resume needs run, the folder of the run that goes on")
         return self
