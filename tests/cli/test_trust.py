@@ -128,6 +128,17 @@ def test_predict_rejects_what_is_unsure(run, model, tmp_path):  # noqa: F811
     assert float(row["probability"]) == pytest.approx(sure["probability"])
 
 
+def test_an_empty_folder_is_said(run, model, tmp_path):  # noqa: F811
+    # Silence looks like success: the folder may be the wrong one. An empty answer is no failure.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    photograph("blobs", 5).save(tmp_path / "full" / "a.png")
+    code, out, err = run("predict", model, tmp_path / "empty", tmp_path / "full", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 1
+    assert err == f"note: no image in {tmp_path / 'empty'}\n"
+
+
 def test_predict_names_a_stranger(run, model, tmp_path):  # noqa: F811
     import skimage.data
     from PIL import Image
