@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME = "evaluate"
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+_CONFUSED = 20  # pairs of classes; --json has the whole table
 _SHOWN = 5  # photographs left out for one reason; --json names the others
 
 
@@ -140,14 +141,21 @@ def _classes(scores: "Scores") -> list[str]:
         recall, f1 = (f"{each.recall:.1%}", f"{each.f1:.1%}") if each.n else ("–", "–")
         precision = f"{each.precision:.1%}" if called[name] else "–"
         lines.append(f"{name:{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {each.n:11,}")
-    for true, row in zip(scores.per_class, scores.confusion, strict=True):
-        wrong = {
-            name: count
-            for name, count in zip(scores.per_class, row, strict=True)
-            if count and name != true
-        }
-        lines += [f"{count:,} {true} taken for {name}" for name, count in wrong.items()]
-    return lines
+    return [*lines, *_confused(scores)]
+
+
+def _confused(scores: "Scores") -> list[str]:
+    """What was taken for what, most often first; a name that could be a number in quotes."""
+    from tortie.evaluation.advice import confused
+
+    pairs = confused(scores, most=len(scores.confusion) ** 2)
+    lines = [f"{count:,} {_told(true)} taken for {_told(other)}" for true, other, count, _ in pairs]
+    more = len(lines) - _CONFUSED
+    return [*lines[:_CONFUSED], *([f"and {more:,} more pairs: --json has all"] if more > 0 else [])]
+
+
+def _told(name: str) -> str:
+    return name if any(letter.isalpha() for letter in name) else repr(name)
 
 
 def _opinions(evaluation: "Evaluation") -> list[str]:

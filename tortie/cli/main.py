@@ -81,5 +81,5 @@ def _with_help(error: Exception) -> str:
     """The wrong use in one line, with the command whose help tells the right one."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tortie"
-    message = getattr(error, "format_message", error.__str__)()
+    message = getattr(error, "format_message", error.__str__)().replace("Value error, ", "")
     return f"{message} See: {command} --help"
