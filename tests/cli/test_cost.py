@@ -141,7 +141,10 @@ def test_compare(run, tmp_path):
         ("cost lenet5-1998 --input 32x32x3", "sees images of channels 1, as printed, not 3"),
         ("cost resnet50 --batch 0", "a batch has at least one image, not 0"),
         ("cost lenet5 vgg16", "2 networks: --compare sets them side by side"),
-        ("cost lenet5 --by part", "Invalid value for '--by': 'part' is not one of 'layer', 'stage'"),
+        (
+            "cost lenet5 --by part",
+            "Invalid value for '--by': 'part' is not one of 'layer', 'stage'",
+        ),
         ("cost lenet5 --kernel 3", "--kernel says nothing here"),
         ("cost lenet5 --plot no/a.png", "no folder no to draw a.png into"),
         ("cost conv", "conv needs --input, --kernel and --filters"),
