@@ -11,6 +11,7 @@ from tortie.errors import TortieError, UsageError
 from tortie.learning import training
 from tortie.learning.fitted import Events
 from tortie.learning.photographs import Photographs
+from tortie.learning.recipes import recipe
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,20 @@ def test_views_that_come_round_are_seen_again_and_others_are_not(folder, weights
     assert losses[0][1] != losses[1][1]
 
 
+@pytest.fixture
+def of_batches(tmp_path):
+    """The recipe of fine-tuning, batch normalisation by each batch."""
+    path = tmp_path / "recipe.json"
+    path.write_text(recipe("fine-tune").changed(statistics="batch").model_dump_json())
+    return str(path)
+
+
 @pytest.mark.parametrize("depth", ["conv1", "conv3_x", "all"])
-def test_frozen_stages_leave_the_fit_as_they_came_from_the_file(folder, weights, depth):
+def test_frozen_stages_leave_the_fit_as_they_came_from_the_file(
+    folder, weights, depth, of_batches
+):  # fmt: skip
     """Buffers too, bit for bit; everything after them moves, statistics too."""
-    head = {"head": "mlp:8"} if depth == "all" else {}
+    head = {"head": "mlp:8"} if depth == "all" else {"recipe": of_batches}
     fitted = half_frozen(weights, freeze=depth, augment="cifar", views=2, **head).fit(folder)
     before, after = load_file(weights), fitted.fitted_.network.state_dict()
     names = fitted.fitted_.network.stage_names
@@ -229,8 +240,6 @@ def test_what_was_learnt_is_saved_loaded_and_judges_alike(folder, tmp_path, choi
 def test_lite0_is_fine_tuned_from_its_middle(folder, tmp_path):
     """The default network at a small size, drawn views, an average of its weights."""
     import json
-
-    from tortie.learning.recipes import recipe
 
     own = json.loads(recipe("fine-tune").model_dump_json()) | {"ema": 0.5, "mixup": 0.2}
     (tmp_path / "own.json").write_text(json.dumps(own))

@@ -64,8 +64,11 @@ def test_bfloat16_is_taken_where_it_is_clearly_faster(monkeypatch, seconds, chos
 def test_a_batch_of_one_before_batch_norm_is_refused():
     inputs = torch.randn(3, 4)
     own = Rest({"fc": nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))}, nn.Linear(4, 2))
-    check_smallest(own, inputs, 2)
+    check_smallest(own, inputs, 2, recipe())
     with pytest.raises(UsageError, match=r"a step of one photograph .* take --batch 3 or more"):
-        check_smallest(own, inputs, 1)
+        check_smallest(own, inputs, 1, recipe())
+    check_smallest(own, inputs, 1, recipe(statistics="kept"))
     assert int(own.state_dict()["stages.fc.1.num_batches_tracked"]) == 0
-    check_smallest(network(), torch.randn(3, 3, 6, 6), 1)  # 4×4 values each to take the mean of
+    check_smallest(
+        network(), torch.randn(3, 3, 6, 6), 1, recipe()
+    )  # 4×4 values each to take the mean of

@@ -9,15 +9,14 @@ import numpy as np
 from tortie import __version__
 from tortie.activations.store import ActivationStore
 from tortie.images import Collection
-from tortie.learning.cross_fitting import Labelled, choose_among, judge, train_on
-from tortie.learning.deep import Depth, at_depth, computed, extractor_of, learn, listed
+from tortie.learning.deep import Depth, at_depth, learn, listed
 from tortie.learning.depth import build_trainable, middle_stage
 from tortie.learning.fitted import Events
 from tortie.learning.gathered import Gathered
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan, duration
+from tortie.learning.probe import probe
 from tortie.learning.run import Place, Run, document_of
-from tortie.learning.softmax import few_threads
 from tortie.learning.training import plan_of
 from tortie.networks.network import Network
 from tortie.networks.table import Entry
@@ -117,19 +116,7 @@ def _softmax_alone(
     events: Events,
 ) -> tuple[float, float]:  # fmt: skip
     """Share of right answers and log loss of a softmax layer on frozen activations."""
-    extractor = extractor_of(network, entry, depth.options, store)
-    rows = np.union1d(data.train, data.chosen_on)
-    kept = computed(extractor, data, rows, [depth.course.undistorted], events)
-    keys, groups = data.examined.keys, data.examined.groups
-    features = kept.activations[:, 0]
-    own = Labelled(
-        features, data.labels[rows], [keys[i] for i in rows], [groups[i] for i in rows],
-        len(data.classes),
-    )  # fmt: skip
-    train, judged = kept.place[data.train], kept.place[data.chosen_on]
-    with few_threads(features):
-        head = train_on(own, train, choose_among(own, train, depth.options.seed).penalty)
-        said = judge(own, head, judged).probabilities
+    said = probe(network, data, entry, depth.options, store, events, data.chosen_on)[1]
     right = data.labels[data.chosen_on]
     log_loss = -np.log(np.maximum(said[np.arange(len(right)), right], 1e-12)).mean()
     return float((said.argmax(axis=1) == right).mean()), float(log_loss)

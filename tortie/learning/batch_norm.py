@@ -8,7 +8,7 @@ photographs, from which those of all follow without the loss of digits that a su
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,14 @@ from tortie.learning.processes import Processes
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
     """The batch normalisations of a model."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def begin_training(model: nn.Module, statistics: Literal["batch", "kept"]) -> None:
+    """Bring a model into training mode; where statistics are kept, its normalisations are not."""
+    model.train()
+    if statistics == "kept":
+        for norm in norms_of(model):
+            norm.eval()
 
 
 @contextmanager

@@ -15,11 +15,9 @@ import numpy as np
 import torch
 
 from tortie import __version__
-from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.extract import Extractor
 from tortie.activations.key import hash_tensors
 from tortie.activations.store import ActivationStore
-from tortie.activations.views import View
-from tortie.errors import TortieError
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import crop_views
 from tortie.evaluation.predict import Member, predict
@@ -29,16 +27,17 @@ from tortie.learning.calibrate import Calibration, calibrated
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import Held
 from tortie.learning.depth import build_trainable, check_depth
-from tortie.learning.feed import Feed, Integers, Kept, Live, Prepare, Stored
+from tortie.learning.feed import Feed, Integers, Live, Prepare, Stored
 from tortie.learning.fit import enough_classes, fit, named, worst_found
 from tortie.learning.fitted import Events, Fitted
-from tortie.learning.frozen import chosen_device, chosen_policy, chosen_precision
+from tortie.learning.frozen import chosen_device, chosen_policy, fill_head
 from tortie.learning.gathered import Gathered, gather
 from tortie.learning.input_size import resized
 from tortie.learning.loop import Lesson, Manner, train
 from tortie.learning.options import FitOptions
 from tortie.learning.photographs import Photographs, free_memory
 from tortie.learning.plan import Freeze, Plan
+from tortie.learning.probe import computed, extractor_of, probe, sources_of
 from tortie.learning.processes import contents, core_count, current
 from tortie.learning.run import Place, Run
 from tortie.learning.shared import check_run, first_decides, open_run, refuse_auto, share_out
@@ -59,6 +58,7 @@ class Depth:
         freeze: how deep.
         rest: what is trained.
         extractor: of the frozen part, where there is one.
+        store: where activations are kept.
         course: how the steps go.
         notes: what the user should know.
     """
@@ -69,6 +69,7 @@ class Depth:
     freeze: Freeze
     rest: Rest
     extractor: Extractor | None
+    store: ActivationStore
     course: Course
     notes: list[str]
 
@@ -209,7 +210,7 @@ def at_depth(
         return plan_training(rest, network, entry, extractor, data, recipe, policy, options, before)
 
     course = first_decides(current(), plan, before)
-    return Depth(entry, options, network, freeze, rest, extractor, course, notes)
+    return Depth(entry, options, network, freeze, rest, extractor, store, course, notes)
 
 
 def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) -> Place:
@@ -223,6 +224,9 @@ def learn(depth: Depth, plan: Plan, data: Gathered, run: Run, events: Events) ->
 def _trained(depth: Depth, data: Gathered, run: Run, events: Events) -> Place:
     entry, options, course = depth.entry, depth.options, depth.course
     device = chosen_device(options.device)
+    if course.probed and (current().count > 1 or run.last is None):
+        head = probe(depth.network, data, entry, options, depth.store, events)[0]
+        fill_head(depth.network, head)
     lesson = Lesson(
         _feed(depth, data, events), Prepare(entry.preprocessing, device), data.labels,
         len(data.classes), data.train, data.chosen_on,
@@ -235,18 +239,6 @@ def _trained(depth: Depth, data: Gathered, run: Run, events: Events) -> Place:
             options.accumulate or 1, tell,
         )  # fmt: skip
         return train(depth.rest, lesson, course.recipe, manner, run, events.steps, events.note)
-
-
-def extractor_of(
-    network: Network, entry: Entry, options: FitOptions, store: ActivationStore,
-    cut: str | None = None,
-) -> Extractor:  # fmt: skip
-    """The extractor of a network up to and with ``cut``; by default of all its stages."""
-    return Extractor.of(
-        network, entry, store=store, device=chosen_device(options.device),
-        precision=chosen_precision(options.precision), threads=options.threads or core_count(),
-        max_pixels=int(options.max_megapixels * 1e6), cut=cut,
-    )  # fmt: skip
 
 
 def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
@@ -296,31 +288,12 @@ def _feed(depth: Depth, data: Gathered, events: Events) -> Feed:
     return Stored(undistorted, computed(extractor, data, data.train, course.views, events))
 
 
-def computed(
-    extractor: Extractor, data: Gathered, rows: Integers, views: Sequence[View], events: Events
-) -> Kept:
-    """Activations of some photographs, from the store as far as it has them.
-
-    Raises:
-        TortieError: a photograph cannot be read any more.
-    """
-    share_out(current(), extractor, *_sources(data, rows), views, events.progress)
-    with Extraction(extractor, *_sources(data, rows), views=views) as extraction:
-        activations, found = extraction.finish(events.progress)
-    if len(found) < len(rows):
-        position, reason = min(extraction.reasons.items())
-        raise TortieError(f"{data.photographs[rows[position]].path}: {reason}; fit again")
-    place = np.full(len(data.photographs), -1)
-    place[rows] = np.arange(len(rows))
-    return Kept(activations, place)
-
-
 def _judged(member: Member, data: Gathered, positions: Integers, events: Events) -> Held:
     """Probabilities of some photographs, by the path that predictions take."""
     if not len(positions):
         return Held(positions, np.zeros((0, len(data.classes)), np.float32))
-    share_out(current(), member.extractor, *_sources(data, positions), (), events.progress)
-    found = predict([member], 1.0, *_sources(data, positions), events.progress)
+    share_out(current(), member.extractor, *sources_of(data, positions), (), events.progress)
+    found = predict([member], 1.0, *sources_of(data, positions), events.progress)
     return Held(positions[found.rows], found.probabilities)
 
 
@@ -332,14 +305,10 @@ def _calibrated(member: Member, data: Gathered, options: FitOptions, events: Eve
         note = f"probabilities are as the network gives them: too little to calibrate ({on})"
         return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
     views = crop_views(member.extractor.preprocessing, options.crops, member.mirror)
-    share_out(current(), member.extractor, *_sources(data, rows), views, events.progress)
-    found = predict([member], 1.0, *_sources(data, rows), events.progress, crops=options.crops)
+    share_out(current(), member.extractor, *sources_of(data, rows), views, events.progress)
+    found = predict([member], 1.0, *sources_of(data, rows), events.progress, crops=options.crops)
     own = rows[found.rows]
     said = {"1": Held(own, found.centre[0])}
     if options.crops > 1:
         said[str(options.crops)] = Held(own, found.untempered)
     return calibrated(said, data.labels, on)
-
-
-def _sources(data: Gathered, rows: Integers) -> tuple[list[Source], list[str]]:
-    return [data.sources[i] for i in rows], [data.examined.keys[i] for i in rows]

@@ -36,10 +36,15 @@ class Frozen:
     def with_head(self, head: LinearHead) -> Network:
         """The network with a trained softmax layer in place of its head."""
         self.network.new_head(len(head.bias))
-        with torch.no_grad():
-            self.network.head.get_parameter("weight").copy_(torch.from_numpy(head.weight))
-            self.network.head.get_parameter("bias").copy_(torch.from_numpy(head.bias))
+        fill_head(self.network, head)
         return self.network.eval()
+
+
+def fill_head(network: Network, head: LinearHead) -> None:
+    """Give a network's linear head the values of a trained softmax layer."""
+    with torch.no_grad():
+        network.head.get_parameter("weight").copy_(torch.from_numpy(head.weight))
+        network.head.get_parameter("bias").copy_(torch.from_numpy(head.bias))
 
 
 def freeze_network(

@@ -21,6 +21,7 @@ from torch import Tensor
 from tortie.activations.engine import Precision
 from tortie.errors import TortieError
 from tortie.learning.averages import Average
+from tortie.learning.batch_norm import begin_training
 from tortie.learning.feed import Feed, Prepare, batches_of, order, ready
 from tortie.learning.losses import balance_weights, loss_of, mix
 from tortie.learning.optimisers import (
@@ -139,7 +140,7 @@ def train(
         torch.random.fork_rng(devices=_devices(manner.device)),
     ):
         while place.finished is None:
-            rest.train()
+            begin_training(rest, recipe.statistics)
             rows = order(lesson.train, manner.seed, place.epoch, sampled)
             left = batches_of(rows, recipe.batch)[place.step :]
             shares = [processes.share(batch) for batch in left]

@@ -31,6 +31,8 @@ class Training(BaseModel):
         steps: in all epochs.
         images: photographs trained on.
         chosen_on: photographs that choose the best epoch.
+        probed: photographs whose outputs the head begins with: it is solved on the network as it
+            is; 0 where it begins at random.
         activations: where the frozen part's outputs come from: ``store``, ``live``, or ``none``
             where nothing is frozen.
         why: the reason, with its figures.
@@ -50,6 +52,7 @@ class Training(BaseModel):
     steps: int
     images: int
     chosen_on: int
+    probed: int
     activations: Literal["store", "live", "none"]
     why: str
     precision: str
@@ -71,6 +74,8 @@ class Training(BaseModel):
                 f"{self.batch} a step, {self.precision}; {kept}",
             )
         ]
+        if self.probed:
+            lines.append(("head", "begins as the softmax layer of the network as it is"))
         if self.activations != "none":
             lines.append(("frozen part", f"{self.activations}: {self.why}"))
         if self.auto:

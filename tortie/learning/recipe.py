@@ -97,6 +97,16 @@ class Recipe(BaseModel):
         default="none",
         description="where a photograph of class k counts n/(K n_k): in the loss, or in the draw",
     )
+    statistics: Literal["batch", "kept"] = Field(
+        default="batch",
+        description="what batch normalisation goes by in training: each batch's mean and variance, "
+        "or those that the network came with, which stay",
+    )
+    probe: bool = Field(
+        default=False,
+        description="whether a new linear head of a trained network begins with the softmax layer "
+        "that suits its stages as they are, not at random",
+    )
     side_heads: bool = Field(
         default=False, description="whether side heads train, with the network's own weight"
     )
@@ -121,6 +131,8 @@ class Recipe(BaseModel):
             raise ValueError(f"schedule {self.schedule} needs final above 0, such as 0.01")
         if self.nesterov and not (self.optimiser == "sgd" and self.momentum):
             raise ValueError("nesterov is for sgd with momentum: say nesterov=False")
+        if self.loss == "rbf" and self.probe:
+            raise ValueError("loss rbf has no softmax layer to begin with: say probe=False")
         if self.loss == "rbf" and (self.label_smoothing or self.mixup or self.balance == "loss"):
             raise ValueError(
                 "loss rbf takes labels as they are: no label_smoothing, no mixup, and balance "

@@ -156,7 +156,7 @@ RECIPES = (
     Recipe(
         name="fine-tune",
         source="tortie's own for trained weights and few photographs: earlier stages are more "
-        "general, so they move less",
+        "general, so they move less; the head begins as Kumar et al. 2022, 3, do",
         optimiser="adamw",
         learning_rate=3e-4,
         momentum=0.9,
@@ -170,6 +170,8 @@ RECIPES = (
         label_smoothing=0.05,
         clip_norm=5.0,
         policy="standard",
+        statistics="kept",
+        probe=True,
     ),
     Recipe(
         name="head",

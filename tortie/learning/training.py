@@ -22,7 +22,7 @@ from tortie.errors import UsageError
 from tortie.images import Collection
 from tortie.learning.feed import Live, Prepare, batches_of
 from tortie.learning.gathered import Gathered
-from tortie.learning.options import FitOptions
+from tortie.learning.options import FitOptions, hidden_units
 from tortie.learning.photographs import free_memory
 from tortie.learning.plan import Plan, Training
 from tortie.learning.processes import core_count, current
@@ -55,6 +55,8 @@ class Course:
         prefix_multiplications: of one photograph in the frozen part.
         multiplications: of one photograph up to the head.
         prefix_seconds: of one photograph on its way to the cut, on all cores.
+        probed: photographs whose undistorted outputs the head begins with; 0 where it begins at
+            random.
         in_store: views of photographs whose outputs are known already.
         to_compute: views whose outputs have to be computed before the first step.
     """
@@ -70,6 +72,7 @@ class Course:
     prefix_multiplications: int
     multiplications: int
     prefix_seconds: float
+    probed: int
     in_store: int
     to_compute: int
 
@@ -143,7 +146,8 @@ def plan_training(
         asked = options.precision
     labels = torch.from_numpy(data.labels[rows]).to(device)
     batches = batches_of(data.train, recipe.batch)
-    check_smallest(rest, inputs, max(1, min(map(len, batches)) // (options.accumulate or 1)))
+    smallest = max(1, min(map(len, batches)) // (options.accumulate or 1))
+    check_smallest(rest, inputs, smallest, recipe)
     trial = _of_whole_batch(
         try_step(rest, inputs, labels, recipe, asked), rest, recipe, len(rows), data,
         options.accumulate or 1,
@@ -159,6 +163,7 @@ def plan_training(
     course = Course(
         recipe, undistorted, tuple(drawn), trial, activations, why, kept, steps * recipe.epochs,
         prefix, whole, _seconds(live, rows) / current().count if extractor else 0.0,
+        len(data.train) if _is_probed(recipe, options) else 0,
         in_store, entries - in_store if activations == "store" else 0,
     )  # fmt: skip
     if extractor is None:
@@ -166,6 +171,10 @@ def plan_training(
     told = f"an epoch takes {course.epoch_seconds(data, False):.1f} s from the store"
     told += f", {course.epoch_seconds(data, True):.1f} s live"
     return replace(course, why=f"{why}; {told}")
+
+
+def _is_probed(recipe: Recipe, options: FitOptions) -> bool:
+    return recipe.probe and options.weights is not None and not hidden_units(options.head)
 
 
 def _seconds(live: Live, rows: NDArray[np.int64]) -> float:
@@ -274,9 +283,12 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
         frozen_parameters=frozen,
         multiplications_per_image=course.multiplications,
         # A backward pass costs twice a forward pass: by the activations, and by the weights.
-        multiplications=prefixed + 3 * seen * after + judged * after,
+        multiplications=prefixed
+        + (3 * seen + judged) * after
+        + course.probed * course.multiplications,
         seconds=recipe.epochs * course.epoch_seconds(data, live)
-        + course.to_compute * course.prefix_seconds,
+        + (course.to_compute + course.probed) * course.prefix_seconds
+        + course.probed * course.trial.seconds / (3 * min(recipe.batch, len(data.train))),
         memory_bytes=course.trial.bytes + course.kept_bytes + data.pixels.bytes,
         disk_bytes=course.kept_bytes
         * course.to_compute
@@ -292,6 +304,7 @@ def plan_of(collection: Collection, data: Gathered, depth: "Depth") -> Plan:
             steps=course.steps,
             images=len(data.train),
             chosen_on=len(data.chosen_on),
+            probed=course.probed,
             activations=course.activations,
             why=course.why,
             precision=course.precision,

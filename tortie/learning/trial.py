@@ -10,6 +10,7 @@ from torch import Tensor
 from tortie.activations.engine import Precision, native_precision
 from tortie.cost.memory import LiveBytes, ResidentPeak
 from tortie.errors import UsageError
+from tortie.learning.batch_norm import begin_training
 from tortie.learning.losses import loss_of
 from tortie.learning.optimisers import make_optimiser
 from tortie.learning.recipe import Recipe
@@ -54,7 +55,8 @@ def try_step(
     trials = []
     for choice in choices:
         with torch.random.fork_rng(devices=[]), ResidentPeak() as resident:
-            own = copy.deepcopy(rest).train()
+            own = copy.deepcopy(rest)
+            begin_training(own, recipe.statistics)
             optimiser = make_optimiser(own, recipe, inputs.device)
             step = Step(own, optimiser, loss_of(recipe), recipe, choice)
             live = LiveBytes([], [inputs, *own.parameters(), *own.buffers()])
@@ -71,20 +73,22 @@ def try_step(
     return trials[0]
 
 
-def check_smallest(rest: Rest, inputs: Tensor, smallest: int) -> None:
+def check_smallest(rest: Rest, inputs: Tensor, smallest: int, recipe: Recipe) -> None:
     """Refuse batches of one photograph where batch-norm would have no statistics of them.
 
     Args:
         rest: what is trained; it stays as it is.
         inputs: of one batch, prepared, on its device.
         smallest: photographs of the smallest batch.
+        recipe: of which the statistics of batch-norm are read.
 
     Raises:
         UsageError: with the way out.
     """
     if smallest > 1:
         return
-    own = copy.deepcopy(rest).train()
+    own = copy.deepcopy(rest)
+    begin_training(own, recipe.statistics)
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             own(inputs[:1])
