@@ -32,6 +32,7 @@ from torchvision import transforms
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tortie import ImageClassifier
 from tortie.learning.fitted import Events
+from tortie.learning.recipes import recipe
 from tortie.networks import build, find
 
 
@@ -171,7 +172,11 @@ def ants_and_bees(images: Path, rounds: int, folder: Path) -> None:
             transforms.Normalize([m / 255 for m in drawn.mean], [s / 255 for s in drawn.std]),
         ]
     )  # fmt: skip
-    choices = {"recipe": "fine-tune", "batch": 32}
+    # Both sides normalise by each batch, as the tutorials do.
+    (folder / "fine-tune.json").write_text(
+        recipe("fine-tune").changed(statistics="batch").model_dump_json()
+    )
+    choices = {"recipe": str(folder / "fine-tune.json"), "batch": 32}
     times: dict[str, list[float]] = {name: [] for name in ("whole", "plain", "half", "half plain")}
     live = []
     for _ in range(rounds):

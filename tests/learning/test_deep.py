@@ -20,19 +20,6 @@ def folder(tmp_path_factory):
     return lay_out(tmp_path_factory.mktemp("deep") / "photographs", 12)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """ResNet-20 with statistics that are no fresh network's."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = tortie.networks.resnet20_cifar().train()
-        for _ in range(3):
-            network(torch.randn(8, 3, 32, 32))
-    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_file(network.state_dict(), path)
-    return path
-
-
 def classifier(network="lenet5", **choices):
     usual = {"weights": None, "freeze": "none", "epochs": 3, "batch": 6, "threads": 1}
     return tortie.ImageClassifier(network, **{**usual, **choices})

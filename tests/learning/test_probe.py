@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import tortie
 from tests.conftest import lay_out
@@ -16,19 +16,6 @@ from tortie.learning.recipes import recipe
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return lay_out(tmp_path_factory.mktemp("probe") / "a", 12, ("train", "valid", "test"))
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """ResNet-20 with statistics that are no fresh network's."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = tortie.networks.resnet20_cifar().train()
-        for _ in range(3):
-            network(torch.randn(8, 3, 32, 32))
-    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_file(network.state_dict(), path)
-    return path
 
 
 def fitted(folder, weights, **choices):
