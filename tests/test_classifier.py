@@ -60,6 +60,37 @@ def test_paths_images_and_arrays_give_the_same_probabilities(classifier, tmp_pat
     assert list(classifier.predict([path, image])) == ["stripes", "stripes"]
 
 
+def test_one_image_in_memory_is_one(classifier):
+    # Invariant: an image alone is judged as the same image in a list. Its rows are no images.
+    image = photograph("stripes", 60)
+    pixels = np.asarray(image)
+    expected = classifier.predict_proba([image])
+    for alone in (image, pixels):
+        np.testing.assert_array_equal(classifier.predict_proba(alone), expected)
+    grey = np.asarray(image.convert("L"))
+    assert classifier.predict_proba(grey).shape == (1, 2)
+    # A stack of images is as many: (N, H, W, 3) in colour, (N, H, W) in grey.
+    assert classifier.predict_proba(np.stack([pixels, pixels, pixels])).shape == (3, 2)
+    assert classifier.predict_proba(np.stack([grey, grey, grey])).shape == (3, 2)
+
+
+def test_arguments_that_change_later_hold(fitted_file):
+    # Oracle: a classifier that had them from the start.
+    image = photograph("stripes", 61)
+    changed = tortie.load(fitted_file)
+    changed.predict_proba([image])
+    changed.set_params(precision="float32", threads=1)
+    fresh = tortie.load(fitted_file).set_params(precision="float32", threads=1)
+    np.testing.assert_array_equal(changed.predict_proba([image]), fresh.predict_proba([image]))
+    assert changed._ready()[0].extractor.context.precision == "float32"
+
+
+def test_it_shows_the_arguments_that_are_not_the_defaults():
+    assert repr(tortie.ImageClassifier()) == "ImageClassifier()"
+    shown = repr(tortie.ImageClassifier("resnet18", seed=3))
+    assert shown == "ImageClassifier(network='resnet18', seed=3)"
+
+
 def test_the_command_line_gives_the_probabilities_of_python(classifier, fitted_file, tmp_path):
     path = tmp_path / "a.png"
     photograph("blobs", 61).save(path)
@@ -133,6 +164,9 @@ def test_predict_names_what_cannot_be_read(classifier, tmp_path):
         (lambda: tortie.ImageClassifier().fit([Image.new("RGB", (9, 9))]), "as many labels"),
         (lambda: tortie.ImageClassifier().fit("x", ["a"]), "labels go with a sequence"),
         (lambda: tortie.ImageClassifier().fit([3], ["a"]), "image 0 is a int"),
+        (lambda: tortie.ImageClassifier().fit(3, ["a"]), "sequence of images, not int"),
+        (lambda: tortie.ImageClassifier().judge(None), "sequence of images, not NoneType"),
+        (lambda: tortie.ImageClassifier().judge([], reject_below=90), "reject_below is 90"),
         (lambda: tortie.ImageClassifier(seed=-1).fit("x"), "seed is -1"),
         (lambda: tortie.ImageClassifier(threads=0).fit("x"), "threads is 0"),
         (lambda: tortie.ImageClassifier().set_params(depth=3), "no argument 'depth'"),

@@ -230,7 +230,12 @@ class ImageClassifier:
             images: files, folders, or images in memory.
             progress: told images done and images in all.
             reject_below: a photograph whose most probable class has less gets no label.
+
+        Raises:
+            UsageError: something that is no image, or no probability.
         """
+        if not 0 <= reject_below <= 1:
+            raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
         sources = unlabelled(images)
         return judged(
             sources, self._predict(sources, progress), self.metadata.classes, reject_below
@@ -323,7 +328,18 @@ class ImageClassifier:
             if name not in _PARAMETERS:
                 raise UsageError(f"no argument {name!r}: {', '.join(_PARAMETERS)}")
             setattr(self, name, value)
+        self._members = None  # made for another device, precision or number of threads
         return self
+
+    def __repr__(self) -> str:
+        """The arguments that are not the defaults, as scikit-learn shows them."""
+        defaults = ImageClassifier().get_params()
+        changed = {
+            name: value for name, value in self.get_params().items() if value != defaults[name]
+        }
+        return (
+            f"ImageClassifier({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+        )
 
     @property
     def temperature(self) -> float:

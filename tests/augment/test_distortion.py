@@ -34,6 +34,8 @@ def test_images_of_another_kind_are_refused() -> None:
             Distortion().apply(image, 2, 2)
     with pytest.raises(UsageError, match="with pixels"):
         Distortion().apply(np.zeros((0, 4, 3), np.uint8), 2, 2)
+    with pytest.raises(UsageError, match="at least 1×1, not 0×2"):
+        Distortion().apply(np.zeros((4, 4, 3), np.uint8), 0, 2)
 
 
 def test_the_image_itself_is_never_changed() -> None:

@@ -68,3 +68,16 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         save_grid(tmp_path / "a.png", tmp_path / "grid.txt")
     with pytest.raises(UsageError, match="within ±255"):
         save_grid(tmp_path / "a.png", tmp_path / "grid.png", shift=(300, 0, 0))
+    with pytest.raises(UsageError, match="within ±255"):
+        save_grid(tmp_path / "a.png", tmp_path / "grid.png", shift=(float("nan"), 0, 0))
+
+
+def test_the_photograph_is_never_written_over(tmp_path: Path, rough: np.ndarray) -> None:
+    # Invariant: the user's only copy keeps its bytes, by whatever name it is given.
+    Image.fromarray(rough).save(tmp_path / "a.png")
+    (tmp_path / "same.png").symlink_to(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    for output in ("a.png", "same.png"):
+        with pytest.raises(UsageError, match="is the photograph itself"):
+            save_grid(tmp_path / "a.png", tmp_path / output)
+    assert (tmp_path / "a.png").read_bytes() == before

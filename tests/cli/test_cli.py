@@ -58,6 +58,7 @@ def test_fit_predict_evaluate(run, photographs, tmp_path):
     assert document["images"] == 24
     assert document["left_out"] == []
     assert document["network"] == "efficientnet-lite0"
+    assert document["members"] == ["efficientnet-lite0"]
     assert document["freeze"] == {"asked": "all", "stages": 10, "last_frozen": "avgpool"}
     assert document["plan"]["multiplications_per_image"] == 385_187_552 - 1280 * 1000  # no head
     accuracy = document["accuracy"]
@@ -168,6 +169,32 @@ def test_an_error_with_json_is_one_document(run, tmp_path):
     code, out, err = run("fit", tmp_path, "-o", tmp_path / "a.safetensors", "--json")
     assert code == 2
     assert json.loads(out)["error"] in err
+
+
+@pytest.mark.parametrize(
+    "words, error",
+    [
+        (("frobnicate", "--json"), "No such command 'frobnicate'. See: tortie --help"),
+        (("predict", "--json"), "Missing argument 'model'. See: tortie predict --help"),
+        (
+            ("predict", "a", "b", "--top", "0", "--json"),
+            "Invalid value for '--top': Input should be greater than or equal to 1. "
+            "See: tortie predict --help",
+        ),
+    ],
+)
+def test_what_cannot_be_parsed_is_one_document_too(run, words, error):
+    code, out, err = run(*words)
+    assert code == 2
+    assert json.loads(out) == {"error": error}
+    assert err == f"tortie: {error}\n"
+
+
+def test_no_word_at_all_shows_the_help(run):
+    code, out, err = run()
+    assert code == 2
+    assert "Usage:" in out + err
+    assert "tortie:" not in err.replace("Begin with: tortie", "")
 
 
 def test_one_class_and_one_photograph_are_refused(run, photographs, tmp_path):

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from tests.cli.test_cli import run  # noqa: F401  (a fixture)
@@ -50,6 +52,75 @@ def test_evaluate_shows_crops_and_coverage(run, model):  # noqa: F811
     assert "no temperature" not in err
 
 
+def test_evaluate_on_classes_it_does_not_know(run, model, tmp_path):  # noqa: F811
+    # Invariant: of seven strangers five are named, two counted; all are in the document. The blobs
+    # have no photograph, so recall and F1 are no figures, in the table as in the report.
+    folder = tmp_path / "some"
+    lay_out(tmp_path / "new", 1, ("unused", "test"))
+    shutil.copytree(tmp_path / "new" / "test" / "stripes", folder / "stripes")
+    (folder / "wasps").mkdir()
+    for number in range(7):
+        photograph("blobs", 700 + number).save(folder / "wasps" / f"{number}.png")
+    code, out, err = run("evaluate", model, folder)
+    assert code == 0
+    left = [line for line in err.splitlines() if line.startswith("left out: ")]
+    reason = "class 'wasps' is not one of the classifier's"
+    assert len(left) == 6
+    assert left[0] == f"left out: {folder / 'wasps' / '0.png'}: {reason}"
+    assert left[5] == f"left out: 2 more: {reason}; --json names all"
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("blobs ")]
+    assert row == ["blobs", "–", "–", "–", "0"]
+    assert len(json.loads(run("evaluate", model, folder, "--json")[1])["left_out"]) == 7
+    shutil.rmtree(folder / "stripes")
+    code, _, err = run("evaluate", model, folder)
+    assert code == 2
+    assert "it knows blobs, stripes; given were wasps" in err
+
+
+def test_what_is_taken_for_what_is_told_most_often_first():
+    # By hand: 30 classes in a ring. 7 is taken for 8 three times, each other one for its next once.
+    from tortie.cli.evaluate import _confused
+    from tortie.evaluation.metrics import score
+
+    labels = np.array([*range(30), 7, 7])
+    answers = (labels + 1) % 30
+    names = ["hen" if i == 8 else str(i) for i in range(30)]
+    lines = _confused(score(np.eye(30, dtype=np.float32)[answers], labels, names))
+    assert lines[0] == "3 '7' taken for hen"
+    assert lines[1] == "1 '0' taken for '1'"
+    assert len(lines) == 21
+    assert lines[20] == "and 10 more pairs: --json has all"
+
+
+def test_many_classes_are_not_all_named(run, tmp_path):  # noqa: F811
+    folder = lay_out(tmp_path / "few", 1)
+    code, _, err = run("evaluate", "efficientnet-lite0", folder)
+    assert code == 2
+    assert (
+        "great white shark, tiger shark, hammerhead and 995 more; given were blobs, stripes" in err
+    )
+    assert len(err) < 300
+
+
+def test_a_report_is_written_over_nothing_but_a_page(run, model, tmp_path):  # noqa: F811
+    # Invariant: neither a classifier nor a photograph is lost by a slip of the hand.
+    before = model.read_bytes()
+    code, _, err = run("evaluate", model, model.parent / "new" / "test", "--report", model)
+    assert code == 2
+    assert "expected a name that ends in .html" in err
+    assert model.read_bytes() == before
+    words = (
+        "evaluate",
+        model,
+        model.parent / "new" / "test",
+        "--report",
+        tmp_path / "no" / "a.html",
+    )
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert "make it first" in err
+
+
 def test_crops_without_a_temperature_are_said(run, model, tmp_path):  # noqa: F811
     few = lay_out(tmp_path / "few", 1)
     err = run("evaluate", model, few, "--crops", "144")[2]
@@ -71,6 +142,17 @@ def test_predict_rejects_what_is_unsure(run, model, tmp_path):  # noqa: F811
     (row,) = csv.DictReader(run(*words, "--csv")[1].splitlines())
     assert (row["label"], row["rejected"], row["reason"]) == ("", "true", "")
     assert float(row["probability"]) == pytest.approx(sure["probability"])
+
+
+def test_an_empty_folder_is_said(run, model, tmp_path):  # noqa: F811
+    # Silence looks like success: the folder may be the wrong one. An empty answer is no failure.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    photograph("blobs", 5).save(tmp_path / "full" / "a.png")
+    code, out, err = run("predict", model, tmp_path / "empty", tmp_path / "full", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 1
+    assert err == f"note: no image in {tmp_path / 'empty'}\n"
 
 
 def test_predict_names_a_stranger(run, model, tmp_path):  # noqa: F811

@@ -302,13 +302,15 @@ def test_the_document_is_json_and_complete():
     ("name", "shape", "message"),
     [
         ("alexnet-one-tower", (20, 20, 3), "cannot take images of 20×20"),
+        # A step of training with one value a channel has no deviation to divide by.
+        ("resnet50", (2, 2, 3), "cannot take images of 2×2: Expected more than 1 value"),
         ("vgg16", (256, 256, 3), r"\(images, 3, 224, 224\)"),
         ("resnet50", (224, 224, 1), r"\(1, 1, 224, 224\)"),
     ],
 )
 def test_images_that_the_network_cannot_take_are_refused(name, shape, message):
     with pytest.raises(UsageError, match=message):
-        count(outline(name), shape)
+        count(outline(name), shape, training=True)
 
 
 def test_an_empty_batch_is_refused():

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 UNIT = Machine("cpu", 1, {"float32": 1.0, "bfloat16": 1.0}, 1.0)
 
 
-def test_stages_sum_to_the_whole_and_do_the_counted_work():
+def test_stages_do_the_counted_work():
     speed = measure_speed(find("resnet20-cifar"), UNIT, CPU, "float32", batch=8, seconds=0.5)
     assert speed.fused and speed.precision == "float32"
     assert [stage.name for stage in speed.stages] == [
@@ -26,9 +26,6 @@ def test_stages_sum_to_the_whole_and_do_the_counted_work():
     assert speed.share_of_peak == pytest.approx(
         speed.images_per_second / 8 * sum(work.values()), rel=1e-9
     )
-    whole = speed.batch / speed.images_per_second
-    parts = sum(stage.seconds for stage in speed.stages)
-    assert 0.3 * whole < parts < 2 * whole
     for stage in speed.stages:
         assert stage.share_of_peak == pytest.approx(stage.multiplications / stage.seconds)
 

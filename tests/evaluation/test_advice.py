@@ -30,6 +30,11 @@ def test_the_sentence_says_how_many_of_100_go_wrong():
     assert "weakest on cat: 0% of them" in many
     assert "only 20 photographs were counted" in trust(scores([[10, 0], [0, 10]]), None)
     assert "only one photograph was counted" in trust(scores([[1, 0], [0, 0]]), None)
+    # 29 of 30: Wilson 83.3% to 99.4%, so 0.6 to 16.7 of 100; all of 30: from 0 to 11.4.
+    assert "wrong on 1 to 17." in trust(scores([[14, 1], [0, 15]]), None)
+    assert "wrong on 0 to 11." in trust(scores([[15, 0], [0, 15]]), None)
+    # All of 1,000: up to 0.38 of 100.
+    assert "wrong on fewer than 1." in trust(scores([[500, 0], [0, 500]]), None)
     assert trust(None, "4 images") == "How good this classifier is cannot be said yet: 4 images."
 
 

@@ -35,6 +35,10 @@ def test_ticks_are_round_and_inside():
         (1, "100%"),
     ]
     assert [text for _, text in Axis("", 1, 30).ticks()] == ["10", "20", "30"]
+    # There is no epoch 1.5, nor a tick that says so.
+    epochs = {3: ["1", "2", "3"], 11: ["2", "4", "6", "8", "10"], 30: ["10", "20", "30"]}
+    for last, texts in epochs.items():
+        assert [text for _, text in Axis("epoch", 1, last, is_count=True).ticks()] == texts
     assert [text for _, text in Axis("", 0, 0.0011).ticks()] == ["0", "0.0005", "0.001"]
 
 

@@ -171,6 +171,8 @@ def test_each_member_and_all_together_are_measured(members):
         assert opinion.scores.log_loss == pytest.approx(alone.log_loss, abs=1e-6)
     assert evaluation.opinions[7].scores.log_loss == pytest.approx(evaluation.scores.log_loss)
     assert joined(members[0]).evaluate(IMAGES, LABELS).opinions == []
+    twins = joined(members[0], members[0]).evaluate(IMAGES, LABELS).opinions
+    assert [one.of for one in twins] == [f"1: {names[0]}", f"2: {names[0]}", "ensemble of 2"]
 
 
 def test_a_temperature_of_its_own_for_each_crop_setting(members):

@@ -147,6 +147,18 @@ def test_the_numbers_are_those_of_the_scores(tmp_path):
     assert "it answers 90.0% of the photographs, and 100.0% of" in text
 
 
+def test_what_no_photograph_bears_on_is_left_open(tmp_path):
+    # Of two cats and no hen, both called cat: the hen's recall, precision and F1 are no figures.
+    text = html(tmp_path, report([0, 0], [[0.9, 0.1], [0.8, 0.2]], ["cat", "hen"]))
+    hen = re.search(r"<bdi>hen</bdi></td>(.*?)</tr>", text, re.S)[1]
+    assert "0.0%" not in hen
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", hen) == ["–", "", "–", "–", "0"]
+    # With one taken for a hen its precision is 0 of 1, and that is a figure.
+    text = html(tmp_path, report([0, 0], [[0.9, 0.1], [0.2, 0.8]], ["cat", "hen"]))
+    hen = re.search(r"<bdi>hen</bdi></td>(.*?)</tr>", text, re.S)[1]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", hen) == ["–", "", "0.0%", "–", "0"]
+
+
 def test_no_photograph_is_said_to_be_certain(tmp_path):
     text = html(tmp_path, report([0, 1], [[1.0, 0.0], [0.0006, 0.9994]], ["dog", "cat"]))
     assert "<figcaption>&gt;99.9%" in text and "<figcaption>99.9%" in text

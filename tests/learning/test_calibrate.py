@@ -103,7 +103,7 @@ def test_too_few_to_score_are_too_few_to_calibrate():
     assert learnt.calibration.temperature == {"1": 1.0}
     assert "too little to calibrate" in learnt.calibration.notes[0]
     some = learn(labelled(24), protocol("cross-validation", train=24), 0).calibration
-    assert "take the probabilities as rough: the 24 photographs" in some.notes[0]
+    assert "take the probabilities as rough: 24 photographs" in some.notes[0]
     many = learn(labelled(2000), protocol("test", train=1000, test=1000), 0).calibration
     assert many.notes == ()
 

@@ -8,6 +8,7 @@ from tests.conftest import lay_out
 from tortie.errors import UsageError
 from tortie.evaluation.calibration import tempered
 from tortie.learning.cross_fitting import Held
+from tortie.learning.fitted import Events
 from tortie.learning.members import _mean, members_of
 from tortie.learning.options import FitOptions
 
@@ -53,6 +54,15 @@ def test_each_member_draws_its_own_views_of_one_split(choices, networks):
 def test_members_that_cannot_be_are_refused(choices, message):
     with pytest.raises(UsageError, match=message):
         members_of(FitOptions.of(**choices))
+
+
+def test_a_member_that_cannot_be_trained_is_refused_before_another_is(tmp_path):
+    """NiN has no published weights; nothing is said of a plan, for none is made."""
+    plans = []
+    classifier = tortie.ImageClassifier("efficientnet-lite0,nin")
+    with pytest.raises(UsageError, match="nin has no trained weights"):
+        classifier.fit(lay_out(tmp_path / "photographs", 4), events=Events(plan=plans.append))
+    assert not plans
 
 
 def test_an_ensemble_averages_outputs_and_is_one_file(tmp_path):

@@ -1,8 +1,10 @@
 """What must hold for every network of the table: one of each family fast, all in the slow tests."""
 
 import copy
+import importlib
 import io
 import math
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tortie.cost.outline import outline
 from tortie.networks.layers import SameConv2d
 from tortie.networks.lenet import rbf_loss
 from tortie.networks.network import Network
+from tortie.networks.table import TABLE
 
 FAMILIES = (
     "lenet5",
@@ -29,6 +32,17 @@ NAMES = [
     for name in networks.names()
     if name != "resnet1202-cifar"  # the code of resnet20-cifar, sixty times over
 ]
+
+
+def test_a_function_is_not_hidden_by_the_file_of_its_paper() -> None:
+    # Python binds an imported submodule in its package: alexnet.py would hide alexnet().
+    for entry in TABLE:
+        importlib.import_module(entry.builder.split(":")[0])
+    for name in networks.names():
+        build = getattr(networks, name.replace("-", "_"))
+        assert not isinstance(build, ModuleType), name
+        assert build.args == (name,)
+    assert networks.nin(classes=3).classes == networks.nin(classes=3).classes == 3
 
 
 def fresh(name: str) -> tuple[Network, Tensor, Tensor]:

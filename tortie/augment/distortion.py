@@ -134,6 +134,8 @@ class Distortion:
         self, image: NDArray[np.uint8], height: int, width: int, frame: float
     ) -> NDArray[np.uint8]:
         _check_image(image)
+        if height < 1 or width < 1:
+            raise UsageError(f"expected a picture of at least 1×1, not {height}×{width}")
         across, down = self.shift[0] * width, self.shift[1] * height
         places = coordinate_map(
             self._window(image.shape[0], image.shape[1], width / height, frame),

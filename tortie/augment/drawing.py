@@ -46,8 +46,10 @@ def draw(policy: Policy, seed: int, image_key: str, view: int) -> Distortion:
             each epoch.
 
     Raises:
-        UsageError: a negative view.
+        UsageError: a negative view, or something that is no policy.
     """
+    if not isinstance(policy, Policy):
+        raise UsageError(f"expected a Policy, such as policy('full'), not {policy!r}")
     if view < 0:
         raise UsageError(f"view: expected 0 or more, not {view}")
     if view == 0:

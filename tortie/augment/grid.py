@@ -53,14 +53,16 @@ def save_grid(
         Width and height of the grid.
 
     Raises:
-        UsageError: another suffix, or a shift beyond ±255.
+        UsageError: another suffix, the image itself as output, or a shift beyond ±255.
         TortieError: the image cannot be read, or the output not be written.
     """
     from tortie.images.decode import decode
 
     if output.suffix.lower() not in _FORMATS:
         raise UsageError(f"cannot write {output}: expected .png, .jpg or .webp")
-    if any(abs(value) > 255 for value in shift):
+    if output.exists() and image.exists() and output.samefile(image):
+        raise UsageError(f"{output} is the photograph itself: choose another name for the grid")
+    if not all(abs(value) <= 255 for value in shift):  # nan is in no range
         raise UsageError(f"shift: expected grey levels within ±255, not {shift}")
     decoded = decode(image, at_least=2 * _TILE)
     size = (decoded.width, decoded.height)  # not that of a JPEG decoded at a reduced scale

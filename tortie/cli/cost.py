@@ -54,12 +54,17 @@ def command(
     """
     show.begin(json)
     asked = parse_shape(input) if input else None
+    whole = ("--batch", batch != 1), ("--by", by != "stage")
     if names == ["conv"]:
-        _refuse(("--compare", compare), ("--plot", plot), ("--batch", batch != 1))
+        _refuse(("--compare", compare), ("--plot", plot), *whole)
         show.result(*_convolution(asked, kernel, filters, stride, padding, groups, bottleneck))
         return
-    _refuse(("--kernel", kernel), ("--filters", filters), ("--bottleneck", bottleneck))
+    _refuse(
+        ("--kernel", kernel), ("--filters", filters), ("--bottleneck", bottleneck),
+        ("--stride", stride != 1), ("--padding", padding != "same"), ("--groups", groups != 1),
+    )  # fmt: skip
     if compare:
+        _refuse(("--input", input), *whole)
         show.result(*_comparison(names, plot))
     elif len(names) > 1:
         raise UsageError(f"{len(names)} networks: --compare sets them side by side")

@@ -7,6 +7,7 @@ import typer
 
 from tortie.cli import options, show
 from tortie.cli.columns import columns
+from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.evaluation.judgement import Evaluation
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 NAME = "evaluate"
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+_CONFUSED = 20  # pairs of classes; --json has the whole table
+_SHOWN = 5  # photographs left out for one reason; --json names the others
 
 
 def command(
@@ -37,6 +40,8 @@ def command(
     Example: tortie evaluate pets.safetensors photos/test
     """
     show.begin(json, quiet)
+    if report is not None:
+        _check_report(report)
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
@@ -51,6 +56,14 @@ def command(
 
         write_report(report, evaluation.report(model.name))
     show.result(_document(evaluation), _lines(evaluation))
+
+
+def _check_report(report: Path) -> None:
+    """Refuse what could not or should not be written before any work is done."""
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {report}: expected a name that ends in .html")
+    if not report.parent.is_dir():
+        raise UsageError(f"no folder {report.parent} to write {report.name} into: make it first")
 
 
 def _document(evaluation: "Evaluation") -> dict[str, Any]:
@@ -85,8 +98,7 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
     scores, before = evaluation.scores, evaluation.untempered_scores
-    for one in evaluation.left_out:
-        show.say(f"left out: {one.path}: {one.reason}")
+    _say_left_out(evaluation)
     lines = []
     if evaluation.seen:
         lines.append(f"{evaluation.seen:,} photographs it was trained on are not counted")
@@ -106,21 +118,44 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     return [*lines, *_classes(scores), *_opinions(evaluation), *_coverage(evaluation)]
 
 
+def _say_left_out(evaluation: "Evaluation") -> None:
+    """Each photograph that was left out; of many with one reason the first few."""
+    by_reason: dict[str, list[str]] = {}
+    for one in evaluation.left_out:
+        by_reason.setdefault(one.reason, []).append(one.path)
+    for reason, paths in by_reason.items():
+        for path in paths[:_SHOWN]:
+            show.say(f"left out: {path}: {reason}")
+        if len(paths) > _SHOWN:
+            show.say(f"left out: {len(paths) - _SHOWN:,} more: {reason}; --json names all")
+
+
 def _classes(scores: "Scores") -> list[str]:
     """Each class, and what was taken for what."""
-    width = max(len(name) for name in scores.per_class)
+    width = max(len("class"), *(len(name) for name in scores.per_class))
+    called = dict(zip(scores.per_class, map(sum, zip(*scores.confusion, strict=True)), strict=True))
     lines = [f"{'class':{width}}  precision  recall     F1  photographs"]
     for name, each in scores.per_class.items():
-        figures = f"{each.precision:9.1%}  {each.recall:6.1%}  {each.f1:5.1%}  {each.n:11,}"
-        lines.append(f"{name:{width}}  {figures}")
-    for true, row in zip(scores.per_class, scores.confusion, strict=True):
-        wrong = {
-            name: count
-            for name, count in zip(scores.per_class, row, strict=True)
-            if count and name != true
-        }
-        lines += [f"{count:,} {true} taken for {name}" for name, count in wrong.items()]
-    return lines
+        # Of a class that was not there, recall and F1 are no figures, nor is the precision of one
+        # that nothing was taken for.
+        recall, f1 = (f"{each.recall:.1%}", f"{each.f1:.1%}") if each.n else ("–", "–")
+        precision = f"{each.precision:.1%}" if called[name] else "–"
+        lines.append(f"{name:{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {each.n:11,}")
+    return [*lines, *_confused(scores)]
+
+
+def _confused(scores: "Scores") -> list[str]:
+    """What was taken for what, most often first; a name that could be a number in quotes."""
+    from tortie.evaluation.advice import confused
+
+    pairs = confused(scores, most=len(scores.confusion) ** 2)
+    lines = [f"{count:,} {_told(true)} taken for {_told(other)}" for true, other, count, _ in pairs]
+    more = len(lines) - _CONFUSED
+    return [*lines[:_CONFUSED], *([f"and {more:,} more pairs: --json has all"] if more > 0 else [])]
+
+
+def _told(name: str) -> str:
+    return name if any(letter.isalpha() for letter in name) else repr(name)
 
 
 def _opinions(evaluation: "Evaluation") -> list[str]:
@@ -129,7 +164,8 @@ def _opinions(evaluation: "Evaluation") -> list[str]:
         (one.of, one.crops, one.forwards, _share(one.scores.accuracy), f"{one.scores.log_loss:.3f}")
         for one in evaluation.opinions
     ]
-    return columns(("network", "crops", "forwards", "accuracy", "log loss"), rows) if rows else []
+    heading = ("network", "crops", "forwards", "accuracy", "log loss before the temperature")
+    return columns(heading, rows) if rows else []
 
 
 def _coverage(evaluation: "Evaluation") -> list[str]:

@@ -179,6 +179,7 @@ def _written(
         "images": len(fitted.photographs),
         "left_out": [one._asdict() for one in fitted.left_out],
         "network": fitted.plan.network,
+        "members": [member.network for member in metadata.members],
         "freeze": fitted.plan.freeze.model_dump(),
         "plan": fitted.plan.model_dump(mode="json"),
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),

@@ -57,12 +57,13 @@ def tortie(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; errors are one line, and the exit code is 1 or 2."""
+    show.begin("--json" in (sys.argv[1:] if arguments is None else arguments))
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments, prog_name="tortie", standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except _WrongUse as error:
-        code = show.failure(_with_help(error), 2)
+        code = show.failure(_with_help(error), 2) if str(error) else 2  # the help was shown
     except TortieError as error:
         code = show.failure(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -84,5 +85,5 @@ def _with_help(error: Exception) -> str:
     """The wrong use in one line, with the command whose help tells the right one."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tortie"
-    message = getattr(error, "format_message", error.__str__)()
-    return f"{message} See: {command} --help"
+    message = getattr(error, "format_message", error.__str__)().replace("Value error, ", "")
+    return f"{message.rstrip('.')}. See: {command} --help"

@@ -50,9 +50,17 @@ def command(
     with show.progress("photographs") as progress:
         judged = classifier.judge(images, progress, reject_below=reject_below)
     show.no_temperature(classifier.metadata, crops)
+    _say_empty(images, judged)
     show.result(*_told(judged, top, as_csv))
     if any(judgement.reason for judgement in judged):
         raise typer.Exit(1)
+
+
+def _say_empty(images: list[Path], judged: "list[Judgement]") -> None:
+    """A word where a folder has nothing to judge: it may be the wrong one."""
+    for folder in images:
+        if folder.is_dir() and not any(folder in Path(str(one.source)).parents for one in judged):
+            show.say(f"note: no image in {folder}")
 
 
 def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any], list[str]]:

@@ -158,7 +158,9 @@ def count(
         peak_training = _training_bytes(network, images) if training else None
     except TortieError:
         raise
-    except RuntimeError as error:  # torch's own: a pooling or convolution runs out of pixels
+    except (RuntimeError, ValueError) as error:
+        # torch's own: a pooling or convolution runs out of pixels; a batch-norm in training has one
+        # value a channel.
         reason = str(error).splitlines()[0]
         raise UsageError(f"the network cannot take images of {height}×{width}: {reason}") from None
     layers = tuple(record.parts())

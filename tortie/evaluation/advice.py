@@ -29,10 +29,7 @@ def trust(scores: Scores | None, reason: str | None) -> str:
         return f"How good this classifier is cannot be said yet: {reason}."
     accuracy = scores.accuracy
     wrong = (1 - accuracy.low) * 100, (1 - accuracy.high) * 100
-    words = (
-        f"Of 100 new photographs like these, expect it to be wrong on "
-        f"{_whole(wrong[1])} to {_whole(wrong[0])}."
-    )
+    words = f"Of 100 new photographs like these, expect it to be wrong on {_range(*wrong[::-1])}."
     counted = {name: one for name, one in scores.per_class.items() if one.n}
     weakest, one = min(counted.items(), key=lambda pair: pair[1].recall)
     if one.recall < 0.5 * (1 + accuracy.value) - 0.15:
@@ -144,5 +141,9 @@ def _more_to_count(scores: Scores) -> list[str]:
     ]
 
 
-def _whole(value: float) -> str:
-    return "fewer than 1" if 0 < value < 1 else f"{value:.0f}"
+def _range(least: float, most: float) -> str:
+    """Two counts of 100 in words, in whole numbers."""
+    if most < 1:
+        return "fewer than 1" if most else "none"
+    low, high = f"{least:.0f}", f"{most:.0f}"
+    return low if low == high else f"{low} to {high}"

@@ -123,8 +123,8 @@ def too_little_to_calibrate(
     factor = math.exp(min(1.96 * error, 9))
     known = "not at all" if factor > 20 else f"to a factor of {factor:.1f} only"
     return (
-        f"take the probabilities as rough: the {len(probabilities):,} photographs that fix their "
-        f"temperature ({on}) do so {known}"
+        f"take the probabilities as rough: {len(probabilities):,} photographs ({on}) fix their "
+        f"temperature {known}"
     )
 
 

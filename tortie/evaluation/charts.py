@@ -28,16 +28,20 @@ class Axis:
         low: its value at the left or at the bottom.
         high: its value at the right or at the top; above ``low``.
         is_share: whether its ticks are percentages of 1.
+        is_count: whether there is nothing between whole numbers.
     """
 
     label: str
     low: float
     high: float
     is_share: bool = False
+    is_count: bool = False
 
     def ticks(self) -> list[tuple[float, str]]:
         """Round values between the ends, about four, with their text."""
         step = _round_step((self.high - self.low) / 4)
+        if self.is_count:
+            step = max(math.floor(step), 1)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [(i * step, self._text(i * step)) for i in range(first, last + 1)]
 
@@ -259,7 +263,7 @@ def _curves(
     top = 1.0 if is_share else 1.08 * max(values) or 1.0
     chart = Chart(
         caption,
-        Axis("epoch", first, max(last, first + 1)),
+        Axis("epoch", first, max(last, first + 1), is_count=True),
         Axis("", min(bottom, top - 0.1) if is_share else bottom, top, is_share),
     )
     if best_epoch is not None and first <= best_epoch <= last:

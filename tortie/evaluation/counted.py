@@ -58,8 +58,10 @@ def evaluate(
             reason = f"class {photograph.label!r} is not one of the classifier's"
             left_out.append(LeftOut(str(photograph.path), reason))
     if not chosen:
+        given = sorted({photograph.label for photograph in collection.photographs})
         raise UsageError(
-            f"no photograph of a class that the classifier knows: {', '.join(classes)}"
+            f"no photograph of a class that the classifier knows: it knows {_some(classes)}; "
+            f"given were {_some(given)}"
         )
     sources = [sources[i] for i in chosen]
     sha256 = hash_all(sources, threads)
@@ -102,13 +104,27 @@ def _opinions(
     for count, each in ((1, found.centre), (crops, found.members)):
         if count == crops == 1 and opinions:
             break
-        for number, network in enumerate(networks):
+        for number, network in enumerate(_apart(networks)):
             opinions.append(Opinion(network, count, count, score(each[number], labels, classes)))
         if len(networks) > 1:
             mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
             forwards = count * len(networks)
             opinions.append(Opinion(together, count, forwards, score(mean, labels, classes)))
     return opinions if len(opinions) > 1 else []
+
+
+def _apart(networks: Sequence[str]) -> list[str]:
+    """Names of the members: those of one network are numbered, as nothing else tells them apart."""
+    return [
+        f"{number}: {network}" if networks.count(network) > 1 else network
+        for number, network in enumerate(networks, 1)
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 def _nothing_to_count(seen: int, left_out: int) -> str:

@@ -200,7 +200,11 @@ def _explained(mistakes: Sequence[int], classes: Sequence[OfClass]) -> list[int]
 
 
 def _class_rows(report: Report) -> list[dict[str, Any]]:
-    """The table of the classes; the interval is that of the recall, and ``None`` without any."""
+    """The table of the classes; the interval is that of the recall, and ``None`` without any.
+
+    What no photograph bears on is left open: recall and F1 of a class without one, and the
+    precision of a class that nothing was ``called``.
+    """
     if report.scores is None:
         return []
     return [
@@ -208,9 +212,10 @@ def _class_rows(report: Report) -> list[dict[str, Any]]:
             "name": name,
             "one": one,
             "span": wilson(round(one.recall * one.n), one.n) if one.n else None,
+            "called": sum(row[number] for row in report.scores.confusion),
             "trained": report.trained.get(name),
         }
-        for name, one in report.scores.per_class.items()
+        for number, (name, one) in enumerate(report.scores.per_class.items())
     ]
 
 

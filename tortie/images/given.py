@@ -1,6 +1,6 @@
 """What a user may give as images: a folder, a CSV, a collection, or a sequence in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def labelled(
             raise UsageError("labels go with a sequence of images; a folder names its classes")
         collection = images if isinstance(images, Collection) else find(Path(images))
         return collection, [photograph.path for photograph in collection.photographs]
-    sources = [_source(image, position) for position, image in enumerate(images)]
+    sources = [_source(image, position) for position, image in enumerate(_several(images))]
     if labels is None or len(labels) != len(sources):
         count = "none" if labels is None else str(len(labels))
         raise UsageError(f"{len(sources)} images need as many labels, got {count}")
@@ -64,7 +64,7 @@ def unlabelled(images: Images) -> list[Source]:
     if isinstance(images, Collection):
         return [photograph.path for photograph in images.photographs]
     sources: list[Source] = []
-    for position, image in enumerate(images):
+    for position, image in enumerate(_several(images)):
         source = _source(image, position)
         sources.extend(find_files([source]) if isinstance(source, Path) else [source])
     return sources
@@ -99,6 +99,19 @@ def with_split(
 def named(source: Source, position: int) -> str:
     """What to call a source in a message: its path, or its place in the sequence."""
     return str(source) if isinstance(source, Path) else f"image {position}"
+
+
+def _several(images: object) -> Iterable[object]:
+    """The images one by one; a single one in memory is one, not the rows that it is made of."""
+    if isinstance(images, Image.Image):
+        return [images]
+    if isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in ((3,), (4,))):
+        return [images]
+    if not isinstance(images, Iterable):
+        raise UsageError(
+            f"expected a folder, a file, or a sequence of images, not {type(images).__name__}"
+        )
+    return images
 
 
 def _source(image: object, position: int) -> Source:

@@ -290,7 +290,7 @@ def worst_found(examined: Examined, held: Held, classes: Sequence[str]) -> list[
         one for one in file_findings(examined) if one.kind not in ("unreadable", "truncated")
     ]
     findings += doubt_findings(examined, held.positions, held.probabilities, classes)
-    return [f"{line}; tortie check shows all" for line in worst(findings)]
+    return [f"{line}; tortie check looks at all" for line in worst(findings)]
 
 
 def _of_views(

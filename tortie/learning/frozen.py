@@ -117,7 +117,10 @@ def chosen_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        # Of a name that it does not know torch lists every kind there ever was.
+        reason = str(error).splitlines()[0].split(" device type at start of")[0]
+        if reason.startswith("Expected one of"):
+            reason = "expected cpu, cuda, or another of torch's devices"
         raise UsageError(f"no device {name!r} here ({reason}): take cpu or auto") from None
     return device
 

@@ -62,6 +62,7 @@ def _fit_each(
 ) -> Fitted | Plan:  # fmt: skip
     if len(each) == 1:
         return fit(collection, sources, each[0], store, events)
+    _check_each(each)
     cost = sum(find(own.network).multiplications or 0 for own in each)
     told = f"{len(each)} networks; together {cost:,} multiplications a photograph to predict"
 
@@ -115,6 +116,14 @@ def members_of(options: FitOptions) -> list[FitOptions]:
             changes["resume"] = options.resume and (folder / "run.json").exists()
         made.append(options.model_copy(update=changes))
     return made
+
+
+def _check_each(each: Sequence[FitOptions]) -> None:
+    """Refuse a member that cannot be trained before another one has been."""
+    from tortie.learning.depth import check_depth
+
+    for own in each:
+        check_depth(find(own.network), own)
 
 
 def _as_split(collection: Collection, first: Fitted) -> Collection:

@@ -158,6 +158,10 @@ class FitOptions(BaseModel):
                 "budget is time to compare depths in, with --freeze auto: elsewhere --epochs says "
                 "how long it takes"
             )
+        if self.augment == "mirror" and not self.mirror:
+            raise ValueError(
+                "augment mirror draws nothing else: take another, or leave no-mirror out"
+            )
         if self.resume and self.run is None:
             raise ValueError("resume needs run, the folder of the run that goes on")
         return self

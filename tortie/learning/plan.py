@@ -109,7 +109,8 @@ class Plan(BaseModel):
         frozen_parameters: parameters that stay as they are.
         multiplications_per_image: of convolution and linear layers up to the cut.
         multiplications: of all photographs to compute.
-        seconds: estimate for reading and computing, from a few timed photographs.
+        seconds: estimate for reading and computing, from a few timed photographs; 0
+            where none had to be computed, and drawn views or crops may be in the store or not.
         memory_bytes: estimate of the activations and their standardised copy.
         disk_bytes: what the store will grow by.
         device: where the network runs.
@@ -156,7 +157,8 @@ class Plan(BaseModel):
             return []
         if self.views == 1:
             return [("augment", f"{self.augment}: every photograph is drawn anew each epoch")]
-        return [("augment", f"{self.augment}: {self.views - 1} drawn views of each to train on")]
+        views = _counted(self.views - 1, "drawn view")
+        return [("augment", f"{self.augment}: {views} of each to train on")]
 
     def _processes_line(self) -> list[tuple[str, str]]:
         if self.processes == 1:
@@ -173,8 +175,12 @@ class Plan(BaseModel):
             frozen = "nothing"
         trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
-        seconds = "nothing to compute" if not self.multiplications else duration(self.seconds)
-        where = f"{self.precision}, {self.device}, {self.threads} thread{'s' * (self.threads > 1)}"
+        seconds = duration(self.seconds)
+        if not self.multiplications:
+            seconds = "nothing to compute"
+        elif not self.seconds:  # the store may have the rest, too: nobody knows yet
+            seconds = "in a time not known, as no photograph had to be timed"
+        where = f"{self.precision}, {self.device}, {_counted(self.threads, 'thread')}"
         stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
         if self.training and self.training.activations != "store":
             stored = "none is kept"
@@ -206,6 +212,10 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"about {round(seconds / 60)} min"
     return f"about {seconds / 3600:.1f} h"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _scaled(value: float, unit: str) -> str:

@@ -128,7 +128,7 @@ def report_of(fitted: Fitted, title: str) -> Report:
 def _outcome(fitted: Fitted) -> list[tuple[str, str, str]]:
     """What was planned, the estimate, and what it came to."""
     plan, on = fitted.plan, fitted.protocol.on
-    phases = ("activations", "drawn views", "training")
+    phases = ("activations", "drawn views", "crops to calibrate", "training")
     spent = sum(fitted.seconds.get(phase, 0) for phase in phases)
     counted = "none: too few" if fitted.too_few else f"{len(fitted.held):,}, of the {on}"
     left_out = f", {len(fitted.left_out):,} left out" if fitted.left_out else ""
@@ -136,7 +136,7 @@ def _outcome(fitted: Fitted) -> list[tuple[str, str, str]]:
         ("photographs", f"{plan.images:,}", f"{len(fitted.photographs):,}{left_out}"),
         (
             "training" if plan.training else "reading and computing",
-            f"{plan.seconds:.1f} s",
+            f"{plan.seconds:.1f} s" if plan.seconds or not plan.multiplications else "not timed",
             f"{spent:.1f} s",
         ),
         ("the whole fit", "", f"{sum(fitted.seconds.values()):.1f} s"),

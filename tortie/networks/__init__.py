@@ -4,9 +4,11 @@ Every network of the table is a function here, hyphens as underscores:
 ``tortie.networks.efficientnet_lite0(classes=3, weights="imagenet")``.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tortie.errors import UsageError
@@ -48,6 +50,21 @@ def build(
     from tortie.weights import load_published
 
     return load_published(entry, weights, classes, arguments)
+
+
+class _Networks(ModuleType):
+    """This package, in which a network's function is not hidden by the file of its paper.
+
+    Python puts a submodule that was imported into its package by name. ``alexnet.py`` and
+    ``nin.py`` would so take the places of ``alexnet()`` and ``nin()`` after their first call.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in names()):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Networks
 
 
 def __getattr__(name: str) -> Callable[..., "Network"]:
