@@ -48,7 +48,7 @@ def test_resume_needs_a_run():
         ({"views": 8}, "views are drawn by --augment"),
         ({"views": 8, "augment": "full", "freeze": "none"}, "each epoch draws anew"),
         ({"budget": 0}, "budget is 0"),
-        ({"views": 8}, "views are drawn by a policy"),
+        ({"views": 8}, "views are drawn by --augment"),
         ({"augment": "mirror", "mirror": False}, "augment mirror draws nothing else"),
         ({"frieze": "none"}, "frieze"),
     ],
