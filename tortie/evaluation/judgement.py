@@ -145,6 +145,7 @@ class Evaluation:
             probabilities=self.probabilities,
             uncalibrated=self.untempered,
             ensemble=[one.row() for one in self.opinions],
+            ensemble_note="The log loss is that before the temperature.",
             left_out=self.left_out,
             notes=[f"{self.seen:,} photographs it was trained on are not counted"]
             if self.seen

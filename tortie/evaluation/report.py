@@ -86,6 +86,7 @@ class Report:
             ``validation_accuracy`` and ``learning_rate``.
         best_epoch: the epoch whose parameters were kept.
         ensemble: each member, and what they are worth together.
+        ensemble_note: a sentence on their figures.
         counts: photographs by split.
         trained: photographs of each class that were trained on.
         seconds: spent, by phase.
@@ -110,6 +111,7 @@ class Report:
     history: Sequence[Mapping[str, float | None]] = ()
     best_epoch: int | None = None
     ensemble: Sequence[EnsembleRow] = ()
+    ensemble_note: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     trained: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
