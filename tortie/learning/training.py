@@ -20,7 +20,7 @@ from tortie.activations.views import Drawn, Undistorted, View
 from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.images import Collection
-from tortie.learning.feed import Live, Prepare, batches_of
+from tortie.learning.feed import Live, Prepare, batches_of, ready
 from tortie.learning.gathered import Gathered
 from tortie.learning.options import FitOptions, hidden_units
 from tortie.learning.photographs import free_memory
@@ -162,9 +162,10 @@ def plan_training(
         keys = np.array(data.examined.keys)
         in_store = extractor.stored(keys[data.train].tolist(), drawn or [undistorted])
         in_store += extractor.stored(keys[data.chosen_on].tolist(), [undistorted])
+    seconds = _seconds(live, rows, options.threads or core_count()) if extractor else 0.0
     course = Course(
         recipe, undistorted, tuple(drawn), trial, activations, why, kept, steps * recipe.epochs,
-        prefix, whole, _seconds(live, rows) / current().count if extractor else 0.0,
+        prefix, whole, seconds / current().count,
         len(data.train) if _is_probed(recipe, options) else 0,
         in_store, entries - in_store if activations == "store" else 0,
     )  # fmt: skip
@@ -179,14 +180,16 @@ def _is_probed(recipe: Recipe, options: FitOptions) -> bool:
     return recipe.probe and options.weights is not None and not hidden_units(options.head)
 
 
-def _seconds(live: Live, rows: NDArray[np.int64]) -> float:
+def _seconds(live: Live, rows: NDArray[np.int64], workers: int) -> float:
     """What one photograph takes from its decode to the cut, as it is drawn in an epoch.
 
-    The engine is prepared already.
+    All workers are busy, as they are beside the steps; the engine is prepared already.
     """
+    batches = [rows] * (2 * workers)
     begin = time.perf_counter()
-    live.take(rows.tolist(), 1)
-    return (time.perf_counter() - begin) / len(rows)
+    for _ in ready(live, batches, 1, workers):
+        pass
+    return (time.perf_counter() - begin) / (len(rows) * len(batches))
 
 
 def _views(
