@@ -11,7 +11,7 @@ import tortie
 
 HOME = Path(tortie.__file__).parent
 RANKS = {
-    "errors": 0, "files": 0, "images": 1, "weights": 2, "networks": 3, "augment": 3,
+    "errors": 0, "files": 0, "processor": 0, "images": 1, "weights": 2, "networks": 3, "augment": 3,
     "activations": 4, "cost": 5, "evaluation": 5, "learning": 6, "classifier": 7,
     "loading": 7, "cli": 8,
 }  # fmt: skip
@@ -39,8 +39,12 @@ def test_imports_point_downwards(path):
 
 @pytest.mark.parametrize(
     "modules",
-    ["tortie.images, tortie.images.given, tortie.images.protocol", "tortie.classifier"],
-    ids=["images", "classifier"],
+    [
+        "tortie.images, tortie.images.given, tortie.images.protocol",
+        "tortie.classifier",
+        "tortie.processor",
+    ],
+    ids=["images", "classifier", "processor"],
 )
 def test_decoding_can_begin_before_torch_is_there(modules):
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
