@@ -43,7 +43,8 @@ def command(
     entry = find(network) if network else None
     from tortie.learning.frozen import chosen_device, chosen_precision
 
-    chosen, asked = chosen_device(device), chosen_precision(precision)
+    chosen = chosen_device(device)
+    asked = chosen_precision(precision, chosen)
     if loader is not None:
         show.result(*_loader(loader, entry or find("efficientnet-lite0"), augment, chosen, asked))
         return

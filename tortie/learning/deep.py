@@ -256,7 +256,7 @@ def _document(depth: Depth, data: Gathered) -> dict[str, Any]:
     entry, options, course = depth.entry, depth.options, depth.course
     return {
         "tortie": __version__,
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],  # 2.13.0+cpu computes what 2.13.0 does
         "network": entry.name,
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
