@@ -70,7 +70,8 @@ def extractor_of(
     return Extractor.of(
         network, entry, store=store, device=device,
         precision=chosen_precision(options.precision, device),
-        threads=options.threads or core_count(), max_pixels=int(options.max_megapixels * 1e6), cut=cut,
+        threads=options.threads or core_count(),
+        max_pixels=int(options.max_megapixels * 1e6), cut=cut,
     )  # fmt: skip
 
 
