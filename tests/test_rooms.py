@@ -39,8 +39,12 @@ def test_imports_point_downwards(path):
 
 @pytest.mark.parametrize(
     "modules",
-    ["tortie.images, tortie.images.inputs, tortie.images.split_rules", "tortie.classifier"],
-    ids=["images", "classifier"],
+    [
+        "tortie.images, tortie.images.inputs, tortie.images.split_rules",
+        "tortie.classifier",
+        "tortie.processor",
+    ],
+    ids=["images", "classifier", "processor"],
 )
 def test_decoding_can_begin_before_torch_is_there(modules):
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"

@@ -377,14 +377,15 @@ class ImageClassifier:
 
         if self._members is None:
             store = ActivationStore.default()
+            device = chosen_device(self.device)
+            precision = chosen_precision(self.precision, device)
             self._members = []
             for network, described in zip(self._networks, self.metadata.members, strict=True):
                 entry = replace(
                     table.find(described.network), preprocessing=described.preprocessing
                 )
                 extractor = Extractor.of(
-                    network.eval(), entry, store=store,
-                    device=chosen_device(self.device), precision=chosen_precision(self.precision),
+                    network.eval(), entry, store=store, device=device, precision=precision,
                     threads=self._threads, max_pixels=int(self.max_megapixels * 1e6),
                 )  # fmt: skip
                 mirror = table.find(described.network).mirror

@@ -328,7 +328,9 @@ def join(device: str) -> Processes:
         # What torchrun sends where another has ended: what was computed is kept, as at Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     _joined = Processes(state.num_processes, state.process_index, "cuda" if cuda else "cpu")
-    _joined.check_equal("versions of tortie or torch", f"{__version__} {torch.__version__}")
+    _joined.check_equal(
+        "versions of tortie or torch", f"{__version__} {torch.__version__.partition('+')[0]}"
+    )
     return _joined
 
 

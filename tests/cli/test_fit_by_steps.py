@@ -1,5 +1,6 @@
 """``tortie fit`` where stages learn, as a user meets it: files, refusals, --resume and --force."""
 
+import importlib.metadata
 import json
 import signal
 
@@ -214,7 +215,7 @@ def test_a_run_says_when_and_where_it_was_at_work(run, folder, stopped, monkeypa
     times = json.loads((stopped.with_suffix(".run") / "environment.json").read_text())
     assert len(times) == 2 and times[0]["when"] <= times[1]["when"]
     assert times[1]["folder"] == str(folder) != times[0]["folder"]
-    assert times[1]["versions"]["torch"] == torch.__version__
+    assert times[1]["versions"]["torch"] == importlib.metadata.version("torch")
 
 
 def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path, monkeypatch):  # noqa: F811

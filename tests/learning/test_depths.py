@@ -7,7 +7,7 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
-from tortie.learning import step_plan
+from tortie.learning import depths, step_plan
 from tortie.learning.plan import Plan
 from tortie.learning.result import Events
 from tortie.networks import build

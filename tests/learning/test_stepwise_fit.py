@@ -154,6 +154,24 @@ def test_what_decided_the_precision_and_the_store_is_kept_when_it_goes_on(
     assert resumed.fitted_.plan.training.activations == "store"
 
 
+def test_another_build_of_the_same_torch_goes_on_and_another_version_does_not(
+    folder, weights, tmp_path, monkeypatch
+):
+    # 2.13.0+cpu, 2.13.0+cu130 and 2.13.0 are one version: the part after + names the build.
+    run = tmp_path / "a.run"
+
+    def make(**choices):
+        return half_frozen(weights, **choices)
+
+    stopped_at(2, run, folder, make)
+    version = torch.__version__.partition("+")[0]
+    monkeypatch.setattr(torch, "__version__", f"{version}+another")
+    make(run=run, resume=True).fit(folder)
+    monkeypatch.setattr(torch, "__version__", "1.0.0+another")
+    with pytest.raises(UsageError, match=r"cannot go on with other choices: .*torch"):
+        make(run=run, resume=True).fit(folder)
+
+
 def test_other_weights_under_the_same_name_are_refused(folder, weights, tmp_path):
     own = tmp_path / "own.safetensors"
     own.write_bytes(weights.read_bytes())

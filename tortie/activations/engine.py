@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.layers import SameConv2d
+from tortie.processor import native_bfloat16
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -36,10 +37,7 @@ def native_precision(device: torch.device) -> Precision:
     """bfloat16 where the device multiplies it natively, float32 elsewhere."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    native = device.type == "cpu" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    )
-    return "bfloat16" if native else "float32"
+    return "bfloat16" if device.type == "cpu" and native_bfloat16() else "float32"
 
 
 def engine_name(device: torch.device) -> str:

@@ -42,6 +42,14 @@ def result(document: Any, lines: list[str]) -> None:
         sys.stdout.flush()
 
 
+def part(line: str) -> None:
+    """A line of a result whose other lines take a while yet; on stderr with ``--json``."""
+    if _state["json"]:
+        say(line)
+    else:
+        result(None, [line])
+
+
 def failure(message: str, code: int) -> int:
     """One line on stderr, and with ``--json`` the one document on stdout; returns the code.
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
-
 from tortie.errors import UsageError
 from tortie.networks import build, find
 from tortie.networks.network import Network
+from tortie.weights.meta import meta_device
 
 
 def meta_network(
@@ -33,5 +32,5 @@ def meta_network(
             raise UsageError(
                 f"{name} sees images of channels {expected}, as printed, not {channels}"
             ) from None
-    with torch.device("meta"):
+    with meta_device():
         return build(name, classes=classes, **arguments)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tortie.activations.engine import Precision
+from tortie.activations.engine import Precision, native_precision
 from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import Drawn
@@ -62,9 +62,10 @@ def freeze_network(
         network.new_head(network.classes)  # means of the maps, for a softmax layer
     freeze = frozen_stages(network, options.freeze)
     network.freeze(freeze.stages)
+    device = chosen_device(options.device)
     extractor = Extractor.of(
-        network, entry, store=store, device=chosen_device(options.device),
-        precision=chosen_precision(options.precision),
+        network, entry, store=store, device=device,
+        precision=chosen_precision(options.precision, device),
         threads=threads, max_pixels=max_pixels,
     )  # fmt: skip
     return Backbone(network, freeze, extractor)
@@ -125,6 +126,15 @@ def chosen_device(name: str) -> torch.device:
     return device
 
 
-def chosen_precision(name: str) -> Precision | None:
-    """The precision of that name; ``None`` for ``auto``, what the device does natively."""
+def chosen_precision(name: str, device: torch.device) -> Precision | None:
+    """The precision of that name; ``None`` for ``auto``, what the device does natively.
+
+    Raises:
+        UsageError: bfloat16 where the device only emulates it, many times slower than float32.
+    """
+    if name == "bfloat16" and native_precision(device) != "bfloat16":
+        raise UsageError(
+            f"precision bfloat16: {device} here has no bfloat16 arithmetic, and emulates it many "
+            "times slower than float32: take auto or float32"
+        )
     return "float32" if name == "float32" else "bfloat16" if name == "bfloat16" else None

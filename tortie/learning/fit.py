@@ -95,6 +95,10 @@ def fit(
         TortieError: no photograph can be read.
     """
     check_tracker(options)
+    if options.precision == "bfloat16":  # refused before a photograph is read
+        from tortie.learning.backbone import chosen_device, chosen_precision
+
+        chosen_precision(options.precision, chosen_device(options.device))
     processes = join(options.device)
     events = processes.heard(events)
     own = {"run", "resume", "threads", "device"}  # what may differ between machines

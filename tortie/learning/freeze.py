@@ -8,6 +8,7 @@ from tortie.learning.plan import Freeze
 from tortie.networks import build
 from tortie.networks.network import Network
 from tortie.networks.table import Entry
+from tortie.weights.meta import meta_device
 
 
 def frozen_stages(network: Network, asked: str | int) -> Freeze:
@@ -66,7 +67,7 @@ def check_depth(entry: Entry, options: FitOptions) -> None:
                 "linear, or name the depth"
             )
         return
-    with torch.device("meta"):
+    with meta_device():
         network = entry.build()
         if options.weights is not None:
             network.new_head(network.classes, hidden_units(options.head))

@@ -191,11 +191,11 @@ def restore(path: Path, metadata: Metadata, tensors: "dict[str, Tensor]") -> "li
 def _restore_one(
     path: Path, described: Member, classes: int, tensors: "dict[str, Tensor]", prefix: str
 ) -> "Network":
-    import torch
+    from tortie.weights.meta import meta_device
 
     try:
         entry = find(described.network)
-        with torch.device("meta"):
+        with meta_device():
             if described.head == "published":
                 network = entry.build(**{**described.arguments, "classes": classes})
             else:

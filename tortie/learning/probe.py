@@ -66,9 +66,11 @@ def extractor_of(
     cut: str | None = None,
 ) -> Extractor:  # fmt: skip
     """The extractor of a network up to and with ``cut``; by default of all its stages."""
+    device = chosen_device(options.device)
     return Extractor.of(
-        network, entry, store=store, device=chosen_device(options.device),
-        precision=chosen_precision(options.precision), threads=options.threads or core_count(),
+        network, entry, store=store, device=device,
+        precision=chosen_precision(options.precision, device),
+        threads=options.threads or core_count(),
         max_pixels=int(options.max_megapixels * 1e6), cut=cut,
     )  # fmt: skip
 

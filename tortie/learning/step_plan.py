@@ -20,6 +20,7 @@ from tortie.activations.views import Drawn, Undistorted, View
 from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.images import Collection
+from tortie.learning.backbone import chosen_precision
 from tortie.learning.dataset import Dataset
 from tortie.learning.options import FitOptions, hidden_units
 from tortie.learning.plan import Plan, Training
@@ -144,9 +145,7 @@ def plan_training(
     rows = data.train[: min(_TRIED, recipe.batch)]
     device = next(trained.parameters()).device
     inputs = Prepare(entry.preprocessing, device)(live.take(rows.tolist(), 0))
-    asked: Any = before["precision"] if before else None
-    if asked is None and options.precision != "auto":
-        asked = options.precision
+    asked = before["precision"] if before else chosen_precision(options.precision, device)
     labels = torch.from_numpy(data.labels[rows]).to(device)
     batches = batches_of(data.train, recipe.batch)
     smallest = max(1, min(map(len, batches)) // (options.accumulate or 1))

@@ -261,7 +261,7 @@ def _document(depth: Candidate, data: Dataset) -> dict[str, Any]:
     entry, options, step_plan = depth.entry, depth.options, depth.step_plan
     return {
         "tortie": __version__,
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],  # 2.13.0+cpu computes what 2.13.0 does
         "network": entry.name,
         "input": entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
