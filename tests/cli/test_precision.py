@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from tortie.learning.backbone import chosen_precision
 
 from tests.cli.test_cli import run  # noqa: F401  (a fixture)
 from tests.conftest import lay_out
 from tortie import processor
 from tortie.activations.engine import native_precision
+from tortie.learning.backbone import chosen_precision
 
 
 @pytest.fixture
