@@ -5,8 +5,10 @@ import json
 import pytest
 
 from tortie import networks
+from tortie.cli import show
 from tortie.cli.columns import columns, parse_shape
 from tortie.cli.main import main
+from tortie.cost import machine, speed
 from tortie.errors import UsageError
 
 
@@ -174,20 +176,55 @@ def test_wrong_use_is_one_line_and_exit_code_2(run, tmp_path, monkeypatch, words
     assert not list(tmp_path.iterdir())
 
 
-def test_bench_as_json(run, monkeypatch):
-    from tortie.cost import machine, speed
+@pytest.fixture
+def short(monkeypatch):
+    """Measurements of small matrices and arrays, in no time."""
+    monkeypatch.setattr(machine, "_SIDE", 64)
+    monkeypatch.setattr(machine, "_VALUES", 1000)
+    monkeypatch.setattr(machine.measure, "__defaults__", (0.0, None))
+    monkeypatch.setattr(speed.measure_speed, "__defaults__", (0.0,))
 
-    monkeypatch.setattr(machine.measure, "__defaults__", (0.05,))
-    monkeypatch.setattr(speed.measure_speed, "__defaults__", (0.05,))
-    code, out, _ = run("bench", "lenet5", "--batch", "4", "--precision", "float32", "--json")
+
+def native(monkeypatch, precision):
+    monkeypatch.setattr(machine, "native_precision", lambda device: precision)
+
+
+def test_bench_as_json(run, short, monkeypatch):
+    native(monkeypatch, "bfloat16")
+    code, out, err = run("bench", "lenet5", "--batch", "4", "--precision", "float32", "--json")
     assert code == 0
     document = json.loads(out)
     assert set(document["machine"]["matrix_rates"]) == {"float32", "bfloat16"}
+    assert [line.split()[0] for line in err.splitlines()[:3]] == ["float32", "bfloat16", "memory"]
     assert document["network"]["network"] == "lenet5"
-    assert document["network"]["images_per_second"] > 1
+    assert document["network"]["images_per_second"] > 0
     assert [stage["name"] for stage in document["network"]["stages"]][:2] == ["c1", "s2"]
+    native(monkeypatch, "float32")
     code, out, _ = run("bench", "--json")
-    assert json.loads(out)["network"] is None
+    document = json.loads(out)
+    assert document["network"] is None
+    assert set(document["machine"]["matrix_rates"]) == {"float32"}
+
+
+def test_bench_says_each_limit_as_it_is_measured(run, short, monkeypatch):
+    native(monkeypatch, "float32")
+    rate = machine.memory_bandwidth
+
+    def bandwidth(device, seconds, values):  # two lines are out before the last measurement begins
+        said.append(len(printed))
+        return rate(device, seconds, values)
+
+    printed, said = [], []
+    own = show.part
+    monkeypatch.setattr(show, "part", lambda line: (printed.append(line), own(line)))
+    monkeypatch.setattr(machine, "memory_bandwidth", bandwidth)
+    code, out, err = run("bench")
+    assert code == 0 and said == [2]
+    lines = out.splitlines()
+    assert "G multiplications/s" in lines[0] and lines[0].startswith("float32")
+    assert lines[1] == "bfloat16  not native to this device, which would emulate it: not measured"
+    assert lines[2].startswith("memory") and lines[2].endswith("GB/s")
+    assert lines[3].startswith("measured on cpu") and not err
 
 
 @pytest.mark.parametrize(

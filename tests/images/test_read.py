@@ -183,3 +183,13 @@ def test_the_interpreters_switch_interval_is_put_back(paths):
     assert sys.getswitchinterval() == before
     list(read(paths, preprocessing=TINY, threads=2))
     assert sys.getswitchinterval() == before
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_readings_that_overlap_leave_the_switch_interval_as_it_was(paths, first):
+    before = sys.getswitchinterval()
+    readings = [read(paths, preprocessing=TINY, threads=2) for _ in range(2)]
+    readings[first].close()
+    assert sys.getswitchinterval() < before  # the other reads on
+    readings[1 - first].close()
+    assert sys.getswitchinterval() == before

@@ -41,22 +41,24 @@ def command(
     from tortie.networks.table import find
 
     entry = find(network) if network else None
-    from tortie.learning.frozen import chosen_device, chosen_precision
+    from tortie.learning.backbone import chosen_device, chosen_precision
 
-    chosen, asked = chosen_device(device), chosen_precision(precision)
+    chosen = chosen_device(device)
+    asked = chosen_precision(precision, chosen)
     if loader is not None:
         show.result(*_loader(loader, entry or find("efficientnet-lite0"), augment, chosen, asked))
         return
     from tortie.cost.machine import measure
 
-    machine = measure(chosen)
+    machine = measure(chosen, measured=lambda *limit: show.part(_limit(*limit)))
+    show.part(_where(machine))
     speed = None
     if entry:
         from tortie.cost.speed import measure_speed
 
         speed = measure_speed(entry, machine, chosen, asked, batch)
     document = {"machine": machine.document(), "network": speed and speed.document()}
-    show.result(document, [*_machine(machine), *(_speed(speed) if speed else [])])
+    show.result(document, _speed(speed) if speed else [])
 
 
 def _loader(
@@ -77,12 +79,17 @@ def _loader(
     ]
 
 
-def _machine(machine: "Machine") -> list[str]:
+def _limit(name: str, figure: float | None) -> str:
+    """A limit of the machine: a matrix rate, or the memory's bandwidth."""
+    if figure is None:
+        return f"{name:9} not native to this device, which would emulate it: not measured"
+    unit = "GB/s" if name == "memory" else "G multiplications/s (and as many additions)"
+    return f"{name:9} {figure / 1e9:9,.1f} {unit}"
+
+
+def _where(machine: "Machine") -> str:
     threads = f", {machine.threads} threads" if machine.device == "cpu" else ""
-    lines = [f"{machine.device}{threads}"]
-    for name, rate in machine.matrix_rates.items():
-        lines.append(f"{name:9} {rate / 1e9:9,.1f} G multiplications/s (and as many additions)")
-    return [*lines, f"{'memory':9} {machine.bandwidth / 1e9:9,.1f} GB/s"]
+    return f"measured on {machine.device}{threads}"
 
 
 def _speed(speed: "Speed") -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from tortie.activations.engine import native_precision
+
 _SIDE = 2048  # of square matrices: large enough for the best rate, 8.6 G multiplications
 _VALUES = 1 << 25  # 128 MB in float32, beyond the caches of most processors
 
@@ -25,7 +27,7 @@ class Machine:
         device: ``cpu``, or the name of an accelerator.
         threads: of torch.
         matrix_rates: multiplications a second of a large matrix product, by precision; each comes
-            with an addition.
+            with an addition. A precision that the device only emulates is not there.
         bandwidth: bytes a second that a sum of two arrays reads and writes in memory.
     """
 
@@ -44,41 +46,78 @@ class Machine:
         }
 
 
-def measure(device: torch.device, seconds: float = 0.7) -> Machine:
-    """Measure the matrix rate in float32 and bfloat16, and the memory's bandwidth.
+def measure(
+    device: torch.device,
+    seconds: float = 0.7,
+    measured: Callable[[str, float | None], None] | None = None,
+) -> Machine:
+    """Measure the matrix rate in each native precision, and the memory's bandwidth.
 
     Args:
         device: where.
-        seconds: that each of the three measurements takes, about.
+        seconds: that each of the measurements takes, about.
+        measured: called as each measurement ends, with ``float32``, ``bfloat16`` or ``memory`` and
+            its figure; ``None`` for a precision that the device only emulates.
     """
+    tell = measured or (lambda name, figure: None)
     rates = {}
-    with torch.inference_mode():
-        for precision in (torch.float32, torch.bfloat16):
-            generator = torch.Generator(device).manual_seed(0)
-            left = torch.randn(_SIDE, _SIDE, generator=generator, device=device).to(precision)
-            taken = median_seconds(_product(left), device, seconds)
-            rates[str(precision).removeprefix("torch.")] = _SIDE**3 / taken
-        first, second, out = (torch.ones(_VALUES, device=device) for _ in range(3))
-        taken = median_seconds(lambda: torch.add(first, second, out=out), device, seconds)
+    for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        if name == "bfloat16" and native_precision(device) != "bfloat16":
+            tell(name, None)
+            continue
+        rates[name] = matrix_rate(device, precision, seconds, _SIDE)
+        tell(name, rates[name])
+    bandwidth = memory_bandwidth(device, seconds, _VALUES)
+    tell("memory", bandwidth)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Machine(name, torch.get_num_threads(), rates, 3 * 4 * _VALUES / taken)
+    return Machine(name, torch.get_num_threads(), rates, bandwidth)
 
 
-def _product(matrix: torch.Tensor) -> Callable[[], object]:
-    return lambda: matrix @ matrix
+@torch.inference_mode()
+def matrix_rate(device: torch.device, precision: torch.dtype, seconds: float, side: int) -> float:
+    """Multiplications a second of the product of two square matrices.
+
+    Args:
+        device: where.
+        precision: of the matrices.
+        seconds: that the measurement takes, about.
+        side: of the matrices.
+    """
+    generator = torch.Generator(device).manual_seed(0)
+    matrix = torch.randn(side, side, generator=generator, device=device).to(precision)
+    return side**3 / median_seconds(lambda: matrix @ matrix, device, seconds)
 
 
-def median_seconds(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+@torch.inference_mode()
+def memory_bandwidth(device: torch.device, seconds: float, values: int) -> float:
+    """Bytes a second of a sum of two arrays: two are read, one is written.
+
+    Args:
+        device: where.
+        seconds: that the measurement takes, about.
+        values: of each array, float32.
+    """
+    first, second, out = (torch.ones(values, device=device) for _ in range(3))
+    taken = median_seconds(lambda: torch.add(first, second, out=out), device, seconds)
+    return 3 * 4 * values / taken
+
+
+def median_seconds(
+    run: Callable[[], object],
+    device: torch.device,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """The median of the times of calls that fit into ``seconds``, after one that is not timed."""
     run()
     _wait(device)
     taken: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or not taken:
-        begin = time.perf_counter()
+    end = clock() + seconds
+    while clock() < end or not taken:
+        begin = clock()
         run()
         _wait(device)
-        taken.append(time.perf_counter() - begin)
+        taken.append(clock() - begin)
     return statistics.median(taken)
 
 

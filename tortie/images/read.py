@@ -6,6 +6,7 @@ processes would, and copy nothing.
 
 import hashlib
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,34 @@ from tortie.images.unreadable import UnreadableImage
 _SWITCH_INTERVAL = 2e-4
 # Seconds. A decode gives Python's lock back and asks for it again a dozen times; at the usual 5 ms
 # it would wait for a thread that imports torch longer than it decodes (a tenth of a fit).
+
+
+class _Hurry:
+    """The interpreter's switch interval, short from the first reading's begin to the last's end.
+
+    It is the process's: readings that overlap would otherwise put back what the other had set.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a reading may be collected, and so end, within begin
+        self._readings = 0
+        self._before = 0.0
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._readings:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(min(_SWITCH_INTERVAL, self._before))
+            self._readings += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._readings -= 1
+            if not self._readings:
+                sys.setswitchinterval(self._before)
+
+
+_hurry = _Hurry()
 
 Render = Callable[[Decoded, str], NDArray[np.uint8]]
 """One view of an image, from its decode and the SHA-256 of its content: uint8
@@ -70,8 +99,8 @@ class Reading(Iterator[Read]):
         self._ahead = ahead
         self._pending: deque[Future[Read]] = deque()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="tortie-read")
-        self._interval: float | None = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_INTERVAL)
+        self._hurries = True
+        _hurry.begin()
         self._fill()
 
     def _fill(self) -> None:
@@ -98,7 +127,7 @@ class Reading(Iterator[Read]):
         """Drop what was not begun, and wait for the files in hand."""
         self._left = iter(range(0))
         self._pending.clear()
-        self._put_back()
+        self._end_hurry()
         self._executor.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -112,15 +141,15 @@ class Reading(Iterator[Read]):
     ) -> None:
         self.close()
 
-    def _put_back(self) -> None:
-        if self._interval is not None:
-            sys.setswitchinterval(self._interval)
-            self._interval = None
+    def _end_hurry(self) -> None:
+        if self._hurries:
+            self._hurries = False
+            _hurry.end()
 
     def __del__(self) -> None:
         executor = getattr(self, "_executor", None)
         if executor is not None:
-            self._put_back()
+            self._end_hurry()
             executor.shutdown(wait=False, cancel_futures=True)
 
 

@@ -17,6 +17,8 @@ def resized(entry: Entry, input: str | None) -> Entry:
         return entry
     import torch
 
+    from tortie.weights.meta import meta_device
+
     match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})x([13])", input)
     if match is None:
         raise UsageError(f"input {input!r}: expected HEIGHTxWIDTHxCHANNELS, as 64x64x3 or 28x28x1")
@@ -25,7 +27,7 @@ def resized(entry: Entry, input: str | None) -> Entry:
     arguments = dict(entry.arguments)
     if channels != own.channels:
         arguments["in_channels"] = channels
-    with torch.device("meta"):
+    with meta_device():
         try:
             network = entry.build(**arguments)
         except TypeError:

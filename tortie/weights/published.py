@@ -40,14 +40,14 @@ def load_published(
         UsageError: there are no such weights, or they are another network's.
         TortieError: they cannot be fetched, or are damaged.
     """
-    import torch
+    from tortie.weights.meta import meta_device
 
     weights = str(weights)
     checkpoint, notes = _obtain(entry, entry.weights.get(weights, weights))
     described = checkpoint.classifier and checkpoint.classifier.members[0]
     if described and described.network != entry.name:
         raise UsageError(f"{weights} is a classifier on {described.network}, not on {entry.name}")
-    with torch.device("meta"):
+    with meta_device():
         network = _outline(entry, arguments, checkpoint)
     state = _fitting(weights, entry, network, checkpoint.tensors)
     if any(
