@@ -2,7 +2,6 @@
 
 import csv
 import os
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.images.class_names import LONGEST, class_name
 from tortie.images.walk import Strays, entries, images, listed, sort_files, telling
 
 Split = Literal["train", "validation", "calibration", "test"]
@@ -120,11 +120,6 @@ def find_files(sources: Sequence[Path]) -> Files:
     return Files(files, list(strays.notes()))
 
 
-def _label(name: str) -> str:
-    """One spelling: macOS composes accents otherwise than others do; spaces at the ends slip in."""
-    return unicodedata.normalize("NFC", name.strip()) or name
-
-
 def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:
     """Names of the folders that hold images, with the images; those without are strays."""
     with telling(folder):
@@ -159,7 +154,7 @@ def _find_in_folder(root: Path) -> Collection:
         if splits:
             photographs.extend(_in_split(root / name, paths, splits[name], strays))
         else:
-            photographs.extend(Photograph(path, _label(name)) for path in paths)
+            photographs.extend(Photograph(path, class_name(name)) for path in paths)
     return Collection(root, tuple(photographs), tuple(strays.notes()))
 
 
@@ -172,7 +167,7 @@ def _in_split(
         name, *rest = path.relative_to(folder).parts
         if rest:
             met.add(name)
-            yield Photograph(path, _label(name), split)
+            yield Photograph(path, class_name(name), split)
         else:
             strays.loose.append(str(path))
     with telling(folder):
@@ -268,7 +263,10 @@ def _photograph(folder: Path, where: str, columns: list[str], cells: list[str]) 
                 f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
             )
     group = row.get("group", "").strip() or None
-    return Photograph(folder / row["path"], _label(row["label"]), split, group)
+    label = class_name(row["label"])
+    if len(label) > LONGEST:
+        raise UsageError(f"{where}: a label of {len(label):,} characters; at most {LONGEST:,}")
+    return Photograph(folder / row["path"], label, split, group)
 
 
 def _missing_classes(collection: Collection) -> Iterator[str]:
