@@ -6,7 +6,7 @@ from tortie import __version__
 from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
 from tortie.evaluation.novelty import Novelty
-from tortie.learning.record import member, restore
+from tortie.learning.metadata import member, restore
 from tortie.networks import table
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Metadata
@@ -26,7 +26,7 @@ def load(path: str | Path) -> ImageClassifier:
     classifier._networks = restore(path, metadata, tensors)
     trained_on = tensors.get("training.sha256")
     if trained_on is not None:
-        classifier._trained_on = trained_on.numpy()
+        classifier._training_sha256 = trained_on.numpy()
     classifier._novelty = Novelty.of(path, tensors)
     return classifier
 

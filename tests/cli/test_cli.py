@@ -56,7 +56,7 @@ def test_fit_predict_evaluate(run, photographs, tmp_path):
     document = json.loads(out)
     assert document["classes"] == ["blobs", "stripes"]
     assert document["images"] == 24
-    assert document["left_out"] == []
+    assert document["skipped"] == []
     assert document["network"] == "efficientnet-lite0"
     assert document["members"] == ["efficientnet-lite0"]
     assert document["freeze"] == {"asked": "all", "stages": 10, "last_frozen": "avgpool"}
@@ -215,7 +215,7 @@ def test_broken_photographs_are_named_and_left_out(run, photographs, tmp_path):
     assert code == 0
     document = json.loads(out)
     assert document["images"] == 22
-    assert {(one["path"].rsplit("/", 1)[1], one["reason"]) for one in document["left_out"]} == {
+    assert {(one["path"].rsplit("/", 1)[1], one["reason"]) for one in document["skipped"]} == {
         ("00.jpg", "truncated"),
         ("01.jpg", "not an image"),
     }
@@ -256,7 +256,7 @@ def test_predict_prints_a_line_a_photograph(run, fitted_file):
     assert len(lines) == 12
     assert all("stripes" in line.split("  ")[1] for line in lines)
     code, out, _ = run("predict", fitted_file, folder / "stripes" / "00.jpg", "--csv")
-    assert out.splitlines()[0] == "path,label,probability,reason,rejected,farther_than"
+    assert out.splitlines()[0] == "path,label,probability,reason,rejected,novelty_percentile"
     assert out.splitlines()[1].split(",")[1] == "stripes"
 
 

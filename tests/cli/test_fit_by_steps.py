@@ -12,7 +12,8 @@ import tortie
 from tests.cli.test_cli import run  # noqa: F401
 from tests.conftest import lay_out, photograph
 from tortie.errors import TortieError
-from tortie.learning import deep, loop
+from tortie.learning import stepwise_fit
+from tortie.training import loop
 
 # Precision is timed where it is not said, so that two fits of one seed may differ.
 SCRATCH = (
@@ -42,7 +43,7 @@ def stopped(run, folder, tmp_path, monkeypatch):  # noqa: F811
 
     def interrupted(self, inputs, targets, *share):
         value = plain(self, inputs, targets, *share)
-        if targets.dim() == 1 and not interrupted.done and self._rest.training and trained[0]:
+        if targets.dim() == 1 and not interrupted.done and self._trained.training and trained[0]:
             interrupted.done = True
             signal.raise_signal(signal.SIGINT)
         return value
@@ -223,7 +224,7 @@ def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path,
 
     output = tmp_path / "pets.safetensors"
     with monkeypatch.context() as patched:
-        patched.setattr(deep, "_judged", stop)
+        patched.setattr(stepwise_fit, "_judged", stop)
         code, _, err = run("fit", folder, "-o", output, *SHORT)
     assert code == 1
     assert err.splitlines()[-1].endswith("and the same command with --resume goes on")

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tortie import networks
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
 from tortie.networks.network import Network
 
@@ -70,19 +70,19 @@ OTHER_FIGURES = [
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_published_figures_are_reproduced(name):
-    cost = count(outline(name))
+    cost = count(meta_network(name))
     assert (cost.parameters, cost.multiplications) == FIGURES[name]
 
 
 @pytest.mark.parametrize(("name", "arguments", "parameters", "multiplications"), OTHER_FIGURES)
 def test_figures_of_variants_are_reproduced(name, arguments, parameters, multiplications):
-    cost = count(outline(name, **arguments))
+    cost = count(meta_network(name, **arguments))
     assert (cost.parameters, cost.multiplications) == (parameters, multiplications)
 
 
 @pytest.mark.slow
 def test_figures_of_resnet_1202():
-    cost = count(outline("resnet1202-cifar"))
+    cost = count(meta_network("resnet1202-cifar"))
     assert (cost.parameters, cost.multiplications) == (19_421_274, 2_829_238_912)
 
 
@@ -100,7 +100,7 @@ def test_the_papers_rounded_figures():
 @pytest.mark.parametrize("name", COUNTED)
 def test_torchs_counter_finds_twice_as_many_operations(name):
     """It counts a multiplication and an addition for each product, and nothing else."""
-    network = outline(name).eval()
+    network = meta_network(name).eval()
     height, width, channels = network.input_shape
     with FlopCounterMode(display=False) as counter:
         network(torch.empty(3, channels, height, width, device="meta"))
@@ -111,7 +111,7 @@ def test_torchs_counter_finds_twice_as_many_operations(name):
 
 def test_lenet_layer_by_layer():
     """Worked by hand from 28×28, padded by 2; a window of 4 compares 3 times."""
-    rows = {layer.name: layer.row() for layer in count(outline("lenet5")).layers}
+    rows = {layer.name: layer.row() for layer in count(meta_network("lenet5")).layers}
     keys = ("output", "multiplications", "additions", "comparisons", "parameters")
     got = {name: tuple(row[key] for key in keys) for name, row in rows.items()}
     assert got == {
@@ -132,7 +132,7 @@ def test_lenet_layer_by_layer():
 
 def test_lenet_as_printed():
     """C3 counts its 60 pairs alone; tanh is counted by name; S layers add three times a value."""
-    cost = count(outline("lenet5-1998"))
+    cost = count(meta_network("lenet5-1998"))
     stages = {stage.name: stage.arithmetic for stage in cost.stages}
     assert stages["c3"].multiplications == 100 * 60 * 25
     assert stages["s2"].additions == 14 * 14 * 6 * (3 + 1)  # four inputs, and the bias
@@ -147,7 +147,7 @@ def test_lenet_as_printed():
 
 
 def test_normalisation_pooling_and_residual_additions_are_counted():
-    block = count(outline("resnet18")).layers
+    block = count(meta_network("resnet18")).layers
     rows = {layer.name: layer for layer in block}
     values = 56 * 56 * 64
     norm = rows["conv2_x.block1.norm1"].arithmetic
@@ -161,7 +161,7 @@ def test_normalisation_pooling_and_residual_additions_are_counted():
 
 
 def test_local_response_normalisation_is_counted():
-    cost = count(outline("alexnet"))
+    cost = count(meta_network("alexnet"))
     (norm,) = (layer for layer in cost.layers if layer.name == "conv1.norm")
     values = 55 * 55 * 96
     # squares, the mean of 5, alpha; then k is added, the power taken, and the value divided by it
@@ -172,7 +172,7 @@ def test_local_response_normalisation_is_counted():
 
 @pytest.mark.parametrize("name", ["googlenet", "resnet50", "lenet5-1998", "nin"])
 def test_stages_and_layers_sum_to_the_whole(name):
-    cost = count(outline(name))
+    cost = count(meta_network(name))
     for parts in (cost.stages, cost.layers):
         assert sum(part.parameters for part in parts) == cost.parameters
         for key in ("multiplications", "other_multiplications", "additions", "comparisons"):
@@ -182,14 +182,14 @@ def test_stages_and_layers_sum_to_the_whole(name):
 
 
 def test_a_batch_multiplies_the_arithmetic_and_not_the_parameters():
-    one, four = (count(outline("resnet20-cifar"), batch=batch) for batch in (1, 4))
+    one, four = (count(meta_network("resnet20-cifar"), batch=batch) for batch in (1, 4))
     assert four.multiplications == 4 * one.multiplications
     assert four.additions == 4 * one.additions
     assert four.parameters == one.parameters
 
 
 def test_twice_the_side_is_four_times_the_convolutions():
-    cost = count(outline("resnet20-cifar"), (64, 64, 3))
+    cost = count(meta_network("resnet20-cifar"), (64, 64, 3))
     assert cost.multiplications - 640 == 4 * (40_551_040 - 640)  # the head is as large as before
 
 
@@ -268,18 +268,20 @@ def test_the_network_is_left_as_it_is():
     after = network.state_dict()
     assert all(torch.equal(after[key], before[key]) for key in before)
     assert all(parameter.grad is None for parameter in network.parameters())
-    assert cost == count(outline("resnet20-cifar"), training=True)
+    assert cost == count(meta_network("resnet20-cifar"), training=True)
 
 
 def test_side_heads_are_no_part_of_inference():
-    with_sides, without = (count(outline("googlenet", side_heads=sides)) for sides in (True, False))
+    with_sides, without = (
+        count(meta_network("googlenet", side_heads=sides)) for sides in (True, False)
+    )
     assert with_sides.side_parameters == 3_188_840 + 3_190_888
     assert without.side_parameters == 0
     assert with_sides.stages == without.stages
 
 
 def test_weights_take_four_two_or_one_byte():
-    cost = count(outline("vgg16"))
+    cost = count(meta_network("vgg16"))
     assert cost.weight_bytes == {
         "float32": 4 * 138_357_544,
         "bfloat16": 2 * 138_357_544,
@@ -288,7 +290,7 @@ def test_weights_take_four_two_or_one_byte():
 
 
 def test_the_document_is_json_and_complete():
-    document = json.loads(json.dumps(count(outline("alexnet")).document("alexnet")))
+    document = json.loads(json.dumps(count(meta_network("alexnet")).document("alexnet")))
     assert document["network"] == "alexnet"
     assert document["input"] == [227, 227, 3]
     assert document["multiplications"] == 724_406_816
@@ -310,12 +312,12 @@ def test_the_document_is_json_and_complete():
 )
 def test_images_that_the_network_cannot_take_are_refused(name, shape, message):
     with pytest.raises(UsageError, match=message):
-        count(outline(name), shape, training=True)
+        count(meta_network(name), shape, training=True)
 
 
 def test_an_empty_batch_is_refused():
     with pytest.raises(UsageError, match="at least one image, not 0"):
-        count(outline("lenet5"), batch=0)
+        count(meta_network("lenet5"), batch=0)
 
 
 def test_transposed_convolutions_are_named_not_miscounted():

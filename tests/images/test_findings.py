@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from tests.conftest import lay_out, photograph
-from tortie.activations.known import known_facts
 from tortie.activations.store import ActivationStore
+from tortie.activations.stored_facts import stored_facts
 from tortie.errors import UsageError
 from tortie.images import find, hash_all
 from tortie.images.class_names import alike_names
-from tortie.images.examined import Examined
 from tortie.images.find import Photograph
 from tortie.images.finding import KINDS, Finding, by_kind, check_kinds, ranked, worst
 from tortie.images.findings import file_findings
+from tortie.images.inspection import Inspection
 from tortie.images.manifest import dropped, write_manifest
 
 
@@ -26,8 +26,8 @@ def examine():
         sources = [one.path for one in collection.photographs]
         sha256 = hash_all(sources, 2)
         store = ActivationStore.default(print)
-        known = known_facts(sources, sha256, store, threads=2, max_pixels=10**8)
-        examined = Examined(collection.photographs, sha256, known.facts, known.reasons)
+        known = stored_facts(sources, sha256, store, threads=2, max_pixels=10**8)
+        examined = Inspection(collection.photographs, sha256, known.facts, known.reasons)
         return examined, file_findings(examined, collection.notes)
 
     return of

@@ -24,9 +24,9 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal
 # torch, as kills within these seconds of each would show nothing; and a checkpoint is due at once.
 SERVER = """
 import json, os, sys
-import scipy.optimize, tortie.cli.main, tortie.classifier, tortie.learning.deep
+import scipy.optimize, tortie.cli.main, tortie.classifier, tortie.learning.stepwise_fit
 from tortie.cli.main import main
-from tortie.learning import loop
+from tortie.training import loop
 
 loop.MINUTES = float(sys.argv[1])
 for line in sys.stdin:

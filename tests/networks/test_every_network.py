@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tortie import networks
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.networks.layers import SameConv2d
 from tortie.networks.lenet import rbf_loss
 from tortie.networks.network import Network
@@ -155,7 +155,7 @@ def test_saved_and_loaded_copied_and_traced_it_is_the_same(name):
 @pytest.mark.parametrize("name", [*NAMES, pytest.param("resnet1202-cifar", marks=pytest.mark.slow)])
 def test_classes_and_channels_are_arguments(name):
     arguments = {} if name == "lenet5-1998" else {"in_channels": 2}  # its C1 sees one, as printed
-    network = outline(name, classes=7, **arguments)
+    network = meta_network(name, classes=7, **arguments)
     height, width, channels = network.input_shape
     assert channels == (2 if arguments else 1)
     images = torch.empty(1, channels, height, width, device="meta")
@@ -180,7 +180,7 @@ def test_first_loss_is_near_that_of_guessing(name):
 @pytest.mark.parametrize("name", [name for name in networks.names() if "1202" not in name])
 def test_the_table_agrees_with_the_network(name):
     entry = networks.find(name)
-    network = outline(name)
+    network = meta_network(name)
     preprocessing = entry.preprocessing
     shape = (preprocessing.height, preprocessing.width, preprocessing.channels)
     assert network.input_shape == shape

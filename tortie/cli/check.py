@@ -9,7 +9,7 @@ from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
-    from tortie.learning.check import Checked
+    from tortie.learning.check import CheckResult
 
 NAME = "check"
 _SHOWN = 5  # findings of a kind; the others are in the page and in --json
@@ -77,7 +77,9 @@ def _check_outputs(
             raise UsageError(f"{path} exists: --force replaces it, or choose another name")
 
 
-def _write(checked: "Checked", report: Path | None, write: Path | None, accept: list[str]) -> None:
+def _write(
+    checked: "CheckResult", report: Path | None, write: Path | None, accept: list[str]
+) -> None:
     from tortie.images.manifest import dropped, write_manifest
 
     out = dropped(checked.findings, accept)
@@ -93,7 +95,7 @@ def _write(checked: "Checked", report: Path | None, write: Path | None, accept: 
         show.say(f"page {report}")
 
 
-def _lines(checked: "Checked") -> list[str]:
+def _lines(checked: "CheckResult") -> list[str]:
     """The findings for a person, a few of each kind."""
     from tortie.images.finding import by_kind, summary
 

@@ -83,7 +83,7 @@ def _network(
 ) -> tuple[dict[str, Any], list[str]]:
     """One network as JSON, and as lines."""
     from tortie.cost.count import count
-    from tortie.cost.outline import outline
+    from tortie.cost.meta_network import meta_network
     from tortie.networks.table import find
 
     if plot:
@@ -91,7 +91,7 @@ def _network(
 
         check_format(plot)
     entry = find(name)
-    network = outline(name, channels=asked[2] if asked else None)
+    network = meta_network(name, channels=asked[2] if asked else None)
     cost = count(network, asked, batch, training=True)
     parts = cost.layers if by == "layer" else cost.stages
     if plot:

@@ -10,8 +10,8 @@ from tortie.cli.columns import columns
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
-    from tortie.evaluation.judgement import Evaluation
     from tortie.evaluation.metrics import Interval, Scores
+    from tortie.evaluation.prediction import Evaluation
 
 NAME = "evaluate"
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -68,36 +68,36 @@ def _check_report(report: Path) -> None:
 
 def _document(evaluation: "Evaluation") -> dict[str, Any]:
     """The evaluation as JSON."""
-    from tortie.evaluation.metrics import honesty
+    from tortie.evaluation.metrics import calibration_metrics
 
     scores = evaluation.scores
     return {
         "accuracy": scores and {**vars(scores.accuracy), "on": evaluation.split or "given"},
         "accuracy_reason": evaluation.reason,
         "crops": evaluation.crops,
-        **honesty(scores, evaluation.untempered_scores),
+        **calibration_metrics(scores, evaluation.uncalibrated_scores),
         "temperature": evaluation.temperature,
         "per_class": scores and {name: vars(one) for name, one in scores.per_class.items()},
         "confusion": scores and scores.confusion,
-        "opinions": [
+        "members": [
             {
                 "of": one.of,
                 "crops": one.crops,
-                "forwards": one.forwards,
+                "forward_passes": one.forward_passes,
                 "accuracy": vars(one.scores.accuracy),
                 "log_loss": one.scores.log_loss,
             }
-            for one in evaluation.opinions
+            for one in evaluation.members
         ],
         "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
         "trained_on": evaluation.seen,
-        "left_out": [one._asdict() for one in evaluation.left_out],
+        "skipped": [one._asdict() for one in evaluation.skipped],
     }
 
 
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
-    scores, before = evaluation.scores, evaluation.untempered_scores
+    scores, before = evaluation.scores, evaluation.uncalibrated_scores
     _say_left_out(evaluation)
     lines = []
     if evaluation.seen:
@@ -115,13 +115,13 @@ def _lines(evaluation: "Evaluation") -> list[str]:
         f"Brier {scores.brier:.3f}; before the temperature of {evaluation.temperature:.2f}: "
         f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
     )
-    return [*lines, *_classes(scores), *_opinions(evaluation), *_coverage(evaluation)]
+    return [*lines, *_classes(scores), *_members(evaluation), *_coverage(evaluation)]
 
 
 def _say_left_out(evaluation: "Evaluation") -> None:
     """Each photograph that was left out; of many with one reason the first few."""
     by_reason: dict[str, list[str]] = {}
-    for one in evaluation.left_out:
+    for one in evaluation.skipped:
         by_reason.setdefault(one.reason, []).append(one.path)
     for reason, paths in by_reason.items():
         for path in paths[:_SHOWN]:
@@ -158,13 +158,19 @@ def _told(name: str) -> str:
     return name if any(letter.isalpha() for letter in name) else repr(name)
 
 
-def _opinions(evaluation: "Evaluation") -> list[str]:
+def _members(evaluation: "Evaluation") -> list[str]:
     """Each network and all together, by crops; nothing where there is one of each."""
     rows = [
-        (one.of, one.crops, one.forwards, _share(one.scores.accuracy), f"{one.scores.log_loss:.3f}")
-        for one in evaluation.opinions
+        (
+            one.of,
+            one.crops,
+            one.forward_passes,
+            _share(one.scores.accuracy),
+            f"{one.scores.log_loss:.3f}",
+        )
+        for one in evaluation.members
     ]
-    heading = ("network", "crops", "forwards", "accuracy", "log loss before the temperature")
+    heading = ("network", "crops", "forward passes", "accuracy", "log loss before the temperature")
     return columns(heading, rows) if rows else []
 
 

@@ -10,12 +10,12 @@ import typer
 
 from tortie.cli import options, show
 from tortie.errors import TortieError, UsageError
-from tortie.learning.processes import rank
+from tortie.processes import rank
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
-    from tortie.learning.fitted import Fitted
     from tortie.learning.plan import Plan
+    from tortie.learning.result import FitResult
 
 _BEGAN = time.monotonic()
 
@@ -98,8 +98,8 @@ def command(
     """
     show.begin(json, quiet)
     from tortie.classifier import ImageClassifier
-    from tortie.learning.fitted import Events
     from tortie.learning.plan import Plan
+    from tortie.learning.result import Events
 
     run = _check_output(output, force or plan)
     choices = ImageClassifier(
@@ -144,19 +144,19 @@ def _announce(stop: bool) -> "Callable[[Plan], bool]":
 
 
 def _written(
-    classifier: "ImageClassifier", fitted: "Fitted", output: Path
+    classifier: "ImageClassifier", fitted: "FitResult", output: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
     if rank():
         return {}, []
-    from tortie.evaluation.metrics import honesty
+    from tortie.evaluation.metrics import calibration_metrics
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.record import report_of, scores_of, untempered_scores_of
+    from tortie.learning.metadata import report_of, scores_of, uncalibrated_scores_of
 
     report = output.with_suffix(".report.html")
     split = output.with_suffix(".split.csv")
-    for one in fitted.left_out:
+    for one in fitted.skipped:
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
@@ -177,7 +177,7 @@ def _written(
         "split": str(split),
         "classes": metadata.classes,
         "images": len(fitted.photographs),
-        "left_out": [one._asdict() for one in fitted.left_out],
+        "skipped": [one._asdict() for one in fitted.skipped],
         "network": fitted.plan.network,
         "members": [member.network for member in metadata.members],
         "freeze": fitted.plan.freeze.model_dump(),
@@ -186,14 +186,14 @@ def _written(
         "accuracy_reason": metadata.accuracy_reason,
         "temperature": metadata.temperature,
         "calibration": metadata.training["calibration"],
-        **honesty(scores_of(fitted), untempered_scores_of(fitted)),
+        **calibration_metrics(scores_of(fitted), uncalibrated_scores_of(fitted)),
         "notes": fitted.notes,
         "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [
         f"{output}: {', '.join(metadata.classes)}; {len(fitted.photographs):,} photographs"
-        + (f", {len(fitted.left_out)} left out" if fitted.left_out else ""),
+        + (f", {len(fitted.skipped)} left out" if fitted.skipped else ""),
         show.accuracy(metadata.accuracy, metadata.accuracy_reason),
         f"report {report}, split {split}",
     ]

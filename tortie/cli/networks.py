@@ -72,9 +72,9 @@ def _table(entries: "tuple[Entry, ...]") -> list[str]:
 def _described(entry: "Entry", plot: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
     """One network as JSON, and as lines."""
     from tortie.cost.count import count
-    from tortie.cost.outline import outline
+    from tortie.cost.meta_network import meta_network
 
-    cost = count(outline(entry.name))
+    cost = count(meta_network(entry.name))
     document = entry.document() | {
         "parameters": cost.parameters,
         "multiplications": cost.multiplications,

@@ -11,7 +11,7 @@ from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
-    from tortie.evaluation.judgement import Judgement
+    from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
 STRANGE = 99.0
@@ -56,14 +56,14 @@ def command(
         raise typer.Exit(1)
 
 
-def _say_empty(images: list[Path], judged: "list[Judgement]") -> None:
+def _say_empty(images: list[Path], judged: "list[Prediction]") -> None:
     """A word where a folder has nothing to judge: it may be the wrong one."""
     for folder in images:
         if folder.is_dir() and not any(folder in Path(str(one.source)).parents for one in judged):
             show.say(f"note: no image in {folder}")
 
 
-def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any], list[str]]:
+def _told(judged: "list[Prediction]", top: int, as_csv: bool) -> tuple[list[Any], list[str]]:
     """Judgements as JSON, and as lines."""
     document = [
         {"path": str(one.source), "reason": one.reason}
@@ -73,7 +73,7 @@ def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any],
             "label": one.label,
             "probability": one.probability,
             "rejected": one.rejected,
-            "farther_than": one.farther_than,
+            "novelty_percentile": one.novelty_percentile,
             "probabilities": one.probabilities,
         }
         for one in judged
@@ -86,22 +86,24 @@ def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any],
     return document, [_line(one, top) for one in judged if not one.reason]
 
 
-def _line(one: "Judgement", top: int) -> str:
+def _line(one: "Prediction", top: int) -> str:
     """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in list(one.probabilities.items())[:top])
     unsure = "rejected: " if one.rejected else ""
     far = ""
-    if one.farther_than is not None and one.farther_than >= STRANGE:
-        far = f"; unlike its training photographs: farther than {one.farther_than:.0f}% of them"
+    if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
+        far = (
+            f"; unlike its training photographs: farther than {one.novelty_percentile:.0f}% of them"
+        )
     return f"{one.source}  {unsure}{ranked}{far}"
 
 
-def _csv(judged: "list[Judgement]") -> list[str]:
+def _csv(judged: "list[Prediction]") -> list[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "probability", "reason", "rejected", "farther_than"))
+    writer.writerow(("path", "label", "probability", "reason", "rejected", "novelty_percentile"))
     for one in judged:
         rejected = None if one.reason else str(one.rejected).lower()
-        far = None if one.farther_than is None else round(one.farther_than, 1)
+        far = None if one.novelty_percentile is None else round(one.novelty_percentile, 1)
         writer.writerow((one.source, one.label, one.probability, one.reason, rejected, far))
     return text.getvalue().splitlines()

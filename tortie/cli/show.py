@@ -17,14 +17,14 @@ _state = {"json": False, "quiet": False, "printed": False}
 
 def begin(as_json: bool, quiet: bool = False) -> None:
     """Say how this command is to speak; of several processes the first alone does."""
-    from tortie.learning.processes import rank
+    from tortie.processes import rank
 
     _state.update(json=as_json, quiet=quiet or rank() > 0, printed=False)
 
 
 def result(document: Any, lines: list[str]) -> None:
     """The result: one JSON document, or lines for a person."""
-    from tortie.learning.processes import rank
+    from tortie.processes import rank
 
     _state["printed"] = True
     if rank():
@@ -55,11 +55,11 @@ def failure(message: str, code: int) -> int:
 
     Of several processes each speaks of its own failure, and one a machine of a wrong use.
     """
-    from tortie.learning.processes import asked, local_rank, rank
+    from tortie.processes import local_rank, rank, world_size
 
     line = " ".join(message.split())
     if code != 2 or not local_rank():
-        name = f"tortie, process {rank()} of {asked()}" if rank() else "tortie"
+        name = f"tortie, process {rank()} of {world_size()}" if rank() else "tortie"
         say(f"{name}: {line}", always=True)
     if _state["json"] and not _state["printed"]:
         result({"error": line}, [])

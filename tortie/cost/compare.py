@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tortie.cost.count import Cost, count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.networks.entry import Published
 from tortie.networks.table import Entry, find
 
@@ -78,7 +78,7 @@ def compare(names: Sequence[str]) -> Comparison:
             Compared(
                 name=entry.name,
                 year=entry.year,
-                cost=count(outline(entry.name)),
+                cost=count(meta_network(entry.name)),
                 published=published,
                 error=_value(published, measure) if published else None,
                 alike=published is not None and published.protocol == protocol,

@@ -113,7 +113,7 @@ def too_little_to_calibrate(
     beyond two thirds and one and a half times its value.
 
     Args:
-        probabilities: untempered, of the photographs that the temperature was fitted on.
+        probabilities: uncalibrated, of the photographs that the temperature was fitted on.
         temperature: fitted on them.
         on: which photographs these are, in words.
     """

@@ -39,7 +39,7 @@ class Predictions:
     Attributes:
         rows: their positions among the sources, ascending.
         probabilities: float32 ``(n, K)``: the mean over crops and members, tempered.
-        untempered: float32 ``(n, K)``: the mean as it is.
+        uncalibrated: float32 ``(n, K)``: the mean as it is.
         members: float32 ``(M, n, K)``: each member's mean over the crops.
         centre: float32 ``(M, n, K)``: each member's of the undistorted view alone.
         distances: from the training photographs ``(n,)``; ``None`` where the classifier has none.
@@ -51,7 +51,7 @@ class Predictions:
 
     rows: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    untempered: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
     members: NDArray[np.float32]
     centre: NDArray[np.float32]
     distances: NDArray[np.float64] | None
@@ -115,7 +115,7 @@ def predict(
     return Predictions(
         rows=rows,
         probabilities=tempered(mean, temperature),
-        untempered=mean,
+        uncalibrated=mean,
         members=each,
         centre=np.stack([one.centre[rows] for one in judged]),
         distances=distances,

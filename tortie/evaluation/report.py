@@ -20,7 +20,7 @@ from tortie.evaluation.calibration import brier, expected_calibration_error, rel
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.gallery import (
     Card,
-    Held,
+    HeldOut,
     OfClass,
     below,
     by_class,
@@ -90,7 +90,7 @@ class Report:
         counts: photographs by split.
         trained: photographs of each class that were trained on.
         seconds: spent, by phase.
-        left_out: path and reason of photographs that took no part.
+        skipped: path and reason of photographs that took no part.
         notes: what the user should know.
         settings: what it takes to repeat this beside the versions: the seed, the penalty.
         network: draws the class activation maps; ``None`` for none.
@@ -115,7 +115,7 @@ class Report:
     counts: Mapping[str, int] = field(default_factory=dict)
     trained: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
-    left_out: Sequence[tuple[str, str]] = ()
+    skipped: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     network: "Network | None" = None
@@ -162,7 +162,7 @@ def _probability(value: float) -> str:
 
 def _context(report: Report) -> dict[str, Any]:
     """All that the template needs beside the report, by name."""
-    held = Held(report.held, report.labels, report.probabilities, report.classes)
+    held = HeldOut(report.held, report.labels, report.probabilities, report.classes)
     paths = [one for one in report.held if isinstance(one, Path)]
     folder = shared_folder(paths)
     mistakes, classes = surest_mistakes(held), by_class(held)
@@ -190,7 +190,7 @@ def _context(report: Report) -> dict[str, Any]:
         "maps": [(shown[i], one) for i, one in maps.result()[0].items()],
         "no_maps": maps.result()[1],
         "history": charts.history_charts(report.history, report.best_epoch),
-        "left_out": [(_named(one[0], folder), one[1]) for one in report.left_out[:LEFT_OUT]],
+        "skipped": [(_named(one[0], folder), one[1]) for one in report.skipped[:LEFT_OUT]],
         "environment": _environment(report),
     }
 
@@ -273,7 +273,7 @@ def _coverage(curve: Sequence[Covered]) -> dict[str, Any]:
     return {"chart": charts.coverage_chart(curve), "rows": rows, "refusing": refusing}
 
 
-def _gallery(one: OfClass, held: Held, shown: Mapping[int, Card]) -> dict[str, Any]:
+def _gallery(one: OfClass, held: HeldOut, shown: Mapping[int, Card]) -> dict[str, Any]:
     return {
         "name": held.classes[one.label],
         "typical": [(shown[i], float(held.probabilities[i, one.label])) for i in one.typical],
@@ -282,7 +282,7 @@ def _gallery(one: OfClass, held: Held, shown: Mapping[int, Card]) -> dict[str, A
 
 
 def _maps(
-    report: Report, held: Held, positions: Sequence[int]
+    report: Report, held: HeldOut, positions: Sequence[int]
 ) -> tuple[dict[int, "ActivationMap"], str | None]:
     """Activation maps by position, and why there are none where they were wanted."""
     if report.network is None or report.preprocessing is None or not positions:
