@@ -325,12 +325,12 @@ def test_two_photographs_a_class_work(run, tmp_path):
 def test_a_heic_is_named_with_the_way_out_where_the_extra_is_missing(
     run, fitted_file, tmp_path, monkeypatch
 ):
-    import tortie.images.decode  # noqa: F401
+    import tortie.images.pixels  # noqa: F401
 
     file = tmp_path / "IMG_0001.HEIC"
     file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    monkeypatch.setattr(sys.modules["tortie.images.decode"], "_PLUGINS", {})
+    monkeypatch.setattr(sys.modules["tortie.images.pixels"], "_PLUGINS", {})
     code, _, err = run("predict", fitted_file, file)
     assert code == 1
     assert "tortie[heic]" in err

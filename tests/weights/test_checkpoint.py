@@ -117,7 +117,7 @@ def test_a_folder_and_nothing_are_named(tmp_path):
         ({}, "no tensors by name"),
         ({"w": torch.ones(2), "epoch": 3}, "'epoch' is no tensor but int"),
         ({"state_dict": {"a": [1.0]}}, "'a' is no tensor but list"),
-        ({0: torch.ones(2)}, "0 is no tensor"),
+        ({0: torch.ones(2)}, "a key of int is no tensor"),
     ],
 )
 def test_other_contents_are_refused(tmp_path, content, reason):

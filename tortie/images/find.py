@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import os
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from tortie.errors import TortieError, UsageError
+from tortie.images.class_names import LONGEST, class_name
 
 Split = Literal["train", "validation", "calibration", "test"]
 
@@ -151,11 +151,6 @@ def _listed(names: Iterable[str]) -> str:
     return f"{len(names)} ({', '.join(different[:_SHOWN])}{more})"
 
 
-def _label(name: str) -> str:
-    """One spelling: macOS composes accents otherwise than others do; spaces at the ends slip in."""
-    return unicodedata.normalize("NFC", name.strip()) or name
-
-
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in a folder, sorted; links count as their target."""
     folders: list[str] = []
@@ -241,7 +236,7 @@ def _find_in_folder(root: Path) -> Collection:
         if splits:
             photographs.extend(_in_split(root / name, paths, splits[name], strays))
         else:
-            photographs.extend(Photograph(path, _label(name)) for path in paths)
+            photographs.extend(Photograph(path, class_name(name)) for path in paths)
     return Collection(root, tuple(photographs), tuple(strays.notes()))
 
 
@@ -254,7 +249,7 @@ def _in_split(
         name, *rest = path.relative_to(folder).parts
         if rest:
             met.add(name)
-            yield Photograph(path, _label(name), split)
+            yield Photograph(path, class_name(name), split)
         else:
             strays.loose.append(str(path))
     folders = (name for name in _entries(folder)[0] if not _is_hidden(name))
@@ -347,7 +342,10 @@ def _photograph(folder: Path, where: str, columns: list[str], cells: list[str]) 
                 f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
             )
     group = row.get("group", "").strip() or None
-    return Photograph(folder / row["path"], _label(row["label"]), split, group)
+    label = class_name(row["label"])
+    if len(label) > LONGEST:
+        raise UsageError(f"{where}: a label of {len(label):,} characters; at most {LONGEST:,}")
+    return Photograph(folder / row["path"], label, split, group)
 
 
 def _missing_classes(collection: Collection) -> Iterator[str]:

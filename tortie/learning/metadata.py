@@ -1,24 +1,16 @@
 """What a classifier's file remembers of the fit that made it."""
 
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tortie import __version__
-from tortie.errors import TortieError, UsageError
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.report import EnsembleRow, Report
-from tortie.learning.options import hidden_units
 from tortie.learning.result import FitResult
-from tortie.networks.table import Entry, find
+from tortie.networks.table import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tortie.networks.network import Network
 
 
 def scores_of(fitted: FitResult) -> Scores | None:
@@ -174,47 +166,3 @@ def _trained(fitted: FitResult) -> dict[str, int]:
     pairs = zip(fitted.photographs, fitted.protocol.splits, strict=True)
     counts = Counter(photograph.label for photograph, split in pairs if split == "train")
     return {name: counts[name] for name in fitted.classes}
-
-
-def restore(path: Path, metadata: Metadata, tensors: "dict[str, Tensor]") -> "list[Network]":
-    """The networks of a classifier's file, each tensor of the shape that it must have.
-
-    Raises:
-        TortieError: a network that is not in the table, or a tensor that does not fit.
-    """
-    return [
-        _restore_one(path, described, len(metadata.classes), tensors, f"members.{number}.")
-        for number, described in enumerate(metadata.members)
-    ]
-
-
-def _restore_one(
-    path: Path, described: Member, classes: int, tensors: "dict[str, Tensor]", prefix: str
-) -> "Network":
-    from tortie.weights.meta import meta_device
-
-    try:
-        entry = find(described.network)
-        with meta_device():
-            if described.head == "published":
-                network = entry.build(**{**described.arguments, "classes": classes})
-            else:
-                network = entry.build(**described.arguments)
-                network.new_head(classes, hidden_units(described.head))
-    except (UsageError, TypeError) as error:
-        raise TortieError(f"{path} cannot be built: {error}") from None
-    own = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-    expected = network.state_dict()
-    for name in sorted(own.keys() | expected.keys()):
-        wanted = tuple(expected[name].shape) if name in expected else "not there"
-        given = tuple(own[name].shape) if name in own else "not there"
-        if wanted != given:
-            raise TortieError(
-                f"{path} does not fit {described.network}: {name} is {given}, expected {wanted}"
-            )
-    network.load_state_dict(own, assign=True)
-    return network.eval()
