@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from tests.children import children
+
 # A slow machine is no fault of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
@@ -62,6 +64,13 @@ def lay_out(folder, count=12, splits=("",)):
 def _store(tmp_path_factory):
     """Tests never touch the user's own store."""
     os.environ["TORTIE_CACHE"] = str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def start():
+    """Starts processes, as ``subprocess.Popen`` does, that do not outlive the test."""
+    with children() as start:
+        yield start
 
 
 @pytest.fixture
