@@ -159,7 +159,7 @@ def parse(data: bytes) -> Tiff:
         what = _OTHER_COLOURS.get(photometric, f"colour space {photometric}")
         raise UnreadableImage(f"not supported (TIFF of {what})")
     samples = number(_SAMPLES, _CHANNELS[photometric] if compression in (6, 7) else 1)
-    bits, formats = set(numbers(_BITS, (1,))), set(numbers(_FORMAT, (1,)))
+    bits, formats = (set(numbers(tag, (1,))[:samples]) for tag in (_BITS, _FORMAT))
     if len(bits) != 1 or len(formats) != 1:
         raise UnreadableImage("not supported (TIFF with samples of several kinds)")
     depth, format = bits.pop(), formats.pop()
@@ -228,7 +228,7 @@ def check_whole(tiff: Tiff, data: bytes) -> None:
         if not offsets:
             raise UnreadableImage("damaged")
         sizes: Sequence[int] = [0] * len(offsets)
-        if count in tiff.entries:
+        if count in tiff.entries and tiff.compressed:  # else its rows say how long it must be
             sizes = _values(data, tiff.order, tiff.big, tiff.entries[count])
         if any(one + size > len(data) for one, size in zip(offsets, sizes, strict=False)):
             raise UnreadableImage("truncated")
