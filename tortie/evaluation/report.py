@@ -32,6 +32,7 @@ from tortie.evaluation.metrics import Interval, Scores, wilson
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
+from tortie.text import utf8
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -135,9 +136,8 @@ def write_report(path: Path, report: Report) -> None:
         context = beside.submit(_context, report)
         template = _template()  # jinja2's import and work, while pictures are decoded
         html = template.render(report=report, **context.result())
-    # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
     with replacing(path) as file:
-        file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
+        file.write(utf8(html))
 
 
 def _template() -> "Template":

@@ -230,7 +230,7 @@ def learn(depth: Candidate, plan: Plan, data: Dataset, run: Run, events: Events)
     """Train what is not frozen; the network is left with the weights of its best epoch."""
     with run.told():
         run.begin(_document(depth, data), listed(data))
-        run.write("plan.json", plan.model_dump_json(indent=2))
+        run.write("plan.json", json_text(plan.model_dump(mode="json"), indent=2))
         return _trained(depth, data, run, events)
 
 
