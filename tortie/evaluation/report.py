@@ -1,7 +1,6 @@
 """The report of a fit or an evaluation: one HTML file that asks nothing of the network."""
 
 import platform
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +46,6 @@ _ENOUGH = 20  # answers, below which a point of the curve says nothing
 _ROWS = 20  # classes in a table; of more, the weakest come first and the others are folded
 _CONFUSED = 12  # pairs listed beside that picture
 _COVERED = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # thresholds of the table
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from tortie.networks.table import Entry, find
 from tortie.processes import contents, core_count, current
 from tortie.runs.resume import Listed, check_freeze
 from tortie.runs.run import Run
+from tortie.text import json_text
 from tortie.training.feed import Feed, Integers, Live, Prepare, Stored
 from tortie.training.loop import TrainConfig, TrainData, train
 from tortie.training.photographs import Photographs, free_memory
