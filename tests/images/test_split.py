@@ -258,18 +258,13 @@ names = st.binary(min_size=1, max_size=12).filter(
 )
 
 
-<<<<<<< HEAD
 @given(
     name=names,
     label=st.text(
         st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8
     ),
 )
-@settings(deadline=None, max_examples=60)
-=======
-@given(name=names, label=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8))
 @settings(max_examples=60)
->>>>>>> main
 def test_any_file_name_survives_the_round_trip(tmp_path_factory, name, label):
     folder = tmp_path_factory.mktemp("split")
     path = Path(os.fsdecode(name))

@@ -156,7 +156,8 @@ def fit(
     ]
     if not len(rows):
         raise TortieError(
-            f"none of the {len(sources)} photographs can be read: {skipped[0].reason}"
+            f"none of the {len(sources)} photographs can be read; the first, "
+            f"{skipped[0].path}: {skipped[0].reason}"
         )
     photographs = [collection.photographs[i] for i in rows]
     labels = [photograph.label for photograph in photographs]
