@@ -72,7 +72,7 @@ def test_each_format_gives_back_what_was_saved(name):
 
 
 @pytest.mark.parametrize("name", ENCODED)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_file_cut_short_is_refused_or_lost_no_pixel(name, data):
     whole = ENCODED[name]
@@ -95,13 +95,13 @@ MAGIC = (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"GI
 MORE_MAGIC = (b"II*\0", b"MM\0*", b"\0\0\0\x18ftypheic\0\0\0\0", b"\0\0\0\x18ftypavif\0\0\0\0")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(magic=st.sampled_from(MAGIC + MORE_MAGIC), rest=st.binary(max_size=200))
 def test_noise_is_refused_and_nothing_else_is_raised(magic, rest):
     assert reason(magic + rest)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.sampled_from([n for n in ENCODED if "tiff" not in n]), data=st.data())
 def test_damage_is_refused_or_decodes_and_nothing_else_is_raised(name, data):
     damaged = bytearray(ENCODED[name])
@@ -120,7 +120,7 @@ def chunk(kind, data):
 def test_the_size_limit_is_read_from_the_header():
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100))
-    assert reason(bomb) == "60000×60000 pixels is over the limit of 100 megapixels for PNG"
+    assert reason(bomb) == "60000×60000 pixels is over the limit of 105 megapixels for PNG"
     assert decode(ENCODED["png"], max_pixels=1200).width == 40
     assert reason(ENCODED["png"], max_pixels=1199).endswith("over the limit of 0.001199 megapixels")
 

@@ -150,9 +150,7 @@ def test_a_file_cut_short_anywhere_is_refused(whole, tmp_path):
         assert "\n" not in str(caught.value), length
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_is_refused_in_a_line_or_leaves_tensors(whole, data):
     content = bytearray(whole.read_bytes())

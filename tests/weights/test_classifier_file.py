@@ -69,9 +69,7 @@ def test_another_spelling_of_the_same_header_is_refused(file):
         classifier_file.read(broken)
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_bit_is_refused(file, data):
     content = bytearray(file.read_bytes())

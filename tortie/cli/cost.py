@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 NAME = "cost"
 _CONVENTION = (
-    "multiplications: of convolutions and linear layers, padding counted, and of attention;\n"
-    "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums"
+    "multiplications: of convolutions and linear layers, padding counted, and of attention;",
+    "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums",
 )
 
 
@@ -153,7 +153,7 @@ def _rest(cost: "Cost") -> list[str]:
         lines.append(f"not counted: {name}, {counted:,} values")
     if cost.looks_at_values:
         lines.append("its pass depends on values: counted as it ran on one image of random values")
-    return [*lines, _CONVENTION]
+    return [*lines, *_CONVENTION]
 
 
 def _bytes(size: int) -> str:
@@ -190,7 +190,7 @@ def _compared(comparison: "Comparison") -> list[str]:
         "network", "year", "parameters", "multiplications", "additions",
         f"{comparison.measure} error, %", "measured on",
     )  # fmt: skip
-    return [*columns(heading, rows), "", _CONVENTION]
+    return [*columns(heading, rows), "", *_CONVENTION]
 
 
 def _convolution(
