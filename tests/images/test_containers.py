@@ -4,6 +4,8 @@ import io
 import itertools
 import re
 import struct
+import threading
+import time
 import zlib
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from tortie.images import UnreadableImage, decode
 from tortie.images.header import MAX_PIXELS, Header, Parts, check_size
+from tortie.images.room import Room
 
 
 def saved(image, format="PNG", **options):
@@ -396,3 +399,51 @@ def test_parts_read_as_one_file():
         assert parts.tell() == plain.tell()
     assert parts.seek(-5, io.SEEK_END) == plain.seek(-5, io.SEEK_END)
     assert parts.read() == plain.read()
+
+
+def test_a_large_file_is_judged_by_its_header_before_it_is_read(tmp_path, monkeypatch):
+    """Of a bomb of 300 MB, a hole in the file, no more than the first MiB is read."""
+    from tortie.images import content
+
+    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+    with open(tmp_path / "bomb.png", "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))
+        file.truncate(300 * 2**20)
+    sizes = []
+    read = content._read
+    monkeypatch.setattr(content, "_read", lambda fd, size: sizes.append(size) or read(fd, size))
+    told = "50000×50000 pixels is over the limit of 105 megapixels for PNG"
+    assert reason(tmp_path / "bomb.png") == told
+    assert max(sizes) <= 2**20
+
+
+def test_memory_is_estimated_from_the_header():
+    """A raw TIFF of 100 megapixels of 32 bits: 0.4 GB of file, 0.4 of its image, 0.4 of RGB."""
+    check_size(Header(10_000, 10_000, "TIFF", 100_000_000, memory=8), MAX_PIXELS, 10**8)
+    with pytest.raises(UnreadableImage, match=r"it would take 1\.2 GB of memory, over 1"):
+        check_size(Header(10_000, 10_000, "TIFF", 100_000_000, memory=8), MAX_PIXELS, 4 * 10**8)
+    check_size(Header(10_000, 10_000, "TIFF", 100_000_000, memory=8), 3 * 10**8, 4 * 10**8)
+
+
+def test_large_images_wait_for_each_other():
+    """Of a room of ten, at most ten are taken, or one alone that is larger."""
+    room = Room(10)
+    inside, most, lock = [], [], threading.Lock()
+
+    def work(size):
+        with room.taken(size):
+            with lock:
+                inside.append(size)
+                most.append(list(inside))
+            time.sleep(0.001)
+            with lock:
+                inside.remove(size)
+
+    sizes = [3, 4, 25, 2, 10, 7, 1, 30] * 4
+    threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == len(sizes)
+    assert all(sum(one) <= 10 or len(one) == 1 for one in most)

@@ -8,22 +8,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tortie.images.formats import ENOUGH, format_of, refuse
-from tortie.images.header import MAX_BYTES
-from tortie.images.unreadable import UnreadableImage
+from tortie.images.header import MAX_BYTES, MAX_PIXELS
+from tortie.images.pixels import examine
+from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SMALL = 2**20  # bytes: so much is read of anything
 
 
-def file_bytes(path: Path) -> bytes:
-    """The bytes of a regular file; if it is large, of one that announces an image.
+def file_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
+    """The bytes of a regular file; if it is large, of one whose header is within the limits.
+
+    Args:
+        path: the file.
+        max_pixels: as :func:`tortie.images.decode` takes it.
 
     Raises:
         UnreadableImage: it cannot be opened, is no regular file (reading a pipe would hang), or is
-            large and of none of the formats that are read, or over 512 MiB.
+            large and of none of the formats that are read, over 512 MiB or over another limit.
     """
     with _opened(path) as descriptor:
-        content = _read(descriptor, os.fstat(descriptor).st_size)
-    return content
+        size = os.fstat(descriptor).st_size
+        if size > _SMALL:
+            _check_header(path, _read(descriptor, _SMALL), size, max_pixels)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return _read(descriptor, size)
+
+
+def _check_header(path: Path, head: bytes, size: int, max_pixels: int) -> None:
+    try:
+        examine(head, format_of(head) or "", size, max_pixels)
+    except HeaderGoesOn:
+        pass  # the whole will tell
+    except UnreadableImage as error:
+        raise UnreadableImage(error.reason, path) from None
 
 
 def file_digest(path: Path) -> str:
@@ -75,7 +92,7 @@ def _check_kind(path: Path, status: os.stat_result) -> None:
 def _read(descriptor: int, size: int) -> bytes:
     """As many bytes, or all up to the end."""
     pieces = []
-    while size > 0 and (piece := os.read(descriptor, min(size, 2**24))):
+    while size > 0 and (piece := os.read(descriptor, min(size, 2**30))):
         pieces.append(piece)
         size -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -98,7 +98,7 @@ def decode(
     path = source if isinstance(source, Path) else None
     if isinstance(source, Image.Image | np.ndarray):
         return _from_memory(source, max_pixels)
-    data = source if isinstance(source, bytes) else file_bytes(source)
+    data = source if isinstance(source, bytes) else file_bytes(source, max_pixels)
     format = format_of(data)
     try:
         if format is None:

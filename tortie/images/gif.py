@@ -7,11 +7,10 @@ transparent, as browsers show it; the background colour that the file names is n
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tortie.images.header import Header, joined
+from tortie.images.header import WHOLE, Header, joined
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _BLOCKS = 100_000  # of comments and applications' data before the first frame
-_MOST = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def parse(data: bytes) -> Gif:
             width = max(int.from_bytes(data[6:8], "little"), left + wide)
             height = max(int.from_bytes(data[8:10], "little"), top + tall)
             frame = left, top, left + wide, top + tall
-            return Gif(Header(width, height, "GIF", _MOST), frame, screen + control, at)
+            return Gif(Header(width, height, "GIF", WHOLE, memory=5), frame, screen + control, at)
         if introducer == 0x3B:
             raise UnreadableImage("damaged: no frame")
         if introducer != 0x21:  # between blocks: passed over, as decoders do

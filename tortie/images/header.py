@@ -15,8 +15,16 @@ from tortie.images.unreadable import UnreadableImage
 MAX_PIXELS = 200_000_000
 """The default size limit, in pixels: phones make 50 megapixels, the largest of them 200."""
 
+WHOLE = 105_000_000
+"""Pixels of an image that is decoded whole, by default: large cameras make 102 megapixels."""
+
+DEEP = 65_000_000
+"""Pixels, by default, where decoding is dearer still: 16 bits a channel, HEIC, AVIF."""
+
 MAX_SIDE = 65_535
 """The longest side, pixels: JPEG's own limit."""
+
+_MAX_MEMORY = 1_000_000_000  # bytes, of the file and its pixels; unless a higher limit is set
 
 MAX_BYTES = 512 * 2**20
 """The largest file: one is read whole, beside its pixels."""
@@ -32,6 +40,7 @@ class Header:
         kind: its format, and what makes it dear to decode, for a person.
         most: pixels that are decoded within the default limit.
         orientation: EXIF orientation, 1 to 8; 1 is upright.
+        memory: bytes a pixel that the decoder's image and the one in RGB take together.
     """
 
     width: int
@@ -39,6 +48,7 @@ class Header:
     kind: str
     most: int
     orientation: int = 1
+    memory: int = 4
 
     @property
     def pixels(self) -> int:
@@ -46,8 +56,13 @@ class Header:
         return self.width * self.height
 
 
-def check_size(header: Header, max_pixels: int) -> None:
+def check_size(header: Header, max_pixels: int, size: int = 0) -> None:
     """Check the size against the limits.
+
+    Args:
+        header: what is known of the image.
+        max_pixels: the limit that the user set.
+        size: of the file, bytes.
 
     ``header.most`` pixels are allowed; where the limit was raised above the default, half of it
     if that is more.
@@ -55,16 +70,19 @@ def check_size(header: Header, max_pixels: int) -> None:
     Raises:
         UnreadableImage: an image without pixels, or with too many.
     """
-    size = f"{header.width}×{header.height} pixels"
+    size_of = f"{header.width}×{header.height} pixels"
     if header.width < 1 or header.height < 1:
-        raise UnreadableImage(f"damaged: {size}")
+        raise UnreadableImage(f"damaged: {size_of}")
     if max(header.width, header.height) > MAX_SIDE:
-        raise UnreadableImage(f"{size}: a side is over the limit of {MAX_SIDE:,}")
+        raise UnreadableImage(f"{size_of}: a side is over the limit of {MAX_SIDE:,}")
     raised = max_pixels // 2 if max_pixels > MAX_PIXELS else 0
     limit = min(max_pixels, max(header.most, raised))
     if header.pixels > limit:
         whose = "" if limit == max_pixels else f" for {header.kind}"
-        raise UnreadableImage(f"{size} is over the limit of {limit / 1e6:g} megapixels{whose}")
+        raise UnreadableImage(f"{size_of} is over the limit of {limit / 1e6:g} megapixels{whose}")
+    needed = size + header.pixels * header.memory
+    if needed > _MAX_MEMORY and max_pixels <= MAX_PIXELS:
+        raise UnreadableImage(f"{size_of}: it would take {needed / 1e9:.1f} GB of memory, over 1")
 
 
 _SMALL = 2**24  # bytes whose copy costs less than reading in parts

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tortie.images.exif import orientation_of
-from tortie.images.header import Header, joined
+from tortie.images.header import WHOLE, Header, joined
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SEGMENTS = 20_000  # before the first scan: 100 MB of extended XMP are 1,600
@@ -95,7 +95,9 @@ def parse(data: bytes) -> Jpeg:
             if frame is None or not body:
                 raise UnreadableImage("damaged")
             in_scans = frame.code in (0xC2, 0xCA) or body[0] < len(frame.sampling)
-            return Jpeg(_header(frame, exif), b"".join(needed), begin - 2, in_scans, frame)
+            return Jpeg(
+                _header(frame, exif, in_scans), b"".join(needed), begin - 2, in_scans, frame
+            )
         if code in _SOF:
             frame = _frame(code, body)
         if code == 0xE1 and exif is None and body.startswith(b"Exif\0\0"):
@@ -138,16 +140,15 @@ def _frame(code: int, body: bytes) -> _Frame:
     return _Frame(code, width, height, sampling)
 
 
-def _header(frame: _Frame, exif: bytes | None) -> Header:
+def _header(frame: _Frame, exif: bytes | None, in_scans: bool) -> Header:
+    kind, most = "JPEG", 200_000_000
     if frame.code in (0xC9, 0xCA):
-        return Header(
-            frame.width, frame.height, "arithmetic JPEG", 25_000_000, orientation_of(exif)
-        )
-    if frame.code == 0xC2:
-        return Header(
-            frame.width, frame.height, "progressive JPEG", 100_000_000, orientation_of(exif)
-        )
-    return Header(frame.width, frame.height, "JPEG", 200_000_000, orientation_of(exif))
+        kind, most = "arithmetic JPEG", 25_000_000
+    elif in_scans:
+        kind, most = "progressive JPEG", WHOLE
+    # In several scans two bytes a coefficient are kept; and the image, at reduced scale if large.
+    memory = 1 + (2 * len(frame.sampling) if in_scans else 0)
+    return Header(frame.width, frame.height, kind, most, orientation_of(exif), memory)
 
 
 def check_scans(jpeg: Jpeg, data: bytes) -> None:

@@ -20,7 +20,7 @@ from PIL import (
 
 from tortie.images import bmp, boxes, gif, jpeg, png, ppm, tiff, webp
 from tortie.images.colour import Grey, Span, colour_keyed, to_rgb
-from tortie.images.header import Header, check_size
+from tortie.images.header import DEEP, Header, check_size
 from tortie.images.quiet import quiet_libtiff
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
@@ -41,7 +41,7 @@ _WAY_OUT = {
     "AVIF": "AVIF: install tortie[heic] and pillow 11.3 or newer",
 }
 _NAMES = {"HEIF": "HEIC", "AVIF": "AVIF"}
-_MOST = {"HEIF": 50_000_000, "AVIF": 50_000_000}  # pixels: their decoders keep several copies
+_MOST = {"HEIF": DEEP, "AVIF": DEEP}  # pixels: their decoders keep several copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def examine(data: bytes, format: str, size: int, max_pixels: int) -> tuple[Heade
         header = bmp.read_header(data, size)
     else:
         header = {"PNG": png, "WEBP": webp, "PPM": ppm}[format].read_header(data)
-    check_size(header, max_pixels)
+    check_size(header, max_pixels, size)
     return header, found
 
 

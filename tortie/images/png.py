@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from tortie.images.exif import orientation_of
-from tortie.images.header import Header, joined
+from tortie.images.header import DEEP, WHOLE, Header, joined
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _CHUNKS = 200_000  # an image of 100 megapixels in chunks of 8 kB has 37,000
@@ -59,9 +59,10 @@ def read_header(data: bytes) -> Header:
         raise UnreadableImage("damaged")
     if packed or filtered or laced > 1:
         raise UnreadableImage("damaged")
+    memory = 4 if colour == 2 else 8 if colour in (4, 6) else 6
     if depth == 16 and colour != 0:
-        return Header(width, height, "PNG of 16 bits", 50_000_000)
-    return Header(width, height, "PNG", 100_000_000)
+        return Header(width, height, "PNG of 16 bits", DEEP, memory=memory)
+    return Header(width, height, "PNG", WHOLE, memory=memory)
 
 
 def parse(data: bytes) -> Png:

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tortie.images.header import Header
+from tortie.images.header import DEEP, Header
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
-_MOST = 50_000_000  # pixels: arithmetic of some bytes a sample
 _NUMBER = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*(\d{1,10})(?=\s|#)")
 _HEAD = 4096  # bytes of comments and numbers
 _ROWS = 2**22  # samples that are scaled at once
@@ -23,7 +22,7 @@ def read_header(data: bytes) -> Header:
         HeaderGoesOn: the bytes end before it.
     """
     width, height = _numbers(data)[0][:2]
-    return Header(width, height, "PPM", _MOST)
+    return Header(width, height, "PPM", DEEP)
 
 
 def decode(data: bytes) -> tuple[Image.Image, tuple[int, int, int]]:

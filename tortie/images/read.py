@@ -195,7 +195,7 @@ def _read(
     begin = time.perf_counter()
     sha256 = None
     try:
-        content = file_bytes(source) if isinstance(source, Path) else source
+        content = file_bytes(source, max_pixels) if isinstance(source, Path) else source
         sha256 = digest_of(content)
         decoded = decode(content, at_least=at_least, max_pixels=max_pixels)
     except UnreadableImage as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tortie.images.header import Header, joined
+from tortie.images.header import DEEP, WHOLE, Header, joined
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
@@ -168,8 +168,13 @@ def parse(data: bytes) -> Tiff:
         number(_WIDTH, 0),
         number(_HEIGHT, 0),
         "TIFF of 16 bits" if deep else "TIFF",
-        50_000_000 if deep else 100_000_000,
+        DEEP if deep else WHOLE,
         value if 1 <= (value := number(_ORIENTATION, 1)) <= 8 else 1,
+        memory=4
+        if photometric in (2, 6) and samples == 3
+        else 8
+        if samples > 1
+        else 4 + depth // 8,
     )
     tiff = Tiff(
         header, order, big, entries, photometric, depth, 1 if format == 4 else format, samples,

@@ -29,7 +29,7 @@ def read_header(data: bytes) -> Header:
         height = int.from_bytes(data[28:30], "little") & 0x3FFF
     else:
         raise UnreadableImage("damaged")
-    return Header(width, height, "WEBP", _MOST)
+    return Header(width, height, "WEBP", _MOST, memory=16)
 
 
 def check_whole(data: bytes) -> int:
