@@ -191,7 +191,7 @@ def test_an_error_with_json_is_one_document(run, tmp_path):
         (("predict", "--json"), r"Missing argument '(model|MODEL)'\. See: tortie predict --help"),
         (
             ("predict", "a", "b", "--top", "0", "--json"),
-            r"Invalid value for '--top': .*\b1\b.*[^.]\. See: tortie predict --help",
+            r"Invalid value for '--top': .*\b1\b.*\. See: tortie predict --help",
         ),
     ],
 )
