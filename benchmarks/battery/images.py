@@ -1,6 +1,6 @@
 """Reading images: known pictures, public collections, and what may have happened to either.
 
-    python benchmarks/battery/images.py [--scale 0.1] [--corpus FOLDER_OR_TAR ...] [--json FILE]
+    python benchmarks/battery/images.py [--scale 0.1] [--corpora FOLDER] [--corpus FOLDER ...]
 
 A corpus is a folder or a .tar.gz of images, such as the source distributions of Pillow and of
 pillow-heif, whose licences allow their use but not all their copies:
@@ -82,7 +82,7 @@ def files_of(corpus: Path) -> Iterator[tuple[str, bytes]]:
         for member in archive:
             inside = member.name.lower()
             file = archive.extractfile(member) if "images" in inside and member.isfile() else None
-            if file is not None and not inside.endswith((".py", ".txt", ".md", ".ttf")):
+            if file is not None:
                 yield f"{corpus.name}/{member.name}", file.read()
 
 
@@ -164,7 +164,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scale", type=float, default=1.0, help="share of the inputs, 0 to 1")
     parser.add_argument("--corpus", type=Path, action="append", default=[])
-    parser.add_argument("--each", type=int, default=16, help="mutations of a file")
+    parser.add_argument("--corpora", type=Path, help="a folder of such archives")
+    parser.add_argument("--each", type=int, default=14, help="mutations of a file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -173,7 +174,8 @@ def main() -> None:
     with watched() as process:
         rows["known pictures"] = row = Row()
         good = try_truths(process, row, options.scale)
-        for corpus in options.corpus:
+        archives = sorted(options.corpora.glob("*.tar.gz")) if options.corpora else []
+        for corpus in [*options.corpus, *archives]:
             rows[corpus.name] = row = Row()
             files = list(files_of(corpus))
             taken = files[:: max(1, round(1 / options.scale))]

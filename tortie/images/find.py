@@ -81,10 +81,10 @@ def find(source: Path) -> Collection:
         TortieError: a folder or the CSV that cannot be read.
     """
     with telling(source):
-        exists, is_folder = source.exists(), source.is_dir()
+        exists, is_folder, is_file = source.exists(), source.is_dir(), source.is_file()
     if is_folder:
         collection = _find_in_folder(source)
-    elif exists and source.suffix.lower() == ".csv":
+    elif is_file and source.suffix.lower() == ".csv":
         collection = _find_in_csv(source)
     elif exists:
         raise UsageError(

@@ -130,13 +130,16 @@ def lacks_rows(png: Png, data: bytes) -> bool:
     return needed > 0
 
 
-def with_key(png: Png) -> bytes:
-    """What a decoder is given, and the transparent colour, for one that compares it rightly."""
-    png.stream.seek(0)
-    whole = png.stream.read()
-    body = b"tRNS" + struct.pack(f">{len(png.key or ())}H", *(png.key or ()))
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return whole[:33] + chunk + whole[33:] + (b"" if whole.endswith(_END) else _END)
+def with_key(png: Png, data: bytes) -> bytes:
+    """A PNG of nothing but the header, the transparent colour and the pixels."""
+    key = struct.pack(f">{len(png.key or ())}H", *(png.key or ()))
+    pixels = b"".join(data[begin:end] for begin, end in png.compressed)
+    return data[:33] + _chunk(b"tRNS", key) + _chunk(b"IDAT", pixels) + _END
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
 
 
 def _passes(png: Png, interlaced: int) -> list[tuple[int, int]]:
