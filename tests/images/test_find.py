@@ -400,10 +400,3 @@ def test_a_path_that_is_too_long_is_named(tmp_path):
     (note,) = collection.notes
     assert note.startswith("left out, cannot be entered: 1 ('")
     assert len(note) < 300
-
-
-def test_a_pipe_is_no_csv(tmp_path):
-    """It would be waited for."""
-    os.mkfifo(tmp_path / "images.csv")
-    with pytest.raises(UsageError, match=r"neither a folder of images nor a \.csv"):
-        find(tmp_path / "images.csv")

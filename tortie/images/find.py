@@ -81,10 +81,10 @@ def find(source: Path) -> Collection:
         TortieError: a folder or the CSV that cannot be read.
     """
     with telling(source):
-        exists, is_folder, is_file = source.exists(), source.is_dir(), source.is_file()
+        exists, is_folder = source.exists(), source.is_dir()
     if is_folder:
         collection = _find_in_folder(source)
-    elif is_file and source.suffix.lower() == ".csv":
+    elif exists and source.suffix.lower() == ".csv":
         collection = _find_in_csv(source)
     elif exists:
         raise UsageError(
