@@ -77,7 +77,7 @@ def accuracy(images: Path, seeds: int) -> None:
         for crops in (1, 10):
             evaluation = classifier.set_params(crops=crops).evaluate(images)
             assert evaluation.scores is not None
-            told.append((evaluation.scores, evaluation.untempered_scores))
+            told.append((evaluation.scores, evaluation.uncalibrated_scores))
         (one, one_raw), (ten, ten_raw) = told
         inside = ten.accuracy.value >= one.accuracy.low
         print(

@@ -21,8 +21,8 @@ from pathlib import Path
 from machine import describe
 
 from tortie import ImageClassifier
-from tortie.learning.depth import middle_stage
-from tortie.learning.fitted import Events
+from tortie.learning.freeze import middle_stage
+from tortie.learning.result import Events
 from tortie.networks.table import find
 
 

@@ -55,7 +55,7 @@ def synthetic(images: list[Path], n: int, classes: int) -> Report:
         history=history,
         best_epoch=120,
         trained=dict.fromkeys(names, 500),
-        left_out=[(f"{names[i % classes]}/{i:05}.jpg", "truncated") for i in range(1000)],
+        skipped=[(f"{names[i % classes]}/{i:05}.jpg", "truncated") for i in range(1000)],
     )
 
 

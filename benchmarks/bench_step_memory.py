@@ -16,8 +16,8 @@ from machine import describe
 NETWORKS = ("efficientnet-lite0", "resnet20-cifar", "resnet18", "vgg11", "googlenet-bn")
 TRIED = """
 import sys, torch
-from tortie.learning.recipes import recipe
-from tortie.learning.trial import try_step
+from tortie.training.recipes import recipe
+from tortie.training.step_cost import measure_step
 from tortie.networks import build, find
 
 def status(name):
@@ -27,7 +27,8 @@ def status(name):
 name, batch, precision = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 small = build("lenet5").train()
 images, labels = torch.randn(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
-try_step(small, images, labels, recipe("resnet"), precision)  # what torch loads at its first step
+# What torch loads at its first step is not the step's.
+measure_step(small, images, labels, recipe("resnet"), precision)
 drawn = find(name).preprocessing
 network = build(name, classes=10).train().to(memory_format=torch.channels_last)
 images = torch.randn(batch, drawn.channels, drawn.height, drawn.width)
@@ -36,8 +37,8 @@ labels = torch.zeros(batch, dtype=torch.int64)
 own = sum(one.nbytes for one in [*network.state_dict().values(), images])
 open("/proc/self/clear_refs", "w").write("5")
 before = status("VmRSS")
-trial = try_step(network, images, labels, recipe("resnet"), precision)
-print(trial.bytes, status("VmHWM") - before, own)
+step_cost = measure_step(network, images, labels, recipe("resnet"), precision)
+print(step_cost.bytes, status("VmHWM") - before, own)
 """
 
 

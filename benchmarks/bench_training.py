@@ -31,9 +31,9 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tortie import ImageClassifier
-from tortie.learning.fitted import Events
-from tortie.learning.recipes import recipe
+from tortie.learning.result import Events
 from tortie.networks import build, find
+from tortie.training.recipes import recipe
 
 
 def rows_of(images: Path, count: int | None, folder: Path) -> Path:
@@ -187,8 +187,8 @@ def ants_and_bees(images: Path, rounds: int, folder: Path) -> None:
         times["plain"].append(plain(network, source, transform, 32, 0.01))
         half = ours(source, "efficientnet-lite0", 6, freeze="mbconv4", views=2, **choices)
         times["half"].append(statistics.median(half.epochs))
-        prefix, rest = network.cut("mbconv4")
-        times["half plain"].append(plain(rest, source, transform, 32, 0.01, prefix.eval()))
+        prefix, trained = network.cut("mbconv4")
+        times["half plain"].append(plain(trained, source, transform, 32, 0.01, prefix.eval()))
         live.append(_live_epoch(source, choices))
     told("Lite0, ants and bees, all of it", count, times["whole"], times["plain"])
     told("Lite0 from its middle stage, from the store", count, times["half"], times["half plain"])

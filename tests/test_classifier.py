@@ -142,7 +142,7 @@ def test_evaluate_leaves_out_classes_that_are_unknown(classifier):
     images = [photograph("blobs", 700), photograph("stripes", 700), photograph("blobs", 701)]
     evaluation = classifier.evaluate(images, ["blobs", "stripes", "dogs"])
     assert evaluation.scores.accuracy.n == 2
-    assert [one.reason for one in evaluation.left_out] == [
+    assert [one.reason for one in evaluation.skipped] == [
         "class 'dogs' is not one of the classifier's"
     ]
     with pytest.raises(UsageError, match="no photograph of a class that the classifier knows"):

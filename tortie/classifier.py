@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.counted import evaluate
-from tortie.evaluation.judgement import Evaluation, Judgement, judged
+from tortie.evaluation.evaluate import evaluate
 from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.prediction import Evaluation, Prediction, judged
 from tortie.images import Source, hash_all
-from tortie.images.given import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fitted import Events, Fitted
-from tortie.learning.members import fit_members
+from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
+from tortie.learning.ensemble import fit_members
+from tortie.learning.metadata import describe
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
-from tortie.learning.processes import core_count
-from tortie.learning.record import describe
+from tortie.learning.result import Events, FitResult
 from tortie.networks import table
+from tortie.processes import core_count
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
 
@@ -147,9 +147,9 @@ class ImageClassifier:
         self._metadata: Metadata | None = None
         self._networks: list[Network] = []
         self._novelty: Novelty | None = None
-        self._trained_on: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
+        self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
-        self.fitted_: Fitted | None = None
+        self.fitted_: FitResult | None = None
 
     def fit(
         self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
@@ -174,7 +174,7 @@ class ImageClassifier:
 
     def plan_and_fit(
         self, images: Images, labels: Sequence[str] | None, events: Events
-    ) -> Fitted | Plan:
+    ) -> FitResult | Plan:
         """As :meth:`fit`; returns the plan alone where ``events.plan`` says to stop there."""
         options = self._options
         collection, sources = labelled(images, labels)
@@ -184,11 +184,11 @@ class ImageClassifier:
             collection, sources = with_split(collection, sources, options.test, "test")
         store = ActivationStore.default(events.note)
         result = fit_members(collection, sources, options, store, events)
-        if isinstance(result, Fitted):
+        if isinstance(result, FitResult):
             self._take(result)
         return result
 
-    def _take(self, fitted: Fitted) -> None:
+    def _take(self, fitted: FitResult) -> None:
         self.fitted_ = fitted
         self._metadata = describe(fitted)
         self._networks, self._members = [one.network for one in fitted.each], None
@@ -198,7 +198,7 @@ class ImageClassifier:
             for digest, split in zip(fitted.sha256, fitted.protocol.splits, strict=True)
             if split != fitted.protocol.on
         ]
-        self._trained_on = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+        self._training_sha256 = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
 
     @property
     def metadata(self) -> Metadata:
@@ -223,7 +223,7 @@ class ImageClassifier:
 
     def judge(
         self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
-    ) -> list[Judgement]:
+    ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
         Args:
@@ -292,7 +292,7 @@ class ImageClassifier:
         collection, sources = labelled(images, labels)
         return evaluate(
             lambda found, sha256: self._predict(found, progress, sha256),
-            self.metadata.classes, self._trained_on, collection, sources, self._threads,
+            self.metadata.classes, self._training_sha256, collection, sources, self._threads,
             [member.network for member in self.metadata.members], self.crops, self.temperature,
         )  # fmt: skip
 
@@ -309,7 +309,7 @@ class ImageClassifier:
         for number, network in enumerate(self._networks):
             for name, tensor in network.state_dict().items():
                 tensors[f"members.{number}.{name}"] = tensor
-        tensors["training.sha256"] = torch.from_numpy(self._trained_on.copy())
+        tensors["training.sha256"] = torch.from_numpy(self._training_sha256.copy())
         for name, array in self._novelty.arrays().items() if self._novelty else ():
             tensors[name] = torch.from_numpy(array)
         classifier_file.write(Path(path), self.metadata, tensors)
@@ -373,7 +373,7 @@ class ImageClassifier:
     def _ready(self) -> "list[Member]":
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
-        from tortie.learning.frozen import chosen_device, chosen_precision
+        from tortie.learning.backbone import chosen_device, chosen_precision
 
         if self._members is None:
             store = ActivationStore.default()

@@ -6,9 +6,8 @@ from tortie import __version__
 from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
 from tortie.evaluation.novelty import Novelty
-from tortie.learning.record import member, restore
+from tortie.learning.metadata import member
 from tortie.networks import table
-from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Metadata
 
 
@@ -19,14 +18,16 @@ def load(path: str | Path) -> ImageClassifier:
         TortieError: the file is no classifier of tortie, is damaged, or does not fit.
     """
     path = Path(path)
-    metadata, tensors = classifier_file.read(path)
+    from tortie.networks.restore import restore
+
+    metadata, networks, tensors = restore(path)
     described = metadata.members[0]
     classifier = ImageClassifier(described.network, weights=described.weights)
     classifier._metadata = metadata
-    classifier._networks = restore(path, metadata, tensors)
+    classifier._networks = networks
     trained_on = tensors.get("training.sha256")
     if trained_on is not None:
-        classifier._trained_on = trained_on.numpy()
+        classifier._training_sha256 = trained_on.numpy()
     classifier._novelty = Novelty.of(path, tensors)
     return classifier
 

@@ -6,8 +6,7 @@ from torch import nn
 
 from tortie.activations.engine import BATCH, Engine, FusedConv2d, native_precision
 from tortie.images.preprocess import Preprocessing
-from tortie.networks import build
-from tortie.networks.efficientnet import efficientnet_lite0
+from tortie.networks import build, efficientnet_lite0
 from tortie.networks.layers import SameConv2d
 from tortie.processor import native_bfloat16
 
@@ -112,10 +111,13 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-def test_what_cannot_be_fused_runs_eagerly():
+def test_what_cannot_be_fused_runs_eagerly_and_says_so(caplog):
     torch.manual_seed(0)
     engine = Engine(Branching(), SMALL, CPU, "float32")
     assert not engine.fused
+    (said,) = caplog.messages
+    assert said.startswith("the frozen part runs layer by layer, slower than fused: ")
+    assert "control flow" in said and len(said.splitlines()) == 1
     prefix = Branching()
     engine = Engine(prefix, SMALL, CPU, "float32")
     assert close(engine(pixels(1)), eager(prefix, pixels(1)), 1e-6)

@@ -79,7 +79,7 @@ def test_a_check_after_a_check_decodes_nothing(run, photographs, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("decoded again")
 
-    for module in ("tortie.images.read", "tortie.activations.known"):
+    for module in ("tortie.images.read", "tortie.activations.stored_facts"):
         monkeypatch.setattr(sys.modules[module], "decode", refuse)
     assert run("check", photographs, "--json", "-q") == first
     assert run("check", photographs, "--json", "-q", "--network", "none")[0] == 0
@@ -96,7 +96,7 @@ def test_a_clean_manifest_is_what_fit_takes(run, messy, tmp_path):
     code, out, _ = run("fit", clean, "-o", tmp_path / "a.safetensors", "--json")
     assert code == 0
     assert json.loads(out)["images"] == 24
-    assert json.loads(out)["left_out"] == []
+    assert json.loads(out)["skipped"] == []
 
 
 def test_fit_says_the_worst_that_it_found(run, messy, tmp_path):

@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, errors, exit codes, JSON."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -26,16 +27,27 @@ def run(capfdbinary):
     return run
 
 
-def test_help_and_import_do_not_import_torch():
+@pytest.mark.parametrize(("words", "said"), [("--help", "predict"), ("--version", __version__)])
+def test_help_and_version_import_nothing_heavy(words, said):
     code = (
         "import sys, tortie, tortie.cli.main as m\n"
-        "try: m.main(['--help'])\n"
+        f"try: m.main(['{words}'])\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'sklearn', 'cv2', 'PIL'} & set(sys.modules), 'imported too early'"
+        "heavy = {'numpy', 'torch', 'scipy', 'sklearn', 'cv2', 'PIL', 'pydantic'}\n"
+        "early = heavy & set(sys.modules)\n"
+        "assert not early, f'imported too early: {early}'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "fit" in done.stdout and "predict" in done.stdout
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize("package", ["skimage", "sklearn"])
+def test_the_demo_names_what_it_lacks(run, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    code, out, err = run("demo")
+    assert code == 2 and not out
+    assert f"the demo needs {package}" in err and "pip install 'tortie[demo]'" in err
 
 
 def test_version(run):
@@ -56,7 +68,7 @@ def test_fit_predict_evaluate(run, photographs, tmp_path):
     document = json.loads(out)
     assert document["classes"] == ["blobs", "stripes"]
     assert document["images"] == 24
-    assert document["left_out"] == []
+    assert document["skipped"] == []
     assert document["network"] == "efficientnet-lite0"
     assert document["members"] == ["efficientnet-lite0"]
     assert document["freeze"] == {"asked": "all", "stages": 10, "last_frozen": "avgpool"}
@@ -174,20 +186,21 @@ def test_an_error_with_json_is_one_document(run, tmp_path):
 @pytest.mark.parametrize(
     "words, error",
     [
-        (("frobnicate", "--json"), "No such command 'frobnicate'. See: tortie --help"),
-        (("predict", "--json"), "Missing argument 'model'. See: tortie predict --help"),
+        # The words before "See" are typer's, and differ a little from version to version.
+        (("frobnicate", "--json"), r"No such command 'frobnicate'\. See: tortie --help"),
+        (("predict", "--json"), r"Missing argument '(model|MODEL)'\. See: tortie predict --help"),
         (
             ("predict", "a", "b", "--top", "0", "--json"),
-            "Invalid value for '--top': Input should be greater than or equal to 1. "
-            "See: tortie predict --help",
+            r"Invalid value for '--top': .*\b1\b.*\. See: tortie predict --help",
         ),
     ],
 )
 def test_what_cannot_be_parsed_is_one_document_too(run, words, error):
     code, out, err = run(*words)
     assert code == 2
-    assert json.loads(out) == {"error": error}
-    assert err == f"tortie: {error}\n"
+    (found,) = json.loads(out).items()
+    assert found[0] == "error" and re.fullmatch(error, found[1])
+    assert err == f"tortie: {found[1]}\n"
 
 
 def test_no_word_at_all_shows_the_help(run):
@@ -215,7 +228,7 @@ def test_broken_photographs_are_named_and_left_out(run, photographs, tmp_path):
     assert code == 0
     document = json.loads(out)
     assert document["images"] == 22
-    assert {(one["path"].rsplit("/", 1)[1], one["reason"]) for one in document["left_out"]} == {
+    assert {(one["path"].rsplit("/", 1)[1], one["reason"]) for one in document["skipped"]} == {
         ("00.jpg", "truncated"),
         ("01.jpg", "not an image"),
     }
@@ -256,7 +269,7 @@ def test_predict_prints_a_line_a_photograph(run, fitted_file):
     assert len(lines) == 12
     assert all("stripes" in line.split("  ")[1] for line in lines)
     code, out, _ = run("predict", fitted_file, folder / "stripes" / "00.jpg", "--csv")
-    assert out.splitlines()[0] == "path,label,probability,reason,rejected,farther_than"
+    assert out.splitlines()[0] == "path,label,probability,reason,rejected,novelty_percentile"
     assert out.splitlines()[1].split(",")[1] == "stripes"
 
 
@@ -325,12 +338,12 @@ def test_two_photographs_a_class_work(run, tmp_path):
 def test_a_heic_is_named_with_the_way_out_where_the_extra_is_missing(
     run, fitted_file, tmp_path, monkeypatch
 ):
-    import tortie.images.decode  # noqa: F401
+    import tortie.images.pixels  # noqa: F401
 
     file = tmp_path / "IMG_0001.HEIC"
     file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    monkeypatch.setattr(sys.modules["tortie.images.decode"], "_PLUGINS", {})
+    monkeypatch.setattr(sys.modules["tortie.images.pixels"], "_PLUGINS", {})
     code, _, err = run("predict", fitted_file, file)
     assert code == 1
     assert "tortie[heic]" in err

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import signal
 
 import pytest
@@ -12,7 +13,8 @@ import tortie
 from tests.cli.test_cli import run  # noqa: F401
 from tests.conftest import lay_out, photograph
 from tortie.errors import TortieError
-from tortie.learning import deep, loop
+from tortie.learning import stepwise_fit
+from tortie.training import loop
 
 # Precision is timed where it is not said, so that two fits of one seed may differ.
 SCRATCH = (
@@ -42,7 +44,7 @@ def stopped(run, folder, tmp_path, monkeypatch):  # noqa: F811
 
     def interrupted(self, inputs, targets, *share):
         value = plain(self, inputs, targets, *share)
-        if targets.dim() == 1 and not interrupted.done and self._rest.training and trained[0]:
+        if targets.dim() == 1 and not interrupted.done and self._trained.training and trained[0]:
             interrupted.done = True
             signal.raise_signal(signal.SIGINT)
         return value
@@ -223,7 +225,7 @@ def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path,
 
     output = tmp_path / "pets.safetensors"
     with monkeypatch.context() as patched:
-        patched.setattr(deep, "_judged", stop)
+        patched.setattr(stepwise_fit, "_judged", stop)
         code, _, err = run("fit", folder, "-o", output, *SHORT)
     assert code == 1
     assert err.splitlines()[-1].endswith("and the same command with --resume goes on")
@@ -231,11 +233,19 @@ def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path,
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(run, folder, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("os.access", lambda path, mode: str(path) != "/sealed")
-    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: True)
+    usual = os.open
+
+    def sealed(path, *arguments, **more):
+        if str(path).startswith("/sealed"):
+            raise PermissionError(13, "Permission denied")
+        return usual(path, *arguments, **more)
+
+    monkeypatch.setattr("os.open", sealed)
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: str(path) == "/sealed")
     code, _, err = run("fit", folder, "-o", "/sealed/pets.safetensors", *SHORT)
     assert code == 2
-    assert err == "tortie: /sealed cannot be written: choose another folder for -o\n"
+    said = "tortie: /sealed cannot be written (Permission denied): choose another folder"
+    assert err == f"{said} for the output\n"
 
 
 def test_a_full_disk_at_the_end_loses_nothing(run, folder, tmp_path, monkeypatch):  # noqa: F811

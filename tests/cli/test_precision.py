@@ -9,7 +9,7 @@ from tests.cli.test_cli import run  # noqa: F401  (a fixture)
 from tests.conftest import lay_out
 from tortie import processor
 from tortie.activations.engine import native_precision
-from tortie.learning.frozen import chosen_precision
+from tortie.learning.backbone import chosen_precision
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_fit_says_what_the_probabilities_are_worth(run, photographs, tmp_path): 
     assert set(document["temperature"]) == {"1", "10"}
     assert document["calibration"] == {"on": "training part, cross-fitted", "n": 24}
     assert document["log_loss"] > 0 and 0 <= document["ece"] <= 1 and 0 <= document["brier"] <= 2
-    assert set(document["untempered"]) == {"log_loss", "ece", "brier"}
+    assert set(document["uncalibrated"]) == {"log_loss", "ece", "brier"}
     assert any("take the probabilities as rough" in note for note in document["notes"])
 
 
@@ -38,16 +38,19 @@ def test_evaluate_shows_crops_and_coverage(run, model):  # noqa: F811
     document = json.loads(run("evaluate", model, new, "--crops", "10", "--json")[1])
     assert document["crops"] == 10
     assert document["accuracy"]["n"] == 12
-    assert [(one["crops"], one["forwards"]) for one in document["opinions"]] == [(1, 1), (10, 10)]
+    assert [(one["crops"], one["forward_passes"]) for one in document["members"]] == [
+        (1, 1),
+        (10, 10),
+    ]
     assert document["coverage"][0]["coverage"] == 1
     assert document["coverage"][0]["n"] == 12
     assert document["coverage"][0]["interval"]["n"] == 12
-    assert document["untempered"]["ece"] >= 0
+    assert document["uncalibrated"]["ece"] >= 0
     code, out, err = run("evaluate", model, new, "--crops", "10")
     assert code == 0
     assert "12 photographs (photographs given, 10 crops)" in out
     assert "before the temperature of" in out
-    assert "efficientnet-lite0     10        10" in out
+    assert "efficientnet-lite0     10              10" in out
     assert "reject below  answered" in out
     assert "no temperature" not in err
 
@@ -70,7 +73,7 @@ def test_evaluate_on_classes_it_does_not_know(run, model, tmp_path):  # noqa: F8
     assert left[5] == f"left out: 2 more: {reason}; --json names all"
     (row,) = [line.split() for line in out.splitlines() if line.startswith("blobs ")]
     assert row == ["blobs", "–", "–", "–", "0"]
-    assert len(json.loads(run("evaluate", model, folder, "--json")[1])["left_out"]) == 7
+    assert len(json.loads(run("evaluate", model, folder, "--json")[1])["skipped"]) == 7
     shutil.rmtree(folder / "stripes")
     code, _, err = run("evaluate", model, folder)
     assert code == 2
@@ -137,7 +140,7 @@ def test_predict_rejects_what_is_unsure(run, model, tmp_path):  # noqa: F811
     assert (unsure["label"], unsure["rejected"]) == (None, True)
     assert unsure["probability"] == sure["probability"] < 1
     assert unsure["probabilities"] == sure["probabilities"]
-    assert 0 <= sure["farther_than"] <= 100
+    assert 0 <= sure["novelty_percentile"] <= 100
     assert f"{path}  rejected: stripes" in run(*words)[1]
     (row,) = csv.DictReader(run(*words, "--csv")[1].splitlines())
     assert (row["label"], row["rejected"], row["reason"]) == ("", "true", "")
@@ -165,7 +168,7 @@ def test_predict_names_a_stranger(run, model, tmp_path):  # noqa: F811
     assert "unlike its training photographs: farther than 100% of them" in out
     # A network as it was published knows nothing of its training photographs.
     document = json.loads(run("predict", "efficientnet-lite0", path, "--json")[1])
-    assert document[0]["farther_than"] is None
+    assert document[0]["novelty_percentile"] is None
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ def values_into(cost: Cost, kind: str) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_products_and_parameters_are_fvcores(name: str) -> None:
-    network, cost, operators, left_out = counted(name)
+    network, cost, operators, skipped = counted(name)
     attended = 0
-    if left_out.get("aten::scaled_dot_product_attention"):
+    if skipped.get("aten::scaled_dot_product_attention"):
         # Two products in each of 12 blocks: every query by every key, every weight by every value.
         attended = 12 * 2 * 197 * 197 * 192
     products = sum(operators.get(kind, 0) for kind in ("conv", "linear", "matmul"))
@@ -82,8 +82,8 @@ def test_a_global_average_is_an_operation_for_each_value_for_both(name: str) -> 
 
 
 def test_what_fvcore_leaves_out_is_counted_here() -> None:
-    _, cost, operators, left_out = counted("alexnet")
-    assert {"aten::max_pool2d", "aten::pow", "aten::div", "aten::avg_pool3d"} <= left_out.keys()
+    _, cost, operators, skipped = counted("alexnet")
+    assert {"aten::max_pool2d", "aten::pow", "aten::div", "aten::avg_pool3d"} <= skipped.keys()
     # 55×55×96, 27×27×256, 13×13 by 384, 384 and 256, 4096 twice; overlapping windows of 3×3
     rectified = 290_400 + 186_624 + 2 * 64_896 + 43_264 + 2 * 4096
     windows = 8 * (27 * 27 * 96 + 13 * 13 * 256 + 6 * 6 * 256)

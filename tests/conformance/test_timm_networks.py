@@ -21,7 +21,7 @@ from tests.conftest import lay_out
 from tests.weights.conftest import Server, server
 from tortie import networks
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import TortieError, UsageError
 from tortie.networks.network import Network
 from tortie.weights.layouts import translate
@@ -240,7 +240,7 @@ PUBLISHED = {  # multiply-adds in billions, parameters in millions, as the paper
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_costs_are_the_papers(name: str) -> None:
-    cost = count(outline(f"timm:{name}"))
+    cost = count(meta_network(f"timm:{name}"))
     billions, millions = PUBLISHED[name]
     assert cost.multiplications / 1e9 == pytest.approx(
         billions, abs=0.05 if billions > 1 else 0.006
@@ -252,11 +252,13 @@ def test_costs_are_the_papers(name: str) -> None:
 def test_shapes_are_height_width_channels_whatever_the_memory() -> None:
     shapes = {
         stage.name: stage.output
-        for stage in count(outline("timm:swin_tiny_patch4_window7_224")).stages
+        for stage in count(meta_network("timm:swin_tiny_patch4_window7_224")).stages
     }
     assert shapes["layers_0"] == (56, 56, 96)
     assert shapes["layers_3"] == (7, 7, 768)
-    layers = {layer.name: layer.output for layer in count(outline("timm:convnext_tiny")).layers}
+    layers = {
+        layer.name: layer.output for layer in count(meta_network("timm:convnext_tiny")).layers
+    }
     assert layers["stages_0.stages.0.blocks.0.mlp.fc1"] == (56, 56, 384)  # seen as a linear layer
     assert layers["stages_0.stages.0.blocks.0.mlp.act"] == (56, 56, 384)
     assert layers["stages_0.stages.0.blocks.0.conv_dw"] == (56, 56, 96)

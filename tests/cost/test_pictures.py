@@ -12,7 +12,7 @@ from tortie.cost import blocks, pictures
 from tortie.cost.blocks import draw_network
 from tortie.cost.compare import compare
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.cost.pictures import draw_comparison, draw_parts
 from tortie.errors import UsageError
 from tortie.networks.network import Network
@@ -79,7 +79,7 @@ def test_nothing_published_is_nothing_to_draw(tmp_path):
 
 
 def test_bars_are_shares_of_the_whole(drawn, tmp_path):
-    draw_parts("lenet5", count(outline("lenet5")).stages, tmp_path / "a.png")
+    draw_parts("lenet5", count(meta_network("lenet5")).stages, tmp_path / "a.png")
     multiplications, parameters = drawn[0].axes
     wanted = [117_600, 240_000, 48_000, 10_080, 840]  # 28·28·6·25, 10·10·16·150, 400·120, ...
     bars = [bar.get_width() for bar in multiplications.patches]
@@ -90,7 +90,7 @@ def test_bars_are_shares_of_the_whole(drawn, tmp_path):
 
 
 def test_a_network_is_drawn_with_every_stage_and_shape(drawn, tmp_path):
-    draw_network("lenet5", count(outline("lenet5")), tmp_path / "a.png")
+    draw_network("lenet5", count(meta_network("lenet5")), tmp_path / "a.png")
     (axes,) = drawn[0].axes
     texts = [text.get_text() for text in axes.texts]
     for expected in ("input", "c1", "28×28×6", "s2", "14×14×6", "10×10×16", "5×5×16", "120", "84"):
@@ -116,7 +116,7 @@ def test_tokens_are_drawn_as_a_square_of_them(drawn, tmp_path):
     [("vgg19", "vgg19"), ("timm:swin_tiny_patch4_window7_224.ms_in1k", "resnet18")],
 )
 def test_texts_of_the_longest_network_do_not_touch(drawn, tmp_path, name, network):
-    draw_network(name, count(outline(network)), tmp_path / "a.png")
+    draw_network(name, count(meta_network(network)), tmp_path / "a.png")
     (figure,) = drawn
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
@@ -125,7 +125,7 @@ def test_texts_of_the_longest_network_do_not_touch(drawn, tmp_path, name, networ
 
 
 def test_files_are_small_and_the_same_at_every_run(tmp_path):
-    cost = count(outline("alexnet"))
+    cost = count(meta_network("alexnet"))
     for suffix in ("svg", "png"):
         first, second = (tmp_path / f"{name}.{suffix}" for name in "ab")
         draw_network("alexnet", cost, first)
@@ -142,9 +142,9 @@ def test_files_are_small_and_the_same_at_every_run(tmp_path):
     ("name", "message"),
     [
         ("a.gif", "expected a name that ends in .png, .svg or .pdf"),
-        ("no/a.png", "no folder .*no to draw a.png into"),
+        ("no/a.png", "no folder .*no to write a.png into"),
     ],
 )
 def test_what_cannot_be_written_is_refused(tmp_path, name, message):
     with pytest.raises(UsageError, match=message):
-        draw_network("lenet5", count(outline("lenet5")), tmp_path / name)
+        draw_network("lenet5", count(meta_network("lenet5")), tmp_path / name)

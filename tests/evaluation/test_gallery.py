@@ -7,7 +7,7 @@ import numpy as np
 from tests.conftest import photograph
 from tortie.evaluation.gallery import (
     PICTURES,
-    Held,
+    HeldOut,
     by_class,
     cards,
     shared_folder,
@@ -18,7 +18,7 @@ from tortie.evaluation.gallery import (
 
 def held(labels, probabilities, classes=("dog", "cat"), sources=None):
     sources = sources or [photograph("blobs", 0)] * len(labels)
-    return Held(sources, np.array(labels), np.array(probabilities, np.float32), classes)
+    return HeldOut(sources, np.array(labels), np.array(probabilities, np.float32), classes)
 
 
 def test_mistakes_are_the_surest_first():

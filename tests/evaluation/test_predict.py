@@ -14,8 +14,8 @@ from tests.conftest import lay_out, photograph
 from tortie.activations import extract
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import crop_views
-from tortie.evaluation.judgement import judged
 from tortie.evaluation.predict import Predictions
+from tortie.evaluation.prediction import judged
 from tortie.images import decode
 from tortie.networks.table import find
 
@@ -159,19 +159,19 @@ def test_what_one_member_could_not_read_counts_for_none(members, monkeypatch, tm
 
 def test_each_member_and_all_together_are_measured(members):
     evaluation = joined(*members).set_params(crops=10).evaluate(IMAGES, LABELS)
-    told = [(one.of, one.crops, one.forwards) for one in evaluation.opinions]
+    told = [(one.of, one.crops, one.forward_passes) for one in evaluation.members]
     names = ["efficientnet-lite0", "resnet20-cifar", "lenet5"]
     assert told == [
         *[(name, 1, 1) for name in names], ("ensemble of 3", 1, 3),
         *[(name, 10, 10) for name in names], ("ensemble of 3", 10, 30),
     ]  # fmt: skip
-    for opinion, member in zip(evaluation.opinions[:3], members, strict=False):
+    for opinion, member in zip(evaluation.members[:3], members, strict=False):
         alone = joined(member).evaluate(IMAGES, LABELS).scores
         assert opinion.scores.accuracy == alone.accuracy
         assert opinion.scores.log_loss == pytest.approx(alone.log_loss, abs=1e-6)
-    assert evaluation.opinions[7].scores.log_loss == pytest.approx(evaluation.scores.log_loss)
-    assert joined(members[0]).evaluate(IMAGES, LABELS).opinions == []
-    twins = joined(members[0], members[0]).evaluate(IMAGES, LABELS).opinions
+    assert evaluation.members[7].scores.log_loss == pytest.approx(evaluation.scores.log_loss)
+    assert joined(members[0]).evaluate(IMAGES, LABELS).members == []
+    twins = joined(members[0], members[0]).evaluate(IMAGES, LABELS).members
     assert [one.of for one in twins] == [f"1: {names[0]}", f"2: {names[0]}", "ensemble of 2"]
 
 
@@ -181,14 +181,14 @@ def test_a_temperature_of_its_own_for_each_crop_setting(members):
         classifier.set_params(crops=crops)
         assert classifier.temperature == temperature
     found = classifier.set_params(crops=10)._predict(IMAGES[:2])
-    np.testing.assert_allclose(found.probabilities, tempered(found.untempered, 0.5))
+    np.testing.assert_allclose(found.probabilities, tempered(found.uncalibrated, 0.5))
 
 
 def test_a_photograph_below_the_threshold_has_no_label():
     found = Predictions(
         rows=np.array([0, 2]),
         probabilities=np.array([[0.3, 0.7], [0.55, 0.45]], np.float32),
-        untempered=np.zeros((2, 2), np.float32),
+        uncalibrated=np.zeros((2, 2), np.float32),
         members=np.zeros((1, 2, 2), np.float32),
         centre=np.zeros((1, 2, 2), np.float32),
         distances=None,
@@ -198,10 +198,10 @@ def test_a_photograph_below_the_threshold_has_no_label():
         computed=0,
     )
     sure, broken, unsure = judged(["a", "b", "c"], found, ["misty", "tigger"], reject_below=0.6)
-    assert (sure.label, sure.rejected, sure.farther_than) == ("tigger", False, 12.0)
+    assert (sure.label, sure.rejected, sure.novelty_percentile) == ("tigger", False, 12.0)
     assert sure.probability == pytest.approx(0.7)
-    assert (broken.label, broken.reason, broken.farther_than) == (None, "not an image", None)
-    assert (unsure.label, unsure.rejected, unsure.farther_than) == (None, True, 99.5)
+    assert (broken.label, broken.reason, broken.novelty_percentile) == (None, "not an image", None)
+    assert (unsure.label, unsure.rejected, unsure.novelty_percentile) == (None, True, 99.5)
     assert list(unsure.probabilities) == ["misty", "tigger"]
 
 
@@ -210,10 +210,10 @@ def test_strangers_are_farther_than_photographs_of_the_kind(members):
     import skimage.data
 
     classifier = joined(members[0])
-    assert {one.farther_than for one in classifier.judge(IMAGES)} == {None}
+    assert {one.novelty_percentile for one in classifier.judge(IMAGES)} == {None}
     classifier._novelty = members[0]._novelty
-    own = [one.farther_than for one in classifier.judge(IMAGES)]
+    own = [one.novelty_percentile for one in classifier.judge(IMAGES)]
     strangers = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea()]
-    others = [one.farther_than for one in classifier.judge(strangers)]
+    others = [one.novelty_percentile for one in classifier.judge(strangers)]
     assert min(others) == 100
     assert np.median(own) < 99

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from tortie.errors import TortieError
-from tortie.learning.batch_norm import norms_of, synchronised
-from tortie.learning.loop import Lesson, Manner, probabilities, train
 from tortie.learning.options import FitOptions
-from tortie.learning.processes import ALONE, join
-from tortie.learning.recipe import Recipe
-from tortie.learning.shared import open_run
-from tortie.networks.network import Rest
+from tortie.learning.sharing import open_run
+from tortie.networks.network import TrainedPart
+from tortie.processes import ALONE, join
+from tortie.training.batch_norm import norms_of, synchronised
+from tortie.training.loop import TrainConfig, TrainData, probabilities, train
+from tortie.training.recipe import Recipe
 
 RECIPE = Recipe(
     name="test", source="tests", learning_rate=0.02, epochs=3, batch=5, clip_norm=1.0, ema=0.9,
@@ -48,23 +48,23 @@ def small(norm=True):
     first = nn.Sequential(nn.Conv2d(3, 6, 3), middle, nn.ReLU())
     last = nn.Sequential(nn.Conv2d(6, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     side = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2))
-    return Rest({"first": first, "last": last}, nn.Linear(4, 2), {"first": side})
+    return TrainedPart({"first": first, "last": last}, nn.Linear(4, 2), {"first": side})
 
 
 def lesson_of(count, judged=5):
     feed = InMemory(count + judged)
     train_rows, chosen = np.arange(count), np.arange(count, count + judged)
-    return Lesson(feed, lambda inputs: inputs, feed.labels, 2, train_rows, chosen)
+    return TrainData(feed, lambda inputs: inputs, feed.labels, 2, train_rows, chosen)
 
 
 def manner_of(processes, **others):
-    return Manner(0, "float32", 0, 0.3, torch.device("cpu"), processes, **others)
+    return TrainConfig(0, "float32", 0, 0.3, torch.device("cpu"), processes, **others)
 
 
 def learnt(processes, folder, count=17, norm=True, resume=False, stop_at=None, **recipe):
     """Weights and statistics after training, and what each epoch came to, as one vector."""
     accumulate = recipe.pop("accumulate", 1)
-    rest, run = (
+    trained, run = (
         small(norm),
         open_run(folder, FitOptions(run=folder, resume=resume, freeze="none"), processes),
     )
@@ -76,7 +76,7 @@ def learnt(processes, folder, count=17, norm=True, resume=False, stop_at=None, *
     try:
         run.begin({"precision": "float32", "activations": "none"}, [])
         place = train(
-            rest, lesson_of(count), RECIPE.changed(**recipe),
+            trained, lesson_of(count), RECIPE.changed(**recipe),
             manner_of(processes, accumulate=accumulate), run, progress, lambda line: None,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -84,7 +84,7 @@ def learnt(processes, folder, count=17, norm=True, resume=False, stop_at=None, *
     finally:
         run.close()
     rows = [list(row.values()) for row in place.history]
-    tensors = [tensor.double().flatten() for tensor in rest.state_dict().values()]
+    tensors = [tensor.double().flatten() for tensor in trained.state_dict().values()]
     return torch.cat([*tensors, torch.tensor(rows).double().flatten()]).numpy()
 
 
@@ -103,16 +103,16 @@ def normalised(processes, count, momentum=0.1):
             output = norm(own)
         loss = (output.tanh() * targets[share.rows]).sum() * (share.weight > 0)
         loss.backward()
-    processes.add_up([norm.weight.grad, norm.bias.grad])
+    processes.all_reduce([norm.weight.grad, norm.bias.grad])
     shared = [norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var]
     by_image = torch.stack([output.detach(), own.grad], dim=1)
-    every = processes.whole(by_image, share)
+    every = processes.gather_rows(by_image, share)
     return torch.cat([every.flatten(), *shared]).numpy()
 
 
 def judged(processes, count):
-    lesson = lesson_of(17, count)
-    return probabilities(small(), lesson, lesson.chosen_on, manner_of(processes)).numpy()
+    data = lesson_of(17, count)
+    return probabilities(small(), data, data.chosen_on, manner_of(processes)).numpy()
 
 
 def everything(processes, folder):
@@ -130,7 +130,7 @@ def everything(processes, folder):
         "parts": learnt(processes, folder / "parts", norm=False, accumulate=2),
         "one photograph": learnt(processes, folder / "one", 1, balance="none", norm=False),
         "three": learnt(processes, folder / "three", 3, batch=2, balance="none"),
-        "whole": np.array([processes.total(1.0, processes.rank)]),
+        "whole": np.array([processes.all_reduce_scalars(1.0, processes.rank)]),
     }
     learnt(processes, folder / "stopped", stop_at=6)
     found["went on"] = learnt(processes, folder / "stopped", resume=True)
@@ -149,14 +149,14 @@ def main(folder):
     np.savez(folder / f"{processes.rank}.npz", **everything(processes, folder / "runs"))
     for text in ("alike", f"of {processes.rank}"):
         try:
-            processes.alike("photographs", text)
+            processes.check_equal("photographs", text)
         except (TortieError, SystemExit) as error:
             print(type(error).__name__, error)
 
     def fail():
         raise TortieError("the disk is full")
 
-    processes.from_first(fail)
+    processes.broadcast_bytes(fail)
 
 
 if __name__ == "__main__":

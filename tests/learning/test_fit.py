@@ -15,11 +15,11 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tortie.cost.count import count
 from tortie.errors import UsageError
-from tortie.images.protocol import Protocol
-from tortie.learning.cross_fitting import Labelled
+from tortie.images.split_rules import SplitRules
+from tortie.learning.cross_fitting import LabelledFeatures
 from tortie.learning.fit import learn
-from tortie.learning.fitted import Events
 from tortie.learning.plan import Plan
+from tortie.learning.result import Events
 from tortie.learning.softmax import Problem, softmax
 
 
@@ -29,15 +29,15 @@ def labelled(n=200, classes=2, seed=0):
     labels = np.arange(n) % classes
     features = rng.normal(size=(n, 40)).astype(np.float32)
     features[np.arange(n), labels] += 2
-    return Labelled(features, labels, [f"{i:064x}" for i in range(n)], [None] * n, classes)
+    return LabelledFeatures(features, labels, [f"{i:064x}" for i in range(n)], [None] * n, classes)
 
 
 def test_cross_validation_of_noise_is_chance():
     """Were a photograph judged by a head that it trained, noise would score far above a half."""
     data = labelled()
     noise = np.random.default_rng(1).normal(size=(200, 400)).astype(np.float32)
-    data = Labelled(noise, data.labels, data.keys, data.groups, 2)
-    protocol = Protocol(("train",) * 200, "cross-validation", "")
+    data = LabelledFeatures(noise, data.labels, data.keys, data.groups, 2)
+    protocol = SplitRules(("train",) * 200, "cross-validation", "")
     held = learn(data, protocol, 0).held
     right = (held.probabilities.argmax(axis=1) == data.labels).mean()
     assert abs(right - 0.5) < 0.15  # four standard deviations
@@ -50,9 +50,9 @@ def test_copies_in_one_group_do_not_inflate_cross_validation():
     features = np.repeat(base, 4, axis=0)
     labels = np.repeat(np.arange(50) % 2, 4)
     keys = [f"{i:064x}" for i in range(200)]
-    protocol = Protocol(("train",) * 200, "cross-validation", "")
-    apart = Labelled(features, labels, keys, [None] * 200, 2)
-    together = Labelled(features, labels, keys, [i // 4 for i in range(200)], 2)
+    protocol = SplitRules(("train",) * 200, "cross-validation", "")
+    apart = LabelledFeatures(features, labels, keys, [None] * 200, 2)
+    together = LabelledFeatures(features, labels, keys, [i // 4 for i in range(200)], 2)
     accuracy = {}
     for name, data in (("apart", apart), ("together", together)):
         held = learn(data, protocol, 0)[2]
@@ -66,30 +66,30 @@ def test_what_is_scored_has_no_part_in_training_or_choice(on):
     """Whatever the labels of the scored part, the head is the same."""
     data = labelled()
     splits = tuple("train" if i < 140 else on for i in range(200))
-    head = learn(data, Protocol(splits, on, ""), 0)[1]
+    head = learn(data, SplitRules(splits, on, ""), 0)[1]
     flipped = data.labels.copy()
     flipped[140:] = 1 - flipped[140:]
-    changed = Labelled(data.features, flipped, data.keys, data.groups, 2)
-    again = learn(changed, Protocol(splits, on, ""), 0)[1]
+    changed = LabelledFeatures(data.features, flipped, data.keys, data.groups, 2)
+    again = learn(changed, SplitRules(splits, on, ""), 0)[1]
     np.testing.assert_array_equal(head.weight, again.weight)
 
 
 def test_validation_chooses_where_there_is_a_test_too():
     data = labelled()
     splits = tuple(["train"] * 120 + ["validation"] * 40 + ["test"] * 40)
-    penalty, head, held, _ = learn(data, Protocol(splits, "test", ""), 0)
+    penalty, head, held, _ = learn(data, SplitRules(splits, "test", ""), 0)
     assert list(held.positions) == list(range(160, 200))
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[160:])))
     noise = data.features.copy()
     noise[120:160] = np.random.default_rng(3).normal(size=(40, 40)) * 3
-    noisy = Labelled(noise, data.labels, data.keys, data.groups, 2)
-    assert learn(noisy, Protocol(splits, "test", ""), 0)[0] > penalty
+    noisy = LabelledFeatures(noise, data.labels, data.keys, data.groups, 2)
+    assert learn(noisy, SplitRules(splits, "test", ""), 0)[0] > penalty
 
 
 def test_leaks_are_not_counted():
     data = labelled()
     splits = tuple(["train"] * 160 + ["test"] * 40)
-    held = learn(data, Protocol(splits, "test", "", leaks=(170, 180)), 0)[2]
+    held = learn(data, SplitRules(splits, "test", "", leaks=(170, 180)), 0)[2]
     assert set(range(160, 200)) - set(held.positions.tolist()) == {170, 180}
 
 
@@ -151,7 +151,7 @@ def test_a_class_that_is_wholly_unreadable_is_said(tmp_path):
         (folder / "broken" / f"{i}.jpg").write_text("no image")
     fitted = tortie.ImageClassifier().fit(folder).fitted_
     assert fitted.classes == ("blobs", "stripes")
-    assert len(fitted.left_out) == 3
+    assert len(fitted.skipped) == 3
     assert "class broken has no readable photograph" in fitted.notes
 
 
@@ -181,7 +181,7 @@ def test_drawn_views_are_trained_on_and_never_judged():
     wanted = Problem(rows, labels, 2).solve(0.1)
     got = both.problem(train).solve(0.1)
     np.testing.assert_array_equal(got.weight, wanted.weight)
-    protocol = Protocol(tuple(["train"] * 15 + ["test"] * 5), "test", "")
+    protocol = SplitRules(tuple(["train"] * 15 + ["test"] * 5), "test", "")
     _, head, held, _ = learn(both, protocol, 0)
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[15:])))
 

@@ -10,7 +10,7 @@ import tortie
 from tests.conftest import lay_out
 from tortie.errors import UsageError
 from tortie.learning import probe
-from tortie.learning.recipes import recipe
+from tortie.training.recipes import recipe
 
 
 @pytest.fixture(scope="module")

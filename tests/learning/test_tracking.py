@@ -9,8 +9,8 @@ import tortie
 from tests.conftest import lay_out
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
-from tortie.learning.recipes import recipe
 from tortie.learning.tracking import check_tracker, tracked
+from tortie.training.recipes import recipe
 
 STEPS = {"network": "resnet20-cifar", "weights": None, "freeze": "none", "epochs": 2, "batch": 8}
 
@@ -65,8 +65,8 @@ def test_any_tracker_of_accelerate_hears_the_recipe_and_every_epoch(tmp_path):
     with tracked(FitOptions(freeze=3), tmp_path / "pets.run", chosen, Listening()) as tell:
         tell({"epoch": 1, "train_loss": 0.5})
         tell({"epoch": 2, "train_loss": 0.25})
-    configuration, *rest = heard
-    assert rest == [(1, {"train_loss": 0.5}), (2, {"train_loss": 0.25}), "finished"]
+    configuration, *trained = heard
+    assert trained == [(1, {"train_loss": 0.5}), (2, {"train_loss": 0.25}), "finished"]
     assert configuration["recipe.learning_rate"] == 0.1
     assert configuration["recipe.drops"] == "(0.5, 0.75)"
     assert configuration["recipe.nesterov"] is False

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
 from tortie.networks.alexnet import alexnet
 
 
 def maps(**arguments) -> dict[str, tuple[int, ...]]:
     """Shapes after each convolution and pooling."""
-    layers = count(outline("alexnet", **arguments)).layers
+    layers = count(meta_network("alexnet", **arguments)).layers
     return {layer.name: layer.output for layer in layers if layer.kind in ("Conv2d", "MaxPool2d")}
 
 
@@ -31,7 +31,7 @@ def test_maps_are_those_of_figure_2(arguments):
 
 
 def test_kernels_are_those_of_section_3_5():
-    network = outline("alexnet")
+    network = meta_network("alexnet")
     shapes = [tuple(m.weight.shape) for m in network.modules() if hasattr(m, "weight")]
     assert shapes == [
         (96, 3, 11, 11),
@@ -70,10 +70,10 @@ def test_normalisation_stands_between_relu_and_pooling_of_the_first_two():
     def order(stage: nn.Module) -> list[str]:
         return [name for name, _ in stage.named_children()]
 
-    stages = outline("alexnet").stages
+    stages = meta_network("alexnet").stages
     assert order(stages.conv1) == order(stages.conv2) == ["conv", "relu", "norm", "pool"]
     assert order(stages.conv5) == ["conv", "relu", "pool"]
-    bare = outline("alexnet", normalisation="none")
+    bare = meta_network("alexnet", normalisation="none")
     assert not any(isinstance(layer, nn.LocalResponseNorm) for layer in bare.modules())
 
 
@@ -99,9 +99,9 @@ def test_dropout_follows_the_hidden_layers_as_printed_and_precedes_them_in_one_t
     def order(stage: nn.Module) -> list[str]:
         return [type(layer).__name__ for layer in stage if not isinstance(layer, nn.Flatten)]
 
-    stages = outline("alexnet").stages
+    stages = meta_network("alexnet").stages
     assert order(stages.fc6) == order(stages.fc7) == ["Linear", "ReLU", "Dropout"]
-    tower = outline("alexnet-one-tower").stages
+    tower = meta_network("alexnet-one-tower").stages
     assert order(tower.fc6) == ["AdaptiveAvgPool2d", "Dropout", "Linear", "ReLU"]
     assert order(tower.fc7) == ["Dropout", "Linear", "ReLU"]
 
@@ -116,10 +116,10 @@ def test_an_unknown_option_is_refused(option, value):
 
 def test_224_where_227_is_meant_is_refused_with_both():
     with pytest.raises(UsageError, match=r"\(1, 3, 224, 224\).*\(images, 3, 227, 227\)"):
-        outline("alexnet")(torch.empty(1, 3, 224, 224, device="meta"))
+        meta_network("alexnet")(torch.empty(1, 3, 224, 224, device="meta"))
 
 
 def test_one_tower_takes_other_sizes():
-    assert count(outline("alexnet-one-tower"), (63, 180, 3)).stages[-1].output == (1000,)
+    assert count(meta_network("alexnet-one-tower"), (63, 180, 3)).stages[-1].output == (1000,)
     with pytest.raises(UsageError, match="cannot take images of 62×62"):
-        count(outline("alexnet-one-tower"), (62, 62, 3))
+        count(meta_network("alexnet-one-tower"), (62, 62, 3))

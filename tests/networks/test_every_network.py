@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tortie import networks
-from tortie.cost.outline import outline
-from tortie.networks.layers import SameConv2d
+from tortie.cost.meta_network import meta_network
+from tortie.networks.layers import SameConv2d, StochasticDepth
 from tortie.networks.lenet import rbf_loss
 from tortie.networks.network import Network
 from tortie.networks.table import TABLE
@@ -25,6 +25,10 @@ FAMILIES = (
     "googlenet-bn",
     "resnet18",
     "resnet20-cifar",
+    "squeezenet",
+    "mobilenet-v1",
+    "mobilenet-v2",
+    "efficientnet-b0",
     "efficientnet-lite0",
 )
 NAMES = [
@@ -77,6 +81,8 @@ def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(name):
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0  # the same function before and after the step
+        elif isinstance(layer, StochasticDepth):
+            layer.survival = 1.0
     before = loss_of(network, images, labels)
     assert torch.isfinite(before)
     before.backward()
@@ -115,7 +121,7 @@ def test_cut_after_any_stage_and_joined_it_is_the_whole(name):
         prefix, rest = network.cut(number)
         assert len(prefix) == number
         torch.testing.assert_close(rest(activations), wanted)
-    if name != "nin" and name != "nin-imagenet":  # whose head sees maps, as in the paper
+    if not network.head_sees_maps:
         assert activations.shape == (2, network.feature_count)
     torch.testing.assert_close(network.forward_features(images), activations)
 
@@ -155,7 +161,7 @@ def test_saved_and_loaded_copied_and_traced_it_is_the_same(name):
 @pytest.mark.parametrize("name", [*NAMES, pytest.param("resnet1202-cifar", marks=pytest.mark.slow)])
 def test_classes_and_channels_are_arguments(name):
     arguments = {} if name == "lenet5-1998" else {"in_channels": 2}  # its C1 sees one, as printed
-    network = outline(name, classes=7, **arguments)
+    network = meta_network(name, classes=7, **arguments)
     height, width, channels = network.input_shape
     assert channels == (2 if arguments else 1)
     images = torch.empty(1, channels, height, width, device="meta")
@@ -180,11 +186,15 @@ def test_first_loss_is_near_that_of_guessing(name):
 @pytest.mark.parametrize("name", [name for name in networks.names() if "1202" not in name])
 def test_the_table_agrees_with_the_network(name):
     entry = networks.find(name)
-    network = outline(name)
+    network = meta_network(name)
     preprocessing = entry.preprocessing
     shape = (preprocessing.height, preprocessing.width, preprocessing.channels)
     assert network.input_shape == shape
     assert preprocessing.resize >= max(shape[:2])
+    assert entry.preprocessing_source
+    if not entry.weights and entry.preprocessing.channels == 3 and "-cifar" not in name:
+        # papers before the published weights give grey levels; NiN's whitening is not offered
+        assert set(preprocessing.std) == {1.0} or name == "nin"
     if entry.sibling:
         sibling = networks.find(entry.sibling)
         assert sibling.weights and not entry.weights

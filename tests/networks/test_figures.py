@@ -7,13 +7,13 @@ import pytest
 
 from tortie import networks
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.networks.figures import FIGURES
 
 
 @pytest.mark.parametrize("name", [name for name in networks.names() if "1202" not in name])
 def test_figures_are_what_is_counted(name):
-    cost = count(outline(name))
+    cost = count(meta_network(name))
     assert FIGURES[name].parameters == cost.parameters
     assert FIGURES[name].multiplications == cost.multiplications
     assert (*FIGURES[name].stages, "head") == tuple(stage.name for stage in cost.stages)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
-from tortie.networks.inception import Inception, googlenet_bn
+from tortie.networks.inception import Inception, googlenet, googlenet_bn
 
 # Table 1: output side and maps of each module, and its multiplications in the "ops" column (in
 # millions; 5a's is a slip of the paper and left out).
@@ -24,7 +24,7 @@ TABLE_1 = {
 
 
 def test_modules_are_those_of_table_1():
-    stages = {stage.name: stage for stage in count(outline("googlenet")).stages}
+    stages = {stage.name: stage for stage in count(meta_network("googlenet")).stages}
     for name, (side, maps, millions) in TABLE_1.items():
         assert stages[name].output == (side, side, maps)
         if millions:
@@ -34,7 +34,7 @@ def test_modules_are_those_of_table_1():
 
 @pytest.mark.parametrize("name", ["googlenet", "googlenet-bn"])
 def test_sides_are_112_56_28_14_7(name):
-    stages = {stage.name: stage.output for stage in count(outline(name)).stages}
+    stages = {stage.name: stage.output for stage in count(meta_network(name)).stages}
     assert stages["conv1"] == (112, 112, 64)
     assert stages["maxpool1"] == (56, 56, 64)
     assert stages["conv2"] == (56, 56, 192)
@@ -60,14 +60,14 @@ def test_a_module_is_its_branches_side_by_side():
 
 
 def test_side_heads_have_the_counted_parameters():
-    network = outline("googlenet")
+    network = meta_network("googlenet")
     sides = {
         name: sum(parameter.numel() for parameter in head.parameters())
         for name, head in network.side_heads.items()
     }
     assert sides == {"inception_4a": 3_188_840, "inception_4d": 3_190_888}
     assert sum(parameter.numel() for parameter in network.parameters()) == 13_378_280
-    bn = sum(parameter.numel() for parameter in outline("googlenet-bn").parameters())
+    bn = sum(parameter.numel() for parameter in meta_network("googlenet-bn").parameters())
     assert bn == 13_004_888
     assert network.side_weight == 0.3
 
@@ -141,8 +141,18 @@ def test_a_new_head_drops_the_side_heads_of_the_old_classes():
 
 
 def test_side_heads_as_printed_say_which_size_they_see():
-    network = outline("googlenet")
+    network = meta_network("googlenet")
     images = torch.empty(1, 3, 192, 192, device="meta")
     assert network(images).shape == (1, 1000)
     with pytest.raises(UsageError, match=r"14×14, of images of 224×224, not of 12×12"):
         network.forward_with_sides(images)
+
+
+def test_it_starts_as_caffes_does():
+    """Uniform within the root of 3 over the fan-in, whose deviation is 1 over its root."""
+    torch.manual_seed(0)
+    first = googlenet().stages.conv1.conv
+    bound = (3 / 147) ** 0.5
+    assert 0.99 * bound < first.weight.abs().max().item() <= bound
+    assert first.weight.std().item() == pytest.approx(147**-0.5, rel=0.03)
+    assert (first.bias == 0.2).all()

@@ -5,28 +5,28 @@ import torch
 from torch import nn
 
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
 from tortie.networks.nin import MLPConv, nin
 
 
 def test_maps_are_32_16_8():
-    outputs = [stage.output for stage in count(outline("nin")).stages]
+    outputs = [stage.output for stage in count(meta_network("nin")).stages]
     assert outputs == [(16, 16, 96), (8, 8, 192), (8, 8, 192), (10,)]
 
 
 def test_maps_of_the_imagenet_network():
-    outputs = [stage.output for stage in count(outline("nin-imagenet")).stages]
+    outputs = [stage.output for stage in count(meta_network("nin-imagenet")).stages]
     assert outputs == [(27, 27, 96), (13, 13, 256), (6, 6, 384), (6, 6, 1024), (1000,)]
 
 
 def test_cifar_100_has_the_counted_figures():
-    cost = count(outline("nin", classes=100))
+    cost = count(meta_network("nin", classes=100))
     assert (cost.parameters, cost.multiplications) == (984_356, 223_592_448)
 
 
 def test_pools_are_maxima_of_windows_that_start_at_0_and_run_off_the_edge():
-    pool = outline("nin").stages.mlpconv1.pool
+    pool = meta_network("nin").stages.mlpconv1.pool
     row = torch.arange(8.0).expand(1, 1, 8, 8)
     # windows 0-2, 2-4, 4-6, 6-7; padded ports would give 1, 3, 5, 7
     assert pool(row)[0, 0, 0].tolist() == [2.0, 4.0, 6.0, 7.0]
@@ -55,7 +55,7 @@ def test_logits_are_the_means_of_class_activation_maps():
 
 
 def test_every_convolution_is_followed_by_a_relu():
-    kinds = [type(m) for m in outline("nin").modules() if isinstance(m, nn.Conv2d | nn.ReLU)]
+    kinds = [type(m) for m in meta_network("nin").modules() if isinstance(m, nn.Conv2d | nn.ReLU)]
     assert kinds == [nn.Conv2d, nn.ReLU] * 9
 
 

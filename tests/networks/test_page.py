@@ -7,7 +7,7 @@ import pytest
 
 from tortie.cost.convolution import bottleneck, convolution
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.networks.figures import FIGURES
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
@@ -16,7 +16,7 @@ ROWS = re.findall(r"^\| `([\w-]+)`.*?\| ([\d,]+) \|.*?\| ([\d,]+) \|", TEXT, re.
 
 
 def test_the_table_is_what_is_counted():
-    assert len(ROWS) == 24
+    assert len(ROWS) == 36
     for name, parameters, multiplications in ROWS:
         figures = FIGURES[name]
         assert f"{figures.parameters:,}" == parameters, name
@@ -34,7 +34,7 @@ def test_figures_in_sentences_are_what_is_counted():
     lectures = bottleneck((28, 28, 192), 5, 32, through=16)
     plain, reduced = (convolution((56, 56, 64), 3, 64), convolution((56, 56, 256), 1, 64))
     spread = convolution((56, 56, 64), 1, 256)
-    vgg = {stage.name: stage for stage in count(outline("vgg16")).stages}
+    vgg = {stage.name: stage for stage in count(meta_network("vgg16")).stages}
     for value in (
         lectures.direct.multiplications,
         lectures.multiplications,
@@ -42,8 +42,8 @@ def test_figures_in_sentences_are_what_is_counted():
         reduced.multiplications + plain.multiplications + spread.multiplications,
         convolution((6, 6, 32), 1, 32).multiplications,
         vgg["fc6"].parameters,
-        count(outline("googlenet")).side_parameters,
-        count(outline("alexnet", groups=1)).multiplications,
+        count(meta_network("googlenet")).side_parameters,
+        count(meta_network("alexnet", groups=1)).multiplications,
     ):
         assert f"{value:,}" in TEXT
     share = vgg["fc6"].multiplications / FIGURES["vgg16"].multiplications

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
 from tortie.networks.resnet import (
     BasicBlock,
@@ -28,7 +28,7 @@ from tortie.networks.resnet import (
     ],
 )
 def test_stages_are_those_of_table_1(name, blocks, width):
-    network = outline(name)
+    network = meta_network(name)
     outputs = {stage.name: stage.output for stage in count(network).stages}
     assert outputs["conv1"] == (112, 112, 64)
     for number, (side, channels, wanted) in enumerate(
@@ -49,7 +49,7 @@ def test_stages_are_those_of_table_1(name, blocks, width):
 
 @pytest.mark.parametrize(("name", "place"), [("resnet50-v1", "conv1"), ("resnet50", "conv2")])
 def test_stride_stands_in_the_first_1x1_as_printed_and_in_the_3x3_today(name, place):
-    network = outline(name)
+    network = meta_network(name)
     strided = {
         name.rpartition(".")[2]
         for name, module in network.stages.named_modules()
@@ -103,19 +103,21 @@ def test_a_fixed_projection_keeps_lengths_and_is_not_trained():
 
 
 def test_a_fixed_projection_multiplies_as_b_and_is_as_large_as_a():
-    fixed = count(outline("resnet34", shortcut="fixed"))
-    assert fixed.multiplications == count(outline("resnet34")).multiplications
-    assert fixed.parameters == count(outline("resnet34-a")).parameters
+    fixed = count(meta_network("resnet34", shortcut="fixed"))
+    assert fixed.multiplications == count(meta_network("resnet34")).multiplications
+    assert fixed.parameters == count(meta_network("resnet34-a")).parameters
     # 64·128 + 128·256 + 256·512 fixed values beside statistics
     norms = sum(
-        m.num_features for m in outline("resnet34-a").modules() if isinstance(m, nn.BatchNorm2d)
+        m.num_features
+        for m in meta_network("resnet34-a").modules()
+        if isinstance(m, nn.BatchNorm2d)
     )
     assert fixed.buffers == 172_032 + 2 * norms
 
 
 def test_shortcuts_project_where_they_are_said_to():
     def projections(**arguments) -> int:
-        modules = outline("resnet34", **arguments).named_modules()
+        modules = meta_network("resnet34", **arguments).named_modules()
         return sum(name.endswith("shortcut.conv") for name, _ in modules)
 
     assert projections(shortcut="A") == 0
@@ -126,14 +128,14 @@ def test_shortcuts_project_where_they_are_said_to():
 
 @pytest.mark.parametrize(("depth", "blocks"), [(8, 1), (20, 3), (56, 9), (110, 18)])
 def test_cifar_networks_have_6n_plus_2_layers(depth, blocks):
-    network = outline("resnet20-cifar", depth=depth)
+    network = meta_network("resnet20-cifar", depth=depth)
     assert len(network.stages.conv3_x) == blocks
     outputs = [stage.output for stage in count(network).stages]
     assert outputs == [(32, 32, 16), (32, 32, 16), (16, 16, 32), (8, 8, 64), (64,), (10,)]
 
 
 def test_cifar_projections_add_what_was_counted():
-    a, b = (count(outline("resnet20-cifar", shortcut=option)) for option in "AB")
+    a, b = (count(meta_network("resnet20-cifar", shortcut=option)) for option in "AB")
     assert b.parameters - a.parameters == 2_752
     assert b.multiplications - a.multiplications == 262_144
 

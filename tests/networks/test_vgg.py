@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tortie.cost.count import count
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
 from tortie.networks.vgg import vgg
 
@@ -34,12 +34,12 @@ def column(network: nn.Module) -> str:
 
 @pytest.mark.parametrize("name", TABLE_1)
 def test_layers_are_those_of_table_1(name):
-    assert column(outline(name)) == TABLE_1[name]
+    assert column(meta_network(name)) == TABLE_1[name]
 
 
 @pytest.mark.parametrize("name", TABLE_1)
 def test_every_block_keeps_its_maps_and_halves_them_once(name):
-    outputs = {stage.name: stage.output for stage in count(outline(name)).stages}
+    outputs = {stage.name: stage.output for stage in count(meta_network(name)).stages}
     for block, (side, width) in enumerate(
         [(224, 64), (112, 128), (56, 256), (28, 512), (14, 512)], 1
     ):
@@ -53,11 +53,13 @@ def test_every_block_keeps_its_maps_and_halves_them_once(name):
     [("vgg11", 5_504), ("vgg13", 5_888), ("vgg16", 8_448), ("vgg19", 11_008)],
 )
 def test_batch_normalisation_adds_two_values_a_filter(name, more):
-    assert count(outline(f"{name}-bn")).parameters - count(outline(name)).parameters == more
+    assert (
+        count(meta_network(f"{name}-bn")).parameters - count(meta_network(name)).parameters == more
+    )
 
 
 def test_normalisation_of_a_lrn_follows_the_first_convolution_alone():
-    network = outline("vgg11-lrn")
+    network = meta_network("vgg11-lrn")
     (name,) = (n for n, m in network.named_modules() if isinstance(m, nn.LocalResponseNorm))
     assert name == "stages.conv1_1.lrn"
     layer = network.get_submodule(name)
@@ -86,4 +88,4 @@ def test_an_unknown_configuration_is_refused():
 
 def test_another_size_is_refused_with_both():
     with pytest.raises(UsageError, match=r"\(1, 3, 256, 256\).*\(images, 3, 224, 224\)"):
-        outline("vgg16")(torch.empty(1, 3, 256, 256, device="meta"))
+        meta_network("vgg16")(torch.empty(1, 3, 256, 256, device="meta"))

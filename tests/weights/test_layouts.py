@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from tortie import networks
-from tortie.cost.outline import outline
+from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
-from tortie.weights.layouts import _LAYOUTS, looks_like, translate
+from tortie.weights.layouts import looks_like, translate
+from tortie.weights.published_names import LAYOUTS
 
 # Names as torchvision, timm and the CIFAR port print them, and the paper's layers they hold.
 NAMES = {
@@ -60,8 +61,8 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_names_lead_to_the_papers_layers(name):
-    network = outline(name)
-    layout = _LAYOUTS[networks.find(name).builder.partition(":")[2]]
+    network = meta_network(name)
+    layout = LAYOUTS[networks.find(name).builder.partition(":")[2]]
     for published, wanted in NAMES[name].items():
         module, _, leaf = published.rpartition(".")
         assert f"{layout(module, network)}.{leaf}" == wanted
@@ -111,7 +112,7 @@ def test_a_checkpoint_fills_every_tensor_and_missing_counters_are_zero():
 
 def test_a_kernel_that_is_a_linear_layer_becomes_one():
     entry = networks.find("vgg11")
-    network = outline("vgg11")
+    network = meta_network("vgg11")
     published = {
         f"{module}.{leaf}": network.state_dict()[f"{target}.{leaf}"]
         for module, target in [
@@ -147,7 +148,7 @@ def test_weights_of_another_network_are_refused():
         translate(deeper, deeper.build(), port(20))
     vgg = networks.find("vgg11")
     with pytest.raises(UsageError, match=r"module\.conv1\.weight, 16×3×3×3, .* no place in vgg11"):
-        translate(vgg, outline("vgg11"), port())
+        translate(vgg, meta_network("vgg11"), port())
 
 
 def test_a_wrong_shape_is_refused_with_both():
@@ -160,12 +161,14 @@ def test_a_wrong_shape_is_refused_with_both():
 def test_a_network_nobody_published_is_refused():
     entry = networks.find("nin")
     with pytest.raises(UsageError, match=r"features\.0\.weight, 3, has no place in nin"):
-        translate(entry, outline("nin"), {"features.0.weight": torch.ones(3)})
+        translate(entry, meta_network("nin"), {"features.0.weight": torch.ones(3)})
 
 
 def test_side_heads_may_be_missing_on_either_side():
     entry = networks.find("googlenet-bn")
-    whole, bare = (outline("googlenet-bn", classes=2, side_heads=sides) for sides in (True, False))
+    whole, bare = (
+        meta_network("googlenet-bn", classes=2, side_heads=sides) for sides in (True, False)
+    )
     # Published names by asking the layout for each name of torchvision's that could be meant.
     starts = ["conv1", "conv2", "conv3", "fc", "aux1.conv", "aux1.fc1", "aux1.fc2"]
     starts += ["aux2.conv", "aux2.fc1", "aux2.fc2"]
@@ -174,7 +177,7 @@ def test_side_heads_may_be_missing_on_either_side():
         for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
         for branch in ("1", "2.0", "2.1", "3.0", "3.1", "4.1")
     ]
-    layout, own = _LAYOUTS["googlenet_bn"], whole.state_dict()
+    layout, own = LAYOUTS["googlenet_bn"], whole.state_dict()
     published = {}
     for module in [start + end for start in starts for end in ("", ".conv", ".bn")]:
         for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):

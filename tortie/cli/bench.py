@@ -41,7 +41,7 @@ def command(
     from tortie.networks.table import find
 
     entry = find(network) if network else None
-    from tortie.learning.frozen import chosen_device, chosen_precision
+    from tortie.learning.backbone import chosen_device, chosen_precision
 
     chosen = chosen_device(device)
     asked = chosen_precision(precision, chosen)

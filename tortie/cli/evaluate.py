@@ -8,10 +8,11 @@ import typer
 from tortie.cli import options, show
 from tortie.cli.columns import columns
 from tortie.errors import UsageError
+from tortie.files import check_output, together
 
 if TYPE_CHECKING:
-    from tortie.evaluation.judgement import Evaluation
     from tortie.evaluation.metrics import Interval, Scores
+    from tortie.evaluation.prediction import Evaluation
 
 NAME = "evaluate"
 _THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -27,6 +28,7 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", "-o", help="Write an HTML report there.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     crops: options.Crops = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -41,7 +43,7 @@ def command(
     """
     show.begin(json, quiet)
     if report is not None:
-        _check_report(report)
+        _check_report(report, force, [model, images])
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
@@ -54,50 +56,50 @@ def command(
     if report is not None:
         from tortie.evaluation.report import write_report
 
-        write_report(report, evaluation.report(model.name))
+        with together(may_replace=force):
+            write_report(report, evaluation.report(model.name))
     show.result(_document(evaluation), _lines(evaluation))
 
 
-def _check_report(report: Path) -> None:
+def _check_report(report: Path, force: bool, inputs: list[Path]) -> None:
     """Refuse what could not or should not be written before any work is done."""
     if report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report {report}: expected a name that ends in .html")
-    if not report.parent.is_dir():
-        raise UsageError(f"no folder {report.parent} to write {report.name} into: make it first")
+    check_output(report, force, inputs)
 
 
 def _document(evaluation: "Evaluation") -> dict[str, Any]:
     """The evaluation as JSON."""
-    from tortie.evaluation.metrics import honesty
+    from tortie.evaluation.metrics import calibration_metrics
 
     scores = evaluation.scores
     return {
         "accuracy": scores and {**vars(scores.accuracy), "on": evaluation.split or "given"},
         "accuracy_reason": evaluation.reason,
         "crops": evaluation.crops,
-        **honesty(scores, evaluation.untempered_scores),
+        **calibration_metrics(scores, evaluation.uncalibrated_scores),
         "temperature": evaluation.temperature,
         "per_class": scores and {name: vars(one) for name, one in scores.per_class.items()},
         "confusion": scores and scores.confusion,
-        "opinions": [
+        "members": [
             {
                 "of": one.of,
                 "crops": one.crops,
-                "forwards": one.forwards,
+                "forward_passes": one.forward_passes,
                 "accuracy": vars(one.scores.accuracy),
                 "log_loss": one.scores.log_loss,
             }
-            for one in evaluation.opinions
+            for one in evaluation.members
         ],
         "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
         "trained_on": evaluation.seen,
-        "left_out": [one._asdict() for one in evaluation.left_out],
+        "skipped": [one._asdict() for one in evaluation.skipped],
     }
 
 
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
-    scores, before = evaluation.scores, evaluation.untempered_scores
+    scores, before = evaluation.scores, evaluation.uncalibrated_scores
     _say_left_out(evaluation)
     lines = []
     if evaluation.seen:
@@ -115,13 +117,13 @@ def _lines(evaluation: "Evaluation") -> list[str]:
         f"Brier {scores.brier:.3f}; before the temperature of {evaluation.temperature:.2f}: "
         f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
     )
-    return [*lines, *_classes(scores), *_opinions(evaluation), *_coverage(evaluation)]
+    return [*lines, *_classes(scores), *_members(evaluation), *_coverage(evaluation)]
 
 
 def _say_left_out(evaluation: "Evaluation") -> None:
     """Each photograph that was left out; of many with one reason the first few."""
     by_reason: dict[str, list[str]] = {}
-    for one in evaluation.left_out:
+    for one in evaluation.skipped:
         by_reason.setdefault(one.reason, []).append(one.path)
     for reason, paths in by_reason.items():
         for path in paths[:_SHOWN]:
@@ -158,13 +160,19 @@ def _told(name: str) -> str:
     return name if any(letter.isalpha() for letter in name) else repr(name)
 
 
-def _opinions(evaluation: "Evaluation") -> list[str]:
+def _members(evaluation: "Evaluation") -> list[str]:
     """Each network and all together, by crops; nothing where there is one of each."""
     rows = [
-        (one.of, one.crops, one.forwards, _share(one.scores.accuracy), f"{one.scores.log_loss:.3f}")
-        for one in evaluation.opinions
+        (
+            one.of,
+            one.crops,
+            one.forward_passes,
+            _share(one.scores.accuracy),
+            f"{one.scores.log_loss:.3f}",
+        )
+        for one in evaluation.members
     ]
-    heading = ("network", "crops", "forwards", "accuracy", "log loss before the temperature")
+    heading = ("network", "crops", "forward passes", "accuracy", "log loss before the temperature")
     return columns(heading, rows) if rows else []
 
 

@@ -1,7 +1,6 @@
 """``tortie predict``: what a classifier says of photographs."""
 
-import csv
-import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
-    from tortie.evaluation.judgement import Judgement
+    from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
 STRANGE = 99.0
@@ -41,29 +40,36 @@ def command(
     show.begin(json, quiet)
     if json and as_csv:
         raise UsageError("--json or --csv, not both")
+    from tortie.images import find_files
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
         crops=crops, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
+    found = find_files(images)
+    for note in found.notes:
+        show.say(f"note: {note}")
     with show.progress("photographs") as progress:
-        judged = classifier.judge(images, progress, reject_below=reject_below)
+        judged = classifier.judge(found.paths, progress, reject_below=reject_below)
     show.no_temperature(classifier.metadata, crops)
     _say_empty(images, judged)
-    show.result(*_told(judged, top, as_csv))
+    if as_csv:
+        show.table(_rows(judged))
+    else:
+        show.result(*_told(judged, top))
     if any(judgement.reason for judgement in judged):
         raise typer.Exit(1)
 
 
-def _say_empty(images: list[Path], judged: "list[Judgement]") -> None:
+def _say_empty(images: list[Path], judged: "list[Prediction]") -> None:
     """A word where a folder has nothing to judge: it may be the wrong one."""
     for folder in images:
         if folder.is_dir() and not any(folder in Path(str(one.source)).parents for one in judged):
             show.say(f"note: no image in {folder}")
 
 
-def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any], list[str]]:
+def _told(judged: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
     """Judgements as JSON, and as lines."""
     document = [
         {"path": str(one.source), "reason": one.reason}
@@ -73,35 +79,33 @@ def _told(judged: "list[Judgement]", top: int, as_csv: bool) -> tuple[list[Any],
             "label": one.label,
             "probability": one.probability,
             "rejected": one.rejected,
-            "farther_than": one.farther_than,
+            "novelty_percentile": one.novelty_percentile,
             "probabilities": one.probabilities,
         }
         for one in judged
     ]
-    if as_csv:
-        return document, _csv(judged)
     for one in judged:
         if one.reason:
             show.say(f"{one.source}: {one.reason}", always=True)
     return document, [_line(one, top) for one in judged if not one.reason]
 
 
-def _line(one: "Judgement", top: int) -> str:
+def _line(one: "Prediction", top: int) -> str:
     """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in list(one.probabilities.items())[:top])
     unsure = "rejected: " if one.rejected else ""
     far = ""
-    if one.farther_than is not None and one.farther_than >= STRANGE:
-        far = f"; unlike its training photographs: farther than {one.farther_than:.0f}% of them"
+    if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
+        far = (
+            f"; unlike its training photographs: farther than {one.novelty_percentile:.0f}% of them"
+        )
     return f"{one.source}  {unsure}{ranked}{far}"
 
 
-def _csv(judged: "list[Judgement]") -> list[str]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "probability", "reason", "rejected", "farther_than"))
+def _rows(judged: "list[Prediction]") -> Iterator[tuple[object, ...]]:
+    """Predictions as the rows of a CSV."""
+    yield "path", "label", "probability", "reason", "rejected", "novelty_percentile"
     for one in judged:
         rejected = None if one.reason else str(one.rejected).lower()
-        far = None if one.farther_than is None else round(one.farther_than, 1)
-        writer.writerow((one.source, one.label, one.probability, one.reason, rejected, far))
-    return text.getvalue().splitlines()
+        far = None if one.novelty_percentile is None else round(one.novelty_percentile, 1)
+        yield str(one.source), one.label, one.probability, one.reason, rejected, far

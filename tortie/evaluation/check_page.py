@@ -11,8 +11,9 @@ from PIL import Image
 
 from tortie.files import replacing
 from tortie.images import UnreadableImage, decode
-from tortie.images.examined import Examined
 from tortie.images.finding import Finding, by_kind, summary
+from tortie.images.inspection import Inspection
+from tortie.text import utf8
 
 PICTURED = 40  # findings of a kind that are shown with pictures, at most
 LISTED = 500  # findings of a kind that are listed below these, at most
@@ -48,7 +49,7 @@ class Shown:
 
 
 def write_page(
-    path: Path, examined: Examined, findings: Sequence[Finding], root: Path, dropped: set[int]
+    path: Path, examined: Inspection, findings: Sequence[Finding], root: Path, dropped: set[int]
 ) -> None:
     """Write one self-contained HTML page; ``path`` is old or new, never half.
 
@@ -96,15 +97,15 @@ def write_page(
         serious=any(one.severity == "serious" for one in findings),
     )  # fmt: skip
     with replacing(path) as file:
-        file.write(html.encode("utf-8", "surrogateescape"))
+        file.write(utf8(html))
 
 
-def _shown(examined: Examined, finding: Finding, root: Path, dropped: set[int]) -> Shown:
+def _shown(examined: Inspection, finding: Finding, root: Path, dropped: set[int]) -> Shown:
     pictures = [_picture(examined, i, root, dropped) for i in finding.images[:_SIDE_BY_SIDE]]
     return Shown(finding.detail, pictures, len(finding.images) - len(pictures))
 
 
-def _picture(examined: Examined, i: int, root: Path, dropped: set[int]) -> Picture:
+def _picture(examined: Inspection, i: int, root: Path, dropped: set[int]) -> Picture:
     one, facts = examined.photographs[i], examined.facts[i]
     about = [one.label]
     if one.split:

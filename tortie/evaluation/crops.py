@@ -28,13 +28,13 @@ from tortie.images.preprocess import Preprocessing
 Crops = Literal[1, 10, 144]
 """How many crops of a photograph are judged."""
 
-Place = Literal["centre", "top left", "top right", "bottom left", "bottom right", "whole"]
+TrainState = Literal["centre", "top left", "top right", "bottom left", "bottom right", "whole"]
 
 _SIDES = (256, 288, 320, 352)  # shorter sides, of which the first is the network's own
-_CORNERS: tuple[Place, ...] = ("top left", "top right", "bottom left", "bottom right")
-_SIX: tuple[Place, ...] = ("centre", *_CORNERS, "whole")
+_CORNERS: tuple[TrainState, ...] = ("top left", "top right", "bottom left", "bottom right")
+_SIX: tuple[TrainState, ...] = ("centre", *_CORNERS, "whole")
 _CENTRAL = 1
-_Part = tuple[int, int, Place]  # shorter side, square, place
+_Part = tuple[int, int, TrainState]  # shorter side, square, place
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Crop:
     preprocessing: Preprocessing
     shorter: int
     square: int
-    place: Place
+    place: TrainState
     mirrored: bool
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.images import Source, UnreadableImage, decode
-from tortie.images.given import named
+from tortie.images.inputs import named
 
 MISTAKES = 12
 EACH = 4  # typical photographs of a class, and as many doubtful ones
@@ -21,7 +21,7 @@ _SIDE = 220  # pixels of the longer side
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOut:
     """The photographs that were counted.
 
     Attributes:
@@ -75,14 +75,14 @@ class OfClass:
     doubtful: list[int]
 
 
-def surest_mistakes(held: Held) -> list[int]:
+def surest_mistakes(held: HeldOut) -> list[int]:
     """Positions of the wrong answers that the classifier was surest of, surest first."""
     given = held.probabilities.max(axis=1)
     wrong = np.flatnonzero(held.taken_for != held.labels)
     return [int(i) for i in wrong[np.argsort(-given[wrong], kind="stable")][:MISTAKES]]
 
 
-def by_class(held: Held) -> list[OfClass]:
+def by_class(held: HeldOut) -> list[OfClass]:
     """Of each class the photographs it was surest of, and those between two classes.
 
     Typical: the highest probability of their own class. Doubtful: the least distance between the
@@ -100,7 +100,7 @@ def by_class(held: Held) -> list[OfClass]:
     return [_of_class(held, k, each, margin) for k in counted]
 
 
-def _of_class(held: Held, label: int, each: int, margin: NDArray[np.float32]) -> OfClass:
+def _of_class(held: HeldOut, label: int, each: int, margin: NDArray[np.float32]) -> OfClass:
     own = np.flatnonzero(held.labels == label)
     each = min(each, (len(own) + 1) // 2)
     sure = own[np.argsort(-held.probabilities[own, label], kind="stable")][:each]
@@ -119,7 +119,7 @@ def shared_folder(paths: Sequence[Path]) -> Path | None:
         return None
 
 
-def cards(held: Held, positions: Sequence[int], folder: Path | None) -> dict[int, Card]:
+def cards(held: HeldOut, positions: Sequence[int], folder: Path | None) -> dict[int, Card]:
     """The cards of the photographs at these positions; each is decoded once, in threads.
 
     Args:

@@ -117,13 +117,13 @@ def score(
     )
 
 
-def honesty(scores: Scores | None, untempered: Scores | None) -> dict[str, Any]:
+def calibration_metrics(scores: Scores | None, uncalibrated: Scores | None) -> dict[str, Any]:
     """The figures that judge the probabilities, not the answers, with those before the temperature.
 
-    Keys ``log_loss``, ``ece``, ``brier``, and ``untempered`` with the same three.
+    Keys ``log_loss``, ``ece``, ``brier``, and ``uncalibrated`` with the same three.
     """
     after, before = (
         {"log_loss": one and one.log_loss, "ece": one and one.ece, "brier": one and one.brier}
-        for one in (scores, untempered)
+        for one in (scores, uncalibrated)
     )
-    return {**after, "untempered": before}
+    return {**after, "uncalibrated": before}

@@ -15,6 +15,7 @@ from tortie.images import Facts, Source
 from tortie.networks.network import Network
 
 _AT_ONCE = 2**28  # bytes of activations held at a time: 364 photographs of 144 crops and 1,280 each
+_NO_NUMBER = "the network's probabilities for it are NaN"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Predictions:
     Attributes:
         rows: their positions among the sources, ascending.
         probabilities: float32 ``(n, K)``: the mean over crops and members, tempered.
-        untempered: float32 ``(n, K)``: the mean as it is.
+        uncalibrated: float32 ``(n, K)``: the mean as it is.
         members: float32 ``(M, n, K)``: each member's mean over the crops.
         centre: float32 ``(M, n, K)``: each member's of the undistorted view alone.
         distances: from the training photographs ``(n,)``; ``None`` where the classifier has none.
@@ -51,7 +52,7 @@ class Predictions:
 
     rows: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    untempered: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
     members: NDArray[np.float32]
     centre: NDArray[np.float32]
     distances: NDArray[np.float64] | None
@@ -115,7 +116,7 @@ def predict(
     return Predictions(
         rows=rows,
         probabilities=tempered(mean, temperature),
-        untempered=mean,
+        uncalibrated=mean,
         members=each,
         centre=np.stack([one.centre[rows] for one in judged]),
         distances=distances,
@@ -153,6 +154,9 @@ def _judge(
             features, rows = extraction.finish(told)  # (n, views, ...)
         rows = rows + begin
         probabilities = _probabilities(member.network, features)
+        finite = np.isfinite(probabilities).all(axis=(1, 2))
+        judged.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
+        rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
         judged.mean[rows], judged.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
         judged.read[rows] = True
         judged.facts[part] = extraction.facts

@@ -1,7 +1,6 @@
 """The report of a fit or an evaluation: one HTML file that asks nothing of the network."""
 
 import platform
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from tortie.evaluation.calibration import brier, expected_calibration_error, rel
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.gallery import (
     Card,
-    Held,
+    HeldOut,
     OfClass,
     below,
     by_class,
@@ -32,6 +31,7 @@ from tortie.evaluation.metrics import Interval, Scores, wilson
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
+from tortie.text import utf8
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -46,7 +46,6 @@ _ENOUGH = 20  # answers, below which a point of the curve says nothing
 _ROWS = 20  # classes in a table; of more, the weakest come first and the others are folded
 _CONFUSED = 12  # pairs listed beside that picture
 _COVERED = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # thresholds of the table
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Report:
         counts: photographs by split.
         trained: photographs of each class that were trained on.
         seconds: spent, by phase.
-        left_out: path and reason of photographs that took no part.
+        skipped: path and reason of photographs that took no part.
         notes: what the user should know.
         settings: what it takes to repeat this beside the versions: the seed, the penalty.
         network: draws the class activation maps; ``None`` for none.
@@ -115,7 +114,7 @@ class Report:
     counts: Mapping[str, int] = field(default_factory=dict)
     trained: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
-    left_out: Sequence[tuple[str, str]] = ()
+    skipped: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     network: "Network | None" = None
@@ -135,9 +134,8 @@ def write_report(path: Path, report: Report) -> None:
         context = beside.submit(_context, report)
         template = _template()  # jinja2's import and work, while pictures are decoded
         html = template.render(report=report, **context.result())
-    # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
     with replacing(path) as file:
-        file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
+        file.write(utf8(html))
 
 
 def _template() -> "Template":
@@ -162,7 +160,7 @@ def _probability(value: float) -> str:
 
 def _context(report: Report) -> dict[str, Any]:
     """All that the template needs beside the report, by name."""
-    held = Held(report.held, report.labels, report.probabilities, report.classes)
+    held = HeldOut(report.held, report.labels, report.probabilities, report.classes)
     paths = [one for one in report.held if isinstance(one, Path)]
     folder = shared_folder(paths)
     mistakes, classes = surest_mistakes(held), by_class(held)
@@ -190,7 +188,7 @@ def _context(report: Report) -> dict[str, Any]:
         "maps": [(shown[i], one) for i, one in maps.result()[0].items()],
         "no_maps": maps.result()[1],
         "history": charts.history_charts(report.history, report.best_epoch),
-        "left_out": [(_named(one[0], folder), one[1]) for one in report.left_out[:LEFT_OUT]],
+        "skipped": [(_named(one[0], folder), one[1]) for one in report.skipped[:LEFT_OUT]],
         "environment": _environment(report),
     }
 
@@ -273,7 +271,7 @@ def _coverage(curve: Sequence[Covered]) -> dict[str, Any]:
     return {"chart": charts.coverage_chart(curve), "rows": rows, "refusing": refusing}
 
 
-def _gallery(one: OfClass, held: Held, shown: Mapping[int, Card]) -> dict[str, Any]:
+def _gallery(one: OfClass, held: HeldOut, shown: Mapping[int, Card]) -> dict[str, Any]:
     return {
         "name": held.classes[one.label],
         "typical": [(shown[i], float(held.probabilities[i, one.label])) for i in one.typical],
@@ -282,7 +280,7 @@ def _gallery(one: OfClass, held: Held, shown: Mapping[int, Card]) -> dict[str, A
 
 
 def _maps(
-    report: Report, held: Held, positions: Sequence[int]
+    report: Report, held: HeldOut, positions: Sequence[int]
 ) -> tuple[dict[int, "ActivationMap"], str | None]:
     """Activation maps by position, and why there are none where they were wanted."""
     if report.network is None or report.preprocessing is None or not positions:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from tortie.images.class_names import alike_names
-from tortie.images.examined import Examined
 from tortie.images.facts import Facts
 from tortie.images.find import SPLITS
 from tortie.images.finding import Finding, Severity, ranked
+from tortie.images.inspection import Inspection
 
 TINY = 32  # pixels of the shorter side
 BLANK = 2.0  # grey levels: a thumbnail of one colour varies by less, JPEG's noise included
@@ -28,6 +28,7 @@ _SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
     "HEIF": (".heic", ".heif"),
     "AVIF": (".avif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 _TURNS = {
     2: "mirrored",
@@ -40,7 +41,7 @@ _TURNS = {
 }
 
 
-def file_findings(examined: Examined, notes: Iterable[str] = ()) -> list[Finding]:
+def file_findings(examined: Inspection, notes: Iterable[str] = ()) -> list[Finding]:
     """All that files, facts and hashes tell, the worst first.
 
     Args:
@@ -61,7 +62,7 @@ def file_findings(examined: Examined, notes: Iterable[str] = ()) -> list[Finding
 
 
 def about(
-    examined: Examined,
+    examined: Inspection,
     kind: str,
     severity: Severity,
     detail: str,
@@ -75,28 +76,53 @@ def about(
     return Finding(kind, severity, detail, tuple(images), paths, tuple(drops), spares_one, weight)
 
 
-def _unreadable(examined: Examined) -> Iterator[Finding]:
+def _unreadable(examined: Inspection) -> Iterator[Finding]:
     for i, reason in sorted(examined.reasons.items()):
         kind = "truncated" if reason == "truncated" else "unreadable"
         detail = "cut short: its end is missing" if kind == "truncated" else reason
         yield about(examined, kind, "serious", detail, [i], [i])
 
 
-def _looks(examined: Examined) -> Iterator[Finding]:
-    """Tiny, blank, very long: a finding an image, or one for all where most are such."""
+def _looks(examined: Inspection) -> Iterator[Finding]:
+    """Tiny, blank, nearly so, very long: a finding an image, or one for all where most are such."""
     rules: tuple[tuple[str, Callable[[Facts], bool], Callable[[Facts], str]], ...] = (
         ("tiny", lambda one: min(one.width, one.height) < TINY, _size),
-        ("blank", lambda one: _spread(one) < BLANK, lambda one: f"one colour, {_size(one)}"),
+        (
+            "blank",
+            lambda one: _spread(one) < BLANK and not _is_deep(one),
+            lambda one: f"one colour, {_size(one)}",
+        ),
+        (
+            "narrow-range",
+            lambda one: one.narrow is not None and (_spread(one) >= BLANK or _is_deep(one)),
+            _range,
+        ),
         ("extreme-aspect", lambda one: _aspect(one) > ASPECT, _size),
     )
     for kind, holds, detail in rules:
         known = {i: fact for i in examined.rows if (fact := examined.facts[i])}
         such = [i for i, fact in known.items() if holds(fact)]
-        if 2 * len(such) > len(known) > 10:  # a data set of this kind, and meant
-            yield about(examined, kind, "note", f"{len(such):,} of {len(known):,} images", such)
+        unwanted = kind != "narrow-range"  # those can be put right
+        if 2 * len(such) > len(known) > 10:
+            told = f"{len(such):,} of {len(known):,} images"
+            if unwanted:  # a data set of this kind, and meant
+                yield about(examined, kind, "note", told, such)
+            else:
+                yield about(examined, kind, "warning", f"{told}: {detail(known[such[0]])}", such)
             continue
         for i in such:
-            yield about(examined, kind, "warning", detail(known[i]), [i], [i])
+            yield about(examined, kind, "warning", detail(known[i]), [i], [i] if unwanted else [])
+
+
+def _is_deep(facts: Facts) -> bool:
+    """Whether more than 8 bits hold values of a narrow range, and not just one of them."""
+    low, high, most = facts.narrow or (0, 0, 0)
+    return most > 255 and low < high
+
+
+def _range(facts: Facts) -> str:
+    low, high, most = facts.narrow or (0, 0, 0)
+    return f"values from {low:,} to {high:,} of {most:,}"
 
 
 def _size(facts: Facts) -> str:
@@ -111,7 +137,7 @@ def _aspect(facts: Facts) -> float:
     return max(facts.width, facts.height) / min(facts.width, facts.height)
 
 
-def _names_and_turns(examined: Examined) -> Iterator[Finding]:
+def _names_and_turns(examined: Inspection) -> Iterator[Finding]:
     turned: dict[int, list[int]] = defaultdict(list)
     for i in examined.rows:
         facts, path = examined.facts[i], examined.photographs[i].path
@@ -127,7 +153,7 @@ def _names_and_turns(examined: Examined) -> Iterator[Finding]:
         yield about(examined, "rotated", "note", detail, images)
 
 
-def _formats(examined: Examined) -> Iterator[Finding]:
+def _formats(examined: Inspection) -> Iterator[Finding]:
     formats = [facts.format for i in examined.rows if (facts := examined.facts[i])]
     counts = Counter(formats)
     by_class: dict[str, Counter[str]] = defaultdict(Counter)
@@ -151,7 +177,7 @@ def _formats(examined: Examined) -> Iterator[Finding]:
             yield about(examined, "odd-format", "note", detail, own)
 
 
-def _copies(examined: Examined) -> Iterator[Finding]:
+def _copies(examined: Inspection) -> Iterator[Finding]:
     """Copies within a class, and across classes; those across splits have a rule of their own."""
     for group, equal in examined.copies():
         group = _best_first(examined, group)
@@ -182,7 +208,7 @@ def _copies(examined: Examined) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _best_first(examined: Examined, images: Iterable[int]) -> list[int]:
+def _best_first(examined: Inspection, images: Iterable[int]) -> list[int]:
     """The earlier part of the split first, then the larger image, then the name."""
 
     def rank(i: int) -> tuple[int, int, str]:
@@ -193,7 +219,7 @@ def _best_first(examined: Examined, images: Iterable[int]) -> list[int]:
     return sorted(images, key=rank)
 
 
-def _leaks(examined: Examined) -> Iterator[Finding]:
+def _leaks(examined: Inspection) -> Iterator[Finding]:
     copied = {i for group, _ in examined.copies() for i in group}
     for members, later in examined.leaking():
         ordered = _best_first(examined, members)
@@ -210,7 +236,7 @@ def _leaks(examined: Examined) -> Iterator[Finding]:
         )
 
 
-def _class_names(examined: Examined) -> Iterator[Finding]:
+def _class_names(examined: Inspection) -> Iterator[Finding]:
     for names, differ in alike_names([one.label for one in examined.photographs]):
         shown = [
             next(i for i, one in enumerate(examined.photographs) if one.label == name)
@@ -224,7 +250,7 @@ def _class_names(examined: Examined) -> Iterator[Finding]:
             yield about(examined, "class-names", "warning", f"{told} differ in one letter", shown)
 
 
-def _class_sizes(examined: Examined) -> Iterator[Finding]:
+def _class_sizes(examined: Inspection) -> Iterator[Finding]:
     sizes = Counter({one.label: 0 for one in examined.photographs})
     sizes.update(examined.labels)
     if len(sizes) == 1:
@@ -248,7 +274,7 @@ def _extremes(sizes: Counter[str]) -> tuple[tuple[str, int], tuple[str, int]]:
     return (held[-1], held[0]) if held else (("", 0), ("", 0))
 
 
-def _missing_classes(examined: Examined) -> Iterator[Finding]:
+def _missing_classes(examined: Inspection) -> Iterator[Finding]:
     parts: dict[str, set[str]] = defaultdict(set)
     for row, label in zip(examined.rows, examined.labels, strict=True):
         parts[examined.photographs[row].split or "train"].add(label)

@@ -10,27 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tortie.activations.alike import alike_pairs
-from tortie.activations.known import known_facts
+from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.activations.store import ActivationStore
-from tortie.evaluation.doubts import doubt_findings, label_doubts
+from tortie.activations.stored_facts import stored_facts
+from tortie.evaluation.label_errors import label_error_findings, label_errors
 from tortie.images import Source, hash_all
-from tortie.images.examined import Examined
 from tortie.images.find import Collection
 from tortie.images.finding import Finding, ranked
 from tortie.images.findings import file_findings
-from tortie.images.given import Images, labelled
-from tortie.learning.cross_fitting import Labelled, choose_among, train_on
+from tortie.images.inputs import Images, labelled
+from tortie.images.inspection import Inspection
+from tortie.learning.cross_fitting import LabelledFeatures, choose_among, train_on
 from tortie.learning.options import FitOptions
-from tortie.learning.processes import core_count
 from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
 from tortie.networks.table import find
+from tortie.processes import core_count
 
 _CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """What a check found.
 
     Attributes:
@@ -41,7 +41,7 @@ class Checked:
     """
 
     collection: Collection
-    examined: Examined
+    examined: Inspection
     findings: list[Finding]
     computed: int
 
@@ -60,7 +60,7 @@ def check_images(
     progress: Callable[[int, int], None] = lambda done, total: None,
     note: Callable[[str], None] = lambda line: None,
     **choices: object,
-) -> Checked:
+) -> CheckResult:
     """Check a folder, a CSV, or images in memory; the user's own store is used.
 
     Args:
@@ -93,7 +93,7 @@ def check(
     threads: int,
     labels: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Checked:
+) -> CheckResult:
     """Find what is wrong with images, and change nothing.
 
     Args:
@@ -114,30 +114,30 @@ def check(
     alike: list[tuple[int, int]] = []
     if labels and len(collection.classes) > 1:
         from tortie.activations.extract import Extraction
-        from tortie.learning.frozen import freeze_network
+        from tortie.learning.backbone import freeze_network
 
         frozen = freeze_network(find(options.network), options, store, threads, max_pixels)
         with Extraction(frozen.extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
-            alike = alike_pairs(features)
+            alike = feature_duplicate_pairs(features)
         facts, reasons, computed = extraction.facts, extraction.reasons, extraction.missing
     else:
-        known = known_facts(
+        known = stored_facts(
             sources, sha256, store, threads=threads, max_pixels=max_pixels, progress=progress
         )
         facts, reasons, computed = known.facts, known.reasons, known.decoded
-    examined = Examined(collection.photographs, sha256, facts, reasons, alike)
+    examined = Inspection(collection.photographs, sha256, facts, reasons, alike)
     findings = file_findings(examined, collection.notes)
     if features is not None:
         findings += _doubts(examined, features, options.seed)
-    return Checked(collection, examined, ranked(findings), computed)
+    return CheckResult(collection, examined, ranked(findings), computed)
 
 
-def _doubts(examined: Examined, features: Floats, seed: int) -> list[Finding]:
+def _doubts(examined: Inspection, features: Floats, seed: int) -> list[Finding]:
     """Findings about labels; none where no class can be held out and trained on."""
     classes = sorted(set(examined.labels))
-    data = Labelled(
+    data = LabelledFeatures(
         features, np.array([classes.index(label) for label in examined.labels], np.int64),
         examined.keys, examined.groups, len(classes),
     )  # fmt: skip
@@ -145,10 +145,12 @@ def _doubts(examined: Examined, features: Floats, seed: int) -> list[Finding]:
         return []
     with few_threads(features):
         probabilities, count = out_of_fold(data, seed)
-    return doubt_findings(examined, np.arange(len(data.labels)), probabilities, classes, count)
+    return label_error_findings(
+        examined, np.arange(len(data.labels)), probabilities, classes, count
+    )
 
 
-def out_of_fold(data: Labelled, seed: int) -> tuple[Floats, int]:
+def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
     """Each image judged by a head that neither it nor its group had a part in.
 
     Twice: what the first round doubts has no part in training the second, or wrong labels would
@@ -166,7 +168,7 @@ def out_of_fold(data: Labelled, seed: int) -> tuple[Floats, int]:
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
     penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
     first = _judged(data, parts, everything, penalty)
-    doubted = [doubt.index for doubt in label_doubts(first, data.labels)]
+    doubted = [doubt.index for doubt in label_errors(first, data.labels)]
     trusted = np.setdiff1d(everything, doubted)
     if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
         return first, len(doubted)
@@ -174,7 +176,10 @@ def out_of_fold(data: Labelled, seed: int) -> tuple[Floats, int]:
 
 
 def _judged(
-    data: Labelled, parts: list[tuple[Integers, Integers]], trusted: Integers, penalty: float
+    data: LabelledFeatures,
+    parts: list[tuple[Integers, Integers]],
+    trusted: Integers,
+    penalty: float,
 ) -> Floats:
     """Probabilities of every image by heads trained on the trusted ones of the other folds."""
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)

@@ -27,7 +27,7 @@ much, and five fits would take five times the time and the memory."""
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFeatures:
     """Activations with what is known of the photographs they come from.
 
     Attributes:
@@ -49,7 +49,7 @@ class Labelled:
     drawn: Floats | None = None
     drawn_rows: Integers | None = None
 
-    def with_drawn(self, drawn: Floats, of: Integers) -> "Labelled":
+    def with_drawn(self, drawn: Floats, of: Integers) -> "LabelledFeatures":
         """The same with drawn views ``(T, V, D)`` of the photographs ``of`` ``(T,)``."""
         rows = np.full(len(self.keys), -1)
         rows[of] = np.arange(len(of))
@@ -75,12 +75,12 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOut:
     """Probabilities of photographs that had no part in training or choosing.
 
     Attributes:
         positions: which photographs, indices ``(n,)``.
-        probabilities: float32 ``(n, K)``, untempered.
+        probabilities: float32 ``(n, K)``, uncalibrated.
         temperatures: of each photograph, fitted without it ``(n,)``; ``None`` where that is the
             classifier's own.
     """
@@ -90,7 +90,7 @@ class Held:
     temperatures: Floats | None = None
 
 
-def choose_among(data: Labelled, train: Integers, seed: int) -> Choice:
+def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> Choice:
     """The penalty by cross-fitting inside ``train``, of which every photograph is held out once.
 
     Of 5,000 photographs and more, one fold is held out.
@@ -99,7 +99,7 @@ def choose_among(data: Labelled, train: Integers, seed: int) -> Choice:
 
 
 def cross_fitted_parts(
-    data: Labelled, train: Integers, seed: int
+    data: LabelledFeatures, train: Integers, seed: int
 ) -> list[tuple[Integers, Integers]]:
     """What is trained on and what is held out, fold by fold; one fold of 5,000 and more."""
     parts = held_out_parts(data.folds(seed, train))
@@ -108,24 +108,24 @@ def cross_fitted_parts(
     return [(train[inside], train[outside]) for inside, outside in parts]
 
 
-def choose_on(data: Labelled, train: Integers, validation: Integers) -> Choice:
+def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> Choice:
     """The penalty by training on ``train`` and scoring on ``validation``."""
     return _choose(data, [(train, validation)])
 
 
-def _choose(data: Labelled, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
+def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
     problems = [data.problem(train) for train, _ in parts]
     held = [(data.features[rows], data.labels[rows]) for _, rows in parts]
     many = len(parts[0][0]) >= MANY
     return choose(problems, held, PENALTIES[::2] if many else PENALTIES)  # whole decades
 
 
-def train_on(data: Labelled, train: Integers, penalty: float) -> LinearHead:
+def train_on(data: LabelledFeatures, train: Integers, penalty: float) -> LinearHead:
     """The softmax layer of ``train``."""
     return data.problem(train).solve(penalty)
 
 
-def cross_validate(data: Labelled, seed: int) -> Held:
+def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
     """Nested cross-fitting: each photograph judged by a head that neither it nor its group chose.
 
     In each outer fold the penalty is chosen, and the temperature fitted, by an inner cross-fitting
@@ -140,11 +140,11 @@ def cross_validate(data: Labelled, seed: int) -> Held:
         head = train_on(data, train, inner.penalty)
         probabilities[held] = softmax(head.logits(data.features[held]))
         temperatures[held] = fit_temperature(softmax(inner.logits), inner.labels)
-    return Held(everything, probabilities, temperatures)
+    return HeldOut(everything, probabilities, temperatures)
 
 
 def cross_fit(
-    data: Labelled, train: Integers, seed: int, penalty: float
+    data: LabelledFeatures, train: Integers, seed: int, penalty: float
 ) -> list[tuple[LinearHead, Integers]]:
     """Heads, each with the photographs of ``train`` that neither they nor their groups trained."""
     return [
@@ -152,6 +152,6 @@ def cross_fit(
     ]
 
 
-def judge(data: Labelled, head: LinearHead, positions: Integers) -> Held:
+def judge(data: LabelledFeatures, head: LinearHead, positions: Integers) -> HeldOut:
     """Probabilities of ``positions`` by a trained head."""
-    return Held(positions, softmax(head.logits(data.features[positions])))
+    return HeldOut(positions, softmax(head.logits(data.features[positions])))

@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tortie.activations.alike import alike_pairs
+from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.calibration import tempered
-from tortie.evaluation.doubts import doubt_findings
+from tortie.evaluation.label_errors import label_error_findings
 from tortie.evaluation.novelty import fit_novelty
 from tortie.images import Collection, Source, hash_all, read
-from tortie.images.examined import Examined
 from tortie.images.finding import worst
 from tortie.images.findings import file_findings
-from tortie.images.given import LeftOut
-from tortie.images.protocol import Protocol, enough_to_score, plan_split
-from tortie.learning.calibrate import (
+from tortie.images.inputs import Skipped
+from tortie.images.inspection import Inspection
+from tortie.images.split_rules import SplitRules, enough_to_score, split_rules_for
+from tortie.learning.calibration import (
     Calibration,
-    Cropped,
+    CropFeatures,
     calibrate,
     cropped_rows,
     crops_to_compute,
 )
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
-    Held,
-    Labelled,
+    HeldOut,
+    LabelledFeatures,
     choose_among,
     choose_on,
     cross_fitted_parts,
@@ -44,19 +44,20 @@ from tortie.learning.cross_fitting import (
     judge,
     train_on,
 )
-from tortie.learning.fitted import Events, Fitted
 from tortie.learning.input_size import resized
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
-from tortie.learning.processes import contents, core_count, current, join
+from tortie.learning.result import Events, FitResult
 from tortie.learning.softmax import Floats, Integers, LinearHead, few_threads, softmax
 from tortie.learning.tracking import check_tracker
 from tortie.networks.table import Entry, find
+from tortie.processes import contents, core_count, current, join
+from tortie.text import json_text
 
 if TYPE_CHECKING:
     from tortie.activations.extract import Extraction
     from tortie.activations.views import View
-    from tortie.learning.frozen import Frozen
+    from tortie.learning.backbone import Backbone
     from tortie.networks.network import Network
 
 
@@ -77,7 +78,7 @@ def fit(
     options: FitOptions,
     store: ActivationStore,
     events: Events,
-) -> Fitted | Plan:
+) -> FitResult | Plan:
     """Turn labelled photographs into a trained and measured classifier.
 
     Args:
@@ -96,15 +97,15 @@ def fit(
     """
     check_tracker(options)
     if options.precision == "bfloat16":  # refused before a photograph is read
-        from tortie.learning.frozen import chosen_device, chosen_precision
+        from tortie.learning.backbone import chosen_device, chosen_precision
 
         chosen_precision(options.precision, chosen_device(options.device))
     processes = join(options.device)
     events = processes.heard(events)
     own = {"run", "resume", "threads", "device"}  # what may differ between machines
-    processes.alike("choices", options.model_dump_json(exclude=own))
+    processes.check_equal("choices", json_text(options.model_dump(mode="json", exclude=own)))
     if options.steps:
-        from tortie.learning.deep import fit_deep
+        from tortie.learning.stepwise_fit import fit_deep
 
         return fit_deep(collection, sources, options, store, events)
     clock = Clock()
@@ -113,7 +114,7 @@ def fit(
     threads = options.threads or core_count()
     max_pixels = int(options.max_megapixels * 1e6)
     sha256 = hash_all(sources, threads)
-    processes.alike("photographs", contents(collection, sha256))
+    processes.check_equal("photographs", contents(collection, sha256))
     early = None
     if store.is_empty and processes.count == 1:
         # Everything is missing: decoding begins while torch is imported.
@@ -124,8 +125,8 @@ def fit(
 
     from tortie.activations.extract import Extraction
     from tortie.evaluation.crops import crop_views
-    from tortie.learning.frozen import drawn_views, freeze_network
-    from tortie.learning.shared import share_out
+    from tortie.learning.backbone import drawn_views, freeze_network
+    from tortie.learning.sharing import share_out
 
     try:
         frozen = freeze_network(entry, options, store, threads, max_pixels)
@@ -149,28 +150,31 @@ def fit(
             features, rows = extraction.finish(events.progress)
     clock.lap("activations")
 
-    left_out = [
-        LeftOut(str(collection.photographs[i].path), reason)
+    skipped = [
+        Skipped(str(collection.photographs[i].path), reason)
         for i, reason in sorted(extraction.reasons.items())
     ]
     if not len(rows):
         raise TortieError(
-            f"none of the {len(sources)} photographs can be read: {left_out[0].reason}"
+            f"none of the {len(sources)} photographs can be read; the first, "
+            f"{skipped[0].path}: {skipped[0].reason}"
         )
     photographs = [collection.photographs[i] for i in rows]
     labels = [photograph.label for photograph in photographs]
     readable = enough_classes(labels)
     with few_threads(features):
-        alike = alike_pairs(features)
-    examined = Examined(collection.photographs, sha256, extraction.facts, extraction.reasons, alike)
+        alike = feature_duplicate_pairs(features)
+    examined = Inspection(
+        collection.photographs, sha256, extraction.facts, extraction.reasons, alike
+    )
     keys, groups = examined.keys, examined.groups
-    protocol = plan_split(
+    protocol = split_rules_for(
         labels, [photograph.split for photograph in photographs], keys, groups, options.seed,
         fraction(options.valid), fraction(options.test),
     )  # fmt: skip
     clock.lap("duplicates and split")
 
-    data = Labelled(
+    data = LabelledFeatures(
         features, np.array([readable.index(label) for label in labels]), keys, groups,
         len(readable),
     )  # fmt: skip
@@ -185,7 +189,7 @@ def fit(
         some = cropped_rows(data, protocol, options.seed, options.crops)
         crops = crop_views(entry.preprocessing, options.crops, entry.mirror)
         seen, of = _of_views(frozen, crops, [sources[i] for i in rows], keys, some, events)
-        cropped = Cropped(options.crops, seen, of)
+        cropped = CropFeatures(options.crops, seen, of)
         clock.lap("crops to calibrate")
     too_few = enough_to_score(
         [labels[i] for i in protocol.scored], [groups[i] for i in protocol.scored],
@@ -197,7 +201,7 @@ def fit(
         train = np.flatnonzero(np.array(protocol.splits) == "train")
         novelty = fit_novelty(features[train], data.labels[train], data.folds(options.seed, train))
     clock.lap("softmax layer")
-    return Fitted(
+    return FitResult(
         network=frozen.with_head(learnt.head),
         entry=entry,
         plan=plan,
@@ -209,10 +213,10 @@ def fit(
         labels=data.labels,
         protocol=protocol,
         groups=groups,
-        left_out=left_out,
+        skipped=skipped,
         held=held.positions,
         probabilities=tempered(held.probabilities, learnt.temperatures),
-        untempered=held.probabilities,
+        uncalibrated=held.probabilities,
         too_few=too_few,
         penalty=learnt.penalty,
         calibration=calibration,
@@ -241,7 +245,7 @@ class Learnt(NamedTuple):
 
     penalty: float
     head: LinearHead
-    held: Held
+    held: HeldOut
     calibration: Calibration
 
     @property
@@ -252,11 +256,11 @@ class Learnt(NamedTuple):
 
 
 def learn(
-    data: Labelled,
-    protocol: Protocol,
+    data: LabelledFeatures,
+    protocol: SplitRules,
     seed: int,
     measure: bool = True,
-    cropped: Cropped | None = None,
+    cropped: CropFeatures | None = None,
 ) -> Learnt:
     """Choose the penalty, train the softmax layer, judge what was held out, fit the temperature.
 
@@ -272,7 +276,7 @@ def learn(
     else:
         choice = choose_among(data, train, seed)
         order = np.concatenate([held for _, held in cross_fitted_parts(data, train, seed)])
-        penalty, judged = choice.penalty, Held(order, softmax(choice.logits))
+        penalty, judged = choice.penalty, HeldOut(order, softmax(choice.logits))
     head = train_on(data, train, penalty)
     if not measure:
         held = judge(data, head, scored[:0])
@@ -285,7 +289,7 @@ def learn(
     return Learnt(penalty, head, held, calibration)
 
 
-def worst_found(examined: Examined, held: Held, classes: Sequence[str]) -> list[str]:
+def worst_found(examined: Inspection, held: HeldOut, classes: Sequence[str]) -> list[str]:
     """The three worst kinds of thing that ``tortie check`` would name, a line each.
 
     Files that cannot be read are said elsewhere. Labels are judged where this fit held them out.
@@ -293,17 +297,17 @@ def worst_found(examined: Examined, held: Held, classes: Sequence[str]) -> list[
     findings = [
         one for one in file_findings(examined) if one.kind not in ("unreadable", "truncated")
     ]
-    findings += doubt_findings(examined, held.positions, held.probabilities, classes)
+    findings += label_error_findings(examined, held.positions, held.probabilities, classes)
     return [f"{line}; tortie check looks at all" for line in worst(findings)]
 
 
 def _of_views(
-    frozen: "Frozen", views: "Sequence[View]", sources: Sequence[Source], keys: Sequence[str],
+    frozen: "Backbone", views: "Sequence[View]", sources: Sequence[Source], keys: Sequence[str],
     rows: Integers, events: Events,
 ) -> tuple[Floats, Integers]:  # fmt: skip
     """Activations ``(n, views, D)`` of the views of photographs, and which these are."""
     from tortie.activations.extract import Extraction
-    from tortie.learning.shared import share_out
+    from tortie.learning.sharing import share_out
 
     own, sha256 = [sources[i] for i in rows], [keys[i] for i in rows]
     share_out(current(), frozen.extractor, own, sha256, views, events.progress)
@@ -357,12 +361,12 @@ def _multiplications(entry: Entry, network: "Network") -> int:
 
 
 def _plan(
-    collection: Collection, classes: int, options: FitOptions, entry: Entry, frozen: "Frozen",
+    collection: Collection, classes: int, options: FitOptions, entry: Entry, frozen: "Backbone",
     extraction: "Extraction",
 ) -> Plan:  # fmt: skip
     """What is known before the work: the counts, the cut, and the time a photograph takes."""
     photographs, extractor = collection.photographs, frozen.extractor
-    preview = plan_split(
+    preview = split_rules_for(
         [photograph.label for photograph in photographs],
         [photograph.split for photograph in photographs],
         [str(photograph.path) for photograph in photographs],

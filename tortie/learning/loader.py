@@ -12,12 +12,12 @@ from tortie.activations.engine import Precision
 from tortie.activations.views import Drawn, Undistorted
 from tortie.errors import UsageError
 from tortie.images import find_files, hash_all
-from tortie.learning.feed import Live, Prepare, batches_of, ready
-from tortie.learning.frozen import chosen_policy
-from tortie.learning.photographs import Photographs, free_memory
-from tortie.learning.recipes import recipe_for
-from tortie.learning.trial import try_step
+from tortie.learning.backbone import chosen_policy
 from tortie.networks.entry import Entry
+from tortie.training.feed import Live, Prepare, batches_of, ready
+from tortie.training.photographs import Photographs, free_memory
+from tortie.training.recipes import recipe_for
+from tortie.training.step_cost import measure_step
 
 _SOME = 512  # photographs: enough for a rate, and they fit any memory
 _SECONDS = 5.0  # of drawing, about
@@ -78,7 +78,7 @@ def measure_loader(
     Raises:
         UsageError: no photograph that can be read.
     """
-    files = find_files([images])[:_SOME]
+    files = find_files([images]).paths[:_SOME]
     photographs = Photographs(
         files, hash_all(files, threads), entry.preprocessing, 200_000_000, free_memory() // 3
     )
@@ -103,7 +103,7 @@ def measure_loader(
     tried = rows[: min(32, recipe.batch)]
     inputs = Prepare(entry.preprocessing, device)(feed.take(tried.tolist(), 0))
     labels = torch.zeros(len(tried), dtype=torch.int64, device=device)
-    trial = try_step(network, inputs, labels, recipe, precision)
+    trial = measure_step(network, inputs, labels, recipe, precision)
     return LoaderSpeed(
         network=entry.name,
         policy=policy,

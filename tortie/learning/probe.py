@@ -14,21 +14,21 @@ from tortie.activations.store import ActivationStore
 from tortie.activations.views import Undistorted, View
 from tortie.errors import TortieError
 from tortie.images import Source
-from tortie.learning.cross_fitting import Labelled, choose_among, judge, train_on
-from tortie.learning.feed import Integers, Kept
-from tortie.learning.fitted import Events
-from tortie.learning.frozen import chosen_device, chosen_precision
-from tortie.learning.gathered import Gathered
+from tortie.learning.backbone import chosen_device, chosen_precision
+from tortie.learning.cross_fitting import LabelledFeatures, choose_among, judge, train_on
+from tortie.learning.dataset import Dataset
 from tortie.learning.options import FitOptions
-from tortie.learning.processes import core_count, current
-from tortie.learning.shared import share_out
+from tortie.learning.result import Events
+from tortie.learning.sharing import share_out
 from tortie.learning.softmax import Floats, LinearHead, few_threads
 from tortie.networks.network import Network
 from tortie.networks.table import Entry
+from tortie.processes import core_count, current
+from tortie.training.feed import FeatureTable, Integers
 
 
 def probe(
-    network: Network, data: Gathered, entry: Entry, options: FitOptions, store: ActivationStore,
+    network: Network, data: Dataset, entry: Entry, options: FitOptions, store: ActivationStore,
     events: Events, judged: Integers | None = None,
 ) -> tuple[LinearHead, Floats]:  # fmt: skip
     """The softmax layer of the training photographs, undistorted, and what it says of others.
@@ -51,7 +51,7 @@ def probe(
     kept = computed(extractor, data, rows, [Undistorted(entry.preprocessing)], events)
     features = kept.activations[:, 0]
     keys, groups = data.examined.keys, data.examined.groups
-    own = Labelled(
+    own = LabelledFeatures(
         features, data.labels[rows], [keys[i] for i in rows], [groups[i] for i in rows],
         len(data.classes),
     )  # fmt: skip
@@ -76,8 +76,8 @@ def extractor_of(
 
 
 def computed(
-    extractor: Extractor, data: Gathered, rows: Integers, views: Sequence[View], events: Events
-) -> Kept:
+    extractor: Extractor, data: Dataset, rows: Integers, views: Sequence[View], events: Events
+) -> FeatureTable:
     """Activations of some photographs, from the store as far as it has them.
 
     Raises:
@@ -91,9 +91,9 @@ def computed(
         raise TortieError(f"{data.photographs[rows[position]].path}: {reason}; fit again")
     place = np.full(len(data.photographs), -1)
     place[rows] = np.arange(len(rows))
-    return Kept(activations, place)
+    return FeatureTable(activations, place)
 
 
-def sources_of(data: Gathered, rows: Integers) -> tuple[list[Source], list[str]]:
+def sources_of(data: Dataset, rows: Integers) -> tuple[list[Source], list[str]]:
     """What to read for some photographs, and the SHA-256 of each."""
     return [data.sources[i] for i in rows], [data.examined.keys[i] for i in rows]

@@ -8,9 +8,9 @@ from typing import Any
 
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
-from tortie.learning.processes import current
-from tortie.learning.recipe import Recipe
-from tortie.learning.run_folder import TRACK
+from tortie.processes import current
+from tortie.runs.folder import TRACK
+from tortie.training.recipe import Recipe
 
 Tell = Callable[[dict[str, float | None]], None]
 

@@ -42,7 +42,7 @@ def check_images(images: Tensor, input_shape: tuple[int, int, int], fixed_size: 
 torch.fx.wrap("check_images")  # a call in a traced graph, not a branch to follow
 
 
-class Rest(nn.Module):
+class TrainedPart(nn.Module):
     """Named stages and a head: what is left of a network after a cut.
 
     Args:
@@ -82,7 +82,7 @@ class Rest(nn.Module):
         return self.head(activations), sides
 
 
-class Network(Rest):
+class Network(TrainedPart):
     """A convolutional network as a sequence of named stages and a head.
 
     Args:
@@ -160,7 +160,7 @@ class Network(Rest):
             raise UsageError(f"no stage {cut!r}: the stages are {', '.join(names)}")
         return names.index(cut) + 1
 
-    def cut(self, after: str | int) -> tuple[nn.Sequential, Rest]:
+    def cut(self, after: str | int) -> tuple[nn.Sequential, TrainedPart]:
         """The network in two halves that share its parameters; joined, they equal the whole.
 
         Args:
@@ -175,7 +175,7 @@ class Network(Rest):
         named = list(self.stages.named_children())
         later = OrderedDict(named[index:])
         sides = {name: head for name, head in self.side_heads.items() if name in later}
-        return nn.Sequential(OrderedDict(named[:index])), Rest(later, self.head, sides)
+        return nn.Sequential(OrderedDict(named[:index])), TrainedPart(later, self.head, sides)
 
     def freeze(self, after: str | int) -> None:
         """Freeze the stages up to and with ``after``: no gradient, statistics and dropout at rest.

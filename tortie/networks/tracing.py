@@ -17,6 +17,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from tortie.errors import UsageError
+from tortie.networks.recording import Recorder
 
 LAST_STAGE = "pre_logits"
 _WHOLE = "whole"
@@ -71,7 +72,7 @@ def trace_stages(network: nn.Module, ends: Sequence[str], classifier: str) -> Tr
     return Traced(stages, head, _aliases(stages, published, classifier))
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(Recorder):
     """Goes into what contains a module that ends a stage, and into nothing else."""
 
     # What is computed from a buffer must follow it when another is loaded.

@@ -1,0 +1,115 @@
+"""``--freeze auto``: which depths are compared, on what, and what is kept."""
+
+import json
+
+import numpy as np
+import pytest
+
+import tortie
+from tests.conftest import lay_out
+from tortie.learning import depths, step_plan
+from tortie.learning.plan import Plan
+from tortie.learning.result import Events
+from tortie.networks import build
+
+
+@pytest.mark.parametrize(
+    ("smallest", "expected"), [(19, []), (20, ["mbconv4", "none"]), (1000, ["none", "mbconv4"])]
+)
+def test_little_data_freezes_more(smallest, expected):
+    network = build("efficientnet-lite0")
+    found, rule = depths._worth_comparing(smallest, network)
+    assert found == expected
+    assert rule.startswith(f"{smallest} photographs of the smallest class")
+
+
+def fit(folder, **choices):
+    told, plans = [], []
+
+    def plan(one: Plan) -> bool:
+        plans.append(one)
+        return True
+
+    classifier = tortie.ImageClassifier(
+        "resnet20-cifar", weights=choices.pop("weights"), freeze="auto", epochs=1, batch=16,
+        precision="float32", augment="none", **choices,
+    )  # fmt: skip
+    images = lay_out(folder / "photographs", count=40)
+    classifier.fit(images, events=Events(plan=plan, note=told.append))
+    assert classifier.fitted_ is not None
+    return classifier.fitted_, told, plans
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Weights of a network that was trained a little, as a file."""
+    images = lay_out(tmp_path / "before", count=8)
+    before = tortie.ImageClassifier(
+        "resnet20-cifar", weights=None, freeze="none", epochs=1, precision="float32"
+    )
+    before.fit(images).save(tmp_path / "before.safetensors")
+    return tmp_path / "before.safetensors"
+
+
+def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, weights):
+    run = tmp_path / "a.run"
+    fitted, told, plans = fit(tmp_path, weights=str(weights), run=run)
+    assert "any depth may win" in plans[0].training.auto
+    assert json.loads((run / "run.json").read_text())["compared"] == ["conv3_x", "none"]
+    verdict = told[-1] if told[-1].startswith("depth:") else next(t for t in told if "is kept" in t)
+    shares = {
+        name: float(next(t for t in told if t.startswith(f"freeze {name}:")).split()[2][:-1])
+        for name in ("all", "conv3_x", "none")
+    }
+    kept = verdict.rsplit("; ", 1)[1].split()[0]
+    assert shares[kept] == max(shares.values())
+    assert str(fitted.plan.freeze.asked) == kept
+    assert np.isfinite(fitted.probabilities).all()
+
+
+def test_what_does_not_fit_the_budget_is_left_out_and_said(tmp_path, weights):
+    fitted, told, _ = fit(tmp_path, weights=str(weights), budget="0.001s")
+    assert fitted.plan.freeze.asked == "all"
+    assert "left out within" in told[-1] and "none would take" in told[-1]
+
+
+def test_random_numbers_are_not_frozen_by_auto(tmp_path):
+    with pytest.raises(tortie.UsageError, match="fresh weights cannot be frozen"):
+        fit(tmp_path, weights=None)
+
+
+def test_a_comparison_that_was_stopped_goes_on_with_what_it_had(tmp_path, weights, monkeypatch):
+    """The depth that was trained is not trained again, and keeps its precision."""
+    images = lay_out(tmp_path / "photographs", count=40)
+
+    def classifier(**choices):
+        return tortie.ImageClassifier(
+            "resnet20-cifar", weights=str(weights), freeze="auto", epochs=1, batch=16,
+            augment="none", threads=1, run=tmp_path / "a.run", **choices,
+        )  # fmt: skip
+
+    def stop(line):
+        if line.startswith("freeze conv3_x:"):
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        classifier().fit(images, events=Events(note=stop))
+    half = tmp_path / "a.run" / "conv3_x"
+    before = json.loads((half / "run.json").read_text())
+    best = (half / "best.safetensors").read_bytes()
+    asked = []
+    tried = step_plan.measure_step
+    monkeypatch.setattr(
+        step_plan, "measure_step", lambda *given: asked.append(given[4]) or tried(*given)
+    )
+    told = []
+    classifier(resume=True).fit(images, events=Events(note=told.append))
+    assert asked == [before["precision"], None]
+    assert (half / "best.safetensors").read_bytes() == best
+    assert sum(line.startswith("epoch 1 of 1") for line in told) == 1  # of none alone
+    assert any(line.startswith("freeze none:") for line in told)
+
+
+def test_auto_compares_softmax_layers_alone(tmp_path, weights):
+    with pytest.raises(tortie.UsageError, match="not a head mlp:8"):
+        fit(tmp_path, weights=str(weights), head="mlp:8")

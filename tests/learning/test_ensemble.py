@@ -1,0 +1,109 @@
+"""Ensembles: the members' own split, the mean of what they say, and what is refused."""
+
+import numpy as np
+import pytest
+
+import tortie
+from tests.conftest import lay_out
+from tortie.errors import UsageError
+from tortie.evaluation.calibration import tempered
+from tortie.learning.cross_fitting import HeldOut
+from tortie.learning.ensemble import _mean, members_of
+from tortie.learning.options import FitOptions
+from tortie.learning.result import Events
+
+
+def test_the_mean_is_of_the_photographs_that_every_member_judged():
+    """By hand: photographs 2 and 5 are common; their rows stand in other orders."""
+    first = HeldOut(np.array([5, 1, 2]), np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], np.float32))
+    second = HeldOut(np.array([2, 5]), np.array([[0.4, 0.6], [0.7, 0.3]], np.float32))
+    for said in ([first, second], [second, first]):
+        mean = _mean(said)
+        assert mean.positions.tolist() == [2, 5]
+        np.testing.assert_allclose(mean.probabilities, [[0.3, 0.7], [0.8, 0.2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("choices", "networks"),
+    [
+        ({"members": 3, "augment": "mirror"}, ["efficientnet-lite0"] * 3),
+        ({"network": "resnet18, googlenet-bn"}, ["resnet18", "googlenet-bn"]),
+        (
+            {"network": "lenet5,resnet20-cifar", "members": 4, "freeze": "none", "weights": None},
+            ["lenet5", "resnet20-cifar"] * 2,
+        ),
+    ],
+)
+def test_each_member_draws_its_own_views_of_one_split(choices, networks):
+    each = members_of(FitOptions.of(**choices))
+    assert [one.network for one in each] == networks
+    assert len({one.draws for one in each}) == len(each)
+    assert {one.seed for one in each} == {0}
+    assert {one.members for one in each} == {1}
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"members": 2}, "would be one"),
+        ({"network": "resnet18,resnet18"}, "would be one"),
+        ({"network": "resnet18,googlenet-bn", "members": 3, "augment": "mirror"}, "as many of"),
+        ({"network": "resnet18,resnet81"}, "did you mean"),
+    ],
+)
+def test_members_that_cannot_be_are_refused(choices, message):
+    with pytest.raises(UsageError, match=message):
+        members_of(FitOptions.of(**choices))
+
+
+def test_a_member_that_cannot_be_trained_is_refused_before_another_is(tmp_path):
+    """NiN has no published weights; nothing is said of a plan, for none is made."""
+    plans = []
+    classifier = tortie.ImageClassifier("efficientnet-lite0,nin")
+    with pytest.raises(UsageError, match="nin has no trained weights"):
+        classifier.fit(lay_out(tmp_path / "photographs", 4), events=Events(plan=plans.append))
+    assert not plans
+
+
+def test_an_ensemble_averages_outputs_and_is_one_file(tmp_path):
+    """The saved classifier says, within rounding, the tempered mean of what its members say."""
+    images = lay_out(tmp_path / "photographs", count=14)
+    classifier = tortie.ImageClassifier(
+        "lenet5", weights=None, freeze="none", members=2, epochs=2, batch=8, precision="float32",
+        run=tmp_path / "a.run",
+    )  # fmt: skip
+    classifier.fit(images)
+    fitted = classifier.fitted_
+    assert fitted is not None and len(fitted.members) == 2
+    one, other = fitted.members
+    assert one.protocol.splits == other.protocol.splits
+    assert any(
+        not np.array_equal(mine, yours)
+        for mine, yours in zip(
+            one.network.state_dict().values(), other.network.state_dict().values(), strict=True
+        )
+    )
+    mean = (one.uncalibrated + other.uncalibrated) / 2
+    np.testing.assert_allclose(fitted.uncalibrated, mean, rtol=1e-5)
+    temperature = fitted.calibration.temperature["1"]
+    np.testing.assert_allclose(fitted.probabilities, tempered(mean, temperature), rtol=1e-4)
+    assert [path.name for path in sorted((tmp_path / "a.run").iterdir())] == [
+        "member-1",
+        "member-2",
+    ]
+    classifier.save(tmp_path / "a.safetensors")
+    loaded = tortie.load(tmp_path / "a.safetensors").set_params(precision="float32")
+    assert len(loaded.metadata.members) == 2
+    paths = [fitted.photographs[i].path for i in fitted.held]
+    np.testing.assert_allclose(loaded.predict_proba(paths), fitted.probabilities, atol=1e-5)
+
+
+def test_a_split_that_is_drawn_is_drawn_once(tmp_path):
+    """What is held out for one member is held out for all."""
+    images = lay_out(tmp_path / "photographs", count=12)
+    classifier = tortie.ImageClassifier(members=2, augment="mirror", views=1, test=0.4)
+    classifier.fit(images)
+    fitted = classifier.fitted_
+    assert fitted is not None and fitted.protocol.on == "test"
+    one, other = (member.protocol.splits for member in fitted.members)
+    assert one == other and one.count("test") == len(fitted.held) == 10

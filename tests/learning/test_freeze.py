@@ -1,0 +1,97 @@
+"""How deep a network is frozen, and the sizes and channels that it can be given."""
+
+import pytest
+import torch
+
+from tortie import networks
+from tortie.errors import UsageError
+from tortie.learning.freeze import build_trainable, frozen_stages, middle_stage
+from tortie.learning.input_size import resized
+from tortie.learning.options import FitOptions
+from tortie.networks.table import find
+
+
+@pytest.fixture(scope="module")
+def lenet5():
+    return networks.lenet5(classes=3)  # c1, s2, c3, s4, c5, f6
+
+
+@pytest.mark.parametrize(
+    "asked, stages, last",
+    [("all", 6, "f6"), ("none", 0, None), ("0", 0, None), (2, 2, "s2"), ("c3", 3, "c3")],
+)
+def test_depths(lenet5, asked, stages, last):
+    freeze = frozen_stages(lenet5, asked)
+    assert (freeze.asked, freeze.stages, freeze.last_frozen) == (str(asked), stages, last)
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ("conv9", "no stage 'conv9': the stages are c1, s2, c3, s4, c5, f6"),
+        (99, "cannot cut after 99 stages: the network has 6"),
+        ("7", "cannot cut after 7 stages"),
+        ("-1", "no stage '-1'"),
+    ],
+)
+def test_depths_that_are_not_there(lenet5, asked, message):
+    with pytest.raises(UsageError) as refused:
+        frozen_stages(lenet5, asked)
+    assert message in str(refused.value)
+
+
+def test_the_middle(lenet5):
+    assert middle_stage(lenet5) == "c3"
+
+
+@pytest.mark.parametrize(
+    "name, size, message",
+    [
+        ("lenet5", "8x8x3", "linear layers fix the size of lenet5 at 28x28"),
+        ("lenet5-1998", "32x32x3", "lenet5-1998 takes photographs of 1 channels alone"),
+        ("googlenet", "8x8x3", "input 8x8x3 is too small for googlenet"),
+        ("alexnet-one-tower", "16x16x3", "too small for alexnet-one-tower"),
+        ("resnet20-cifar", "32x32", "expected HEIGHTxWIDTHxCHANNELS"),
+        ("resnet20-cifar", "0x32x3", "expected HEIGHTxWIDTHxCHANNELS"),
+        ("resnet20-cifar", "32x32x4", "expected HEIGHTxWIDTHxCHANNELS"),
+    ],
+)
+def test_inputs_that_cannot_be(name, size, message):
+    with pytest.raises(UsageError) as refused:
+        resized(find(name), size)
+    assert message in str(refused.value)
+
+
+def test_another_input():
+    """Of 224 of 256, 64×48 shows the same share: the longer side 64 of 73."""
+    row = resized(find("efficientnet-lite0"), "64x48x3")
+    drawn = row.preprocessing
+    assert (drawn.height, drawn.width, drawn.channels, drawn.resize) == (64, 48, 3, 73)
+    assert resized(find("lenet5"), None) is find("lenet5")
+    grey = resized(find("resnet20-cifar"), "32x32x1")
+    assert grey.preprocessing.mean == pytest.approx(((123.675 + 116.28 + 103.53) / 3,))
+    assert grey.build(classes=2)(torch.zeros(2, 1, 32, 32)).shape == (2, 2)
+
+
+def test_fresh_networks_are_a_function_of_the_seed_and_draw_from_nobody():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    options = FitOptions.of(network="lenet5", weights=None, freeze="none", head="mlp:5", seed=7)
+    one, _ = build_trainable(find("lenet5"), options, 3)
+    again, freeze = build_trainable(find("lenet5"), options, 3)
+    assert torch.equal(before, torch.get_rng_state())
+    assert freeze.stages == 0
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+    other, _ = build_trainable(find("lenet5"), options.model_copy(update={"seed": 8}), 3)
+    assert not torch.equal(one.state_dict()["head.0.weight"], other.state_dict()["head.0.weight"])
+    assert [tuple(one.state_dict()[f"head.{i}.weight"].shape) for i in (0, 2)] == [(5, 84), (3, 5)]
+
+
+def test_random_numbers_are_not_frozen():
+    options = FitOptions.of(network="lenet5", weights=None, freeze=2)
+    with pytest.raises(UsageError, match="fresh weights cannot be frozen"):
+        build_trainable(find("lenet5"), options, 2)
+    options = FitOptions.of(network="lenet5", freeze="none")
+    with pytest.raises(UsageError, match="lenet5 has no trained weights"):
+        build_trainable(find("lenet5"), options, 2)

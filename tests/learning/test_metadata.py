@@ -1,0 +1,30 @@
+"""What a report is told of a fit: the plan beside what it came to, counts that add up."""
+
+import tortie
+from tests.conftest import lay_out
+from tortie.evaluation.report import write_report
+from tortie.learning.metadata import report_of
+
+
+def test_the_report_sets_the_plan_beside_what_it_came_to(tmp_path):
+    folder = lay_out(tmp_path / "photographs", 12, splits=("train", "val"))
+    (folder / "train" / "blobs" / "00.jpg").write_bytes(b"\xff\xd8\xff broken")
+    fitted = tortie.ImageClassifier(seed=7).fit(folder).fitted_
+    told = report_of(fitted, "pets.safetensors")
+    assert told.trained == {"blobs": 11, "stripes": 12}  # of 24, one is broken
+    assert told.counts == {"train": 23, "validation": 24}
+    outcome = {what: (planned, came) for what, planned, came in told.outcome}
+    assert outcome["photographs"] == ("48", "47, 1 left out")
+    assert outcome["counted for the accuracy"] == ("of the validation", "24, of the validation")
+    assert outcome["the whole fit"][1] == f"{sum(fitted.seconds.values()):.1f} s"
+    assert told.settings["seed"] == "7"
+    write_report(tmp_path / "a.html", told)
+    text = (tmp_path / "a.html").read_text()
+    assert "Where it looked" in text  # the network is there, and ends in global average pooling
+    assert "train/blobs/00.jpg" in text
+
+
+def test_too_few_to_tell_is_an_outcome_too(tmp_path):
+    fitted = tortie.ImageClassifier().fit(lay_out(tmp_path, 4)).fitted_
+    outcome = {what: came for what, _, came in report_of(fitted, "a").outcome}
+    assert outcome["counted for the accuracy"] == "none: too few"

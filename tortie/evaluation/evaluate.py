@@ -1,0 +1,140 @@
+"""Which labelled photographs count, and every figure on them."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.errors import UsageError
+from tortie.evaluation.metrics import score
+from tortie.evaluation.prediction import Evaluation, MemberScores
+from tortie.images import Collection, Source
+from tortie.images.inputs import Skipped
+from tortie.images.read import hash_all
+
+if TYPE_CHECKING:
+    from tortie.evaluation.predict import Predictions
+
+Predict = Callable[[Sequence[Source], Sequence[str | None]], "Predictions"]
+"""Probabilities of sources whose SHA-256 are known."""
+
+
+def evaluate(
+    predict: Predict,
+    classes: Sequence[str],
+    trained_on: NDArray[np.uint8],
+    collection: Collection,
+    sources: Sequence[Source],
+    threads: int,
+    networks: Sequence[str],
+    crops: int,
+    temperature: float,
+) -> Evaluation:
+    """Every figure on labelled photographs; those that were trained on are not counted.
+
+    Args:
+        predict: the classifier.
+        classes: its names, in the order of the probabilities.
+        trained_on: SHA-256 of the photographs that it learnt from ``(n, 32)``.
+        collection: labels, and splits: of these the test counts, else the validation.
+        sources: what to read for each photograph.
+        threads: that hash.
+        networks: names of the classifier's members.
+        crops: that ``predict`` judges of each photograph.
+        temperature: that ``predict`` divides by.
+
+    Raises:
+        UsageError: no photograph of a class that the classifier knows.
+    """
+    split = next((s for s in ("test", "validation") if s in collection.splits), None)
+    skipped, chosen = [], []
+    for position, photograph in enumerate(collection.photographs):
+        if split is not None and photograph.split != split:
+            continue
+        if photograph.label in classes:
+            chosen.append(position)
+        else:
+            reason = f"class {photograph.label!r} is not one of the classifier's"
+            skipped.append(Skipped(str(photograph.path), reason))
+    if not chosen:
+        given = sorted({photograph.label for photograph in collection.photographs})
+        raise UsageError(
+            f"no photograph of a class that the classifier knows: it knows {_some(classes)}; "
+            f"given were {_some(given)}"
+        )
+    sources = [sources[i] for i in chosen]
+    sha256 = hash_all(sources, threads)
+    known = {row.tobytes() for row in trained_on}
+    fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
+    found = predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
+    counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
+    for row, reason in sorted(found.reasons.items()):
+        path = collection.photographs[chosen[fresh[row]]].path
+        skipped.append(Skipped(str(path), reason))
+    labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
+    seen = len(chosen) - len(fresh)
+    return Evaluation(
+        scores=score(found.probabilities, labels, classes) if counted else None,
+        reason=None if counted else _nothing_to_count(seen, len(skipped)),
+        split=split,
+        seen=seen,
+        skipped=skipped,
+        paths=[photograph.path for photograph in counted],
+        labels=labels,
+        probabilities=found.probabilities,
+        uncalibrated=found.uncalibrated,
+        classes=classes,
+        crops=crops,
+        temperature=temperature,
+        members=_members(found, labels, classes, networks, crops) if counted else (),
+    )
+
+
+def _members(
+    found: "Predictions",
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    networks: Sequence[str],
+    crops: int,
+) -> list[MemberScores]:
+    """Networks by crops, as in table 3 of Szegedy et al. 2015; nothing where both are one."""
+    together = f"ensemble of {len(networks)}"
+    members: list[MemberScores] = []
+    for count, each in ((1, found.centre), (crops, found.members)):
+        if count == crops == 1 and members:
+            break
+        for number, network in enumerate(_apart(networks)):
+            members.append(
+                MemberScores(network, count, count, score(each[number], labels, classes))
+            )
+        if len(networks) > 1:
+            mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
+            forward_passes = count * len(networks)
+            members.append(
+                MemberScores(together, count, forward_passes, score(mean, labels, classes))
+            )
+    return members if len(members) > 1 else []
+
+
+def _apart(networks: Sequence[str]) -> list[str]:
+    """Names of the members: those of one network are numbered, as nothing else tells them apart."""
+    return [
+        f"{number}: {network}" if networks.count(network) > 1 else network
+        for number, network in enumerate(networks, 1)
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _nothing_to_count(seen: int, skipped: int) -> str:
+    reasons = []
+    if seen:
+        reasons.append(f"the classifier was trained on {seen} of the photographs")
+    if skipped:
+        reasons.append(f"{skipped} were left out")
+    return " and ".join(reasons) or "no photograph"

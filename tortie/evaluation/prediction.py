@@ -1,0 +1,153 @@
+"""What a classifier says of one photograph, and how good it is on many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.evaluation.coverage import Covered, coverage_curve
+from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.report import EnsembleRow, Report
+from tortie.images import Source, Split
+from tortie.images.inputs import Skipped
+
+if TYPE_CHECKING:
+    from tortie.evaluation.predict import Predictions
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the classifier says of one photograph.
+
+    Attributes:
+        source: the photograph, as it was given.
+        probabilities: by class name, most probable first; empty where it cannot be read.
+        reason: why it cannot be read; ``None`` where it can.
+        rejected: no class is probable enough to be named.
+        novelty_percentile: percentage of the training photographs, 0 to 100, that are less far
+            from the others than this one is; ``None`` where the classifier cannot tell.
+    """
+
+    source: Source
+    probabilities: dict[str, float]
+    reason: str | None = None
+    rejected: bool = False
+    novelty_percentile: float | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class; ``None`` where it is rejected or cannot be read."""
+        return None if self.rejected else next(iter(self.probabilities), None)
+
+    @property
+    def probability(self) -> float | None:
+        """Of the most probable class, rejected or not; ``None`` where it cannot be read."""
+        return next(iter(self.probabilities.values()), None)
+
+
+def judged(
+    sources: Sequence[Source],
+    found: "Predictions",
+    classes: Sequence[str],
+    reject_below: float = 0.0,
+) -> list[Prediction]:
+    """What a classifier says of each source, in words of its classes."""
+    judgements = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+    for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
+        ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
+        far = None if found.percentiles is None else float(found.percentiles[number])
+        rejected = bool(row.max() < np.float32(reject_below))  # as the coverage curve counts
+        judgements[position] = Prediction(sources[position], ranked, None, rejected, far)
+    return judgements
+
+
+@dataclass(frozen=True)
+class MemberScores:
+    """What one network, or all together, was worth with so many crops, before the temperature.
+
+    Attributes:
+        of: the network's name, or how many there are.
+        crops: judged of each photograph.
+        forward_passes: runs of a network for one photograph.
+        scores: every figure.
+    """
+
+    of: str
+    crops: int
+    forward_passes: int
+    scores: Scores
+
+    def row(self) -> EnsembleRow:
+        """Its row in the report."""
+        crops = f", {self.crops} crops" if self.crops > 1 else ""
+        runs = f"{self.forward_passes:,} run{'s' if self.forward_passes > 1 else ''} of a network"
+        return EnsembleRow(self.of + crops, self.scores.accuracy, self.scores.log_loss, runs)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a classifier is on labelled photographs that it was not trained on.
+
+    Attributes:
+        scores: every figure; ``None`` where no photograph could be counted.
+        reason: why there are no scores.
+        split: which split of the folder was counted; ``None`` where it has none.
+        seen: how many photographs were left out of the count as the classifier was trained on them.
+        skipped: those that cannot be read, or whose class the classifier does not know.
+        paths: the photographs counted.
+        labels: their true class indices ``(n,)``.
+        probabilities: theirs, ``(n, K)``.
+        uncalibrated: theirs before the temperature.
+        classes: names, in the order of the columns.
+        crops: judged of each photograph.
+        temperature: that the logarithm of the probabilities was divided by.
+        members: each network and all together, with one crop and with those asked for; empty
+            where that is one network and one crop.
+    """
+
+    scores: Scores | None
+    reason: str | None
+    split: Split | None
+    seen: int
+    skipped: list[Skipped]
+    paths: list[Path]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
+    classes: Sequence[str]
+    crops: int = 1
+    temperature: float = 1.0
+    members: Sequence[MemberScores] = ()
+
+    @property
+    def uncalibrated_scores(self) -> Scores | None:
+        """The figures before the temperature."""
+        return score(self.uncalibrated, self.labels, self.classes) if self.scores else None
+
+    @property
+    def coverage(self) -> list[Covered]:
+        """What is gained by rejecting photographs that the classifier is unsure of."""
+        return coverage_curve(self.probabilities, self.labels)
+
+    def report(self, title: str) -> Report:
+        """What the report of this evaluation shows."""
+        return Report(
+            title=title,
+            classes=self.classes,
+            scores=self.scores,
+            reason=self.reason,
+            on=self.split or "folder given",
+            held=self.paths,
+            labels=self.labels,
+            probabilities=self.probabilities,
+            uncalibrated=self.uncalibrated,
+            ensemble=[one.row() for one in self.members],
+            ensemble_note="The log loss is that before the temperature.",
+            skipped=self.skipped,
+            notes=[f"{self.seen:,} photographs it was trained on are not counted"]
+            if self.seen
+            else [],
+        )

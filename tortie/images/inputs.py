@@ -1,0 +1,125 @@
+"""What a user may give as images: a folder, a CSV, a collection, or a sequence in memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from tortie.errors import UsageError
+from tortie.images.find import Collection, Photograph, Split, find, find_files
+from tortie.images.read import Source
+
+Images = str | Path | Collection | Sequence[Source | str]
+
+
+class Skipped(NamedTuple):
+    """A photograph that takes no part, and why."""
+
+    path: str
+    reason: str
+
+
+def labelled(
+    images: Images, labels: Sequence[str] | None = None
+) -> tuple[Collection, list[Source]]:
+    """Photographs with their classes, and what to read for each.
+
+    Args:
+        images: a folder of classes, a CSV, a collection, or a sequence of paths, PIL images or
+            uint8 arrays ``(H, W)`` or ``(H, W, 3)``.
+        labels: class names, for a sequence and for nothing else.
+
+    Raises:
+        UsageError: labels are missing, too many, or not wanted; something that is no image.
+    """
+    if isinstance(images, str | Path | Collection):
+        if labels is not None:
+            raise UsageError("labels go with a sequence of images; a folder names its classes")
+        collection = images if isinstance(images, Collection) else find(Path(images))
+        return collection, [photograph.path for photograph in collection.photographs]
+    sources = [_source(image, position) for position, image in enumerate(_several(images))]
+    if labels is None or len(labels) != len(sources):
+        count = "none" if labels is None else str(len(labels))
+        raise UsageError(f"{len(sources)} images need as many labels, got {count}")
+    photographs = [
+        Photograph(
+            source if isinstance(source, Path) else Path(named(source, position)), str(label)
+        )
+        for position, (source, label) in enumerate(zip(sources, labels, strict=True))
+    ]
+    return Collection(Path(), tuple(photographs), ()), sources
+
+
+def unlabelled(images: Images) -> list[Source]:
+    """Photographs to judge: files, folders, or images in memory.
+
+    Raises:
+        UsageError: something that is no image.
+    """
+    if isinstance(images, str | Path):
+        images = [Path(images)]
+    if isinstance(images, Collection):
+        return [photograph.path for photograph in images.photographs]
+    sources: list[Source] = []
+    for position, image in enumerate(_several(images)):
+        source = _source(image, position)
+        sources.extend(find_files([source]).paths if isinstance(source, Path) else [source])
+    return sources
+
+
+def with_split(
+    collection: Collection, sources: Sequence[Source], folder: Path, split: Split
+) -> tuple[Collection, list[Source]]:
+    """The collection with the classes of another folder as its ``split``.
+
+    Raises:
+        UsageError: the collection has that split already, or the folder has splits of its own.
+    """
+    other = find(folder)
+    if split in collection.splits:
+        raise UsageError(f"{collection.root} has a {split} split already; leave {folder} out")
+    if other.splits:
+        raise UsageError(f"{folder} has splits of its own; give one folder of classes")
+    unknown = sorted(set(other.classes) - set(collection.classes))
+    if unknown:
+        raise UsageError(f"{folder} has classes that are not trained: {', '.join(unknown)}")
+    photographs = [
+        photograph if photograph.split else replace(photograph, split="train")
+        for photograph in collection.photographs
+    ]
+    photographs += [replace(photograph, split=split) for photograph in other.photographs]
+    paths = [photograph.path for photograph in other.photographs]
+    notes = (*collection.notes, *other.notes)
+    return Collection(collection.root, tuple(photographs), notes), [*sources, *paths]
+
+
+def named(source: Source, position: int) -> str:
+    """What to call a source in a message: its path, or its place in the sequence."""
+    return str(source) if isinstance(source, Path) else f"image {position}"
+
+
+def _several(images: object) -> Iterable[object]:
+    """The images one by one; a single one in memory is one, not the rows that it is made of."""
+    if isinstance(images, Image.Image):
+        return [images]
+    if isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in ((3,), (4,))):
+        return [images]
+    if not isinstance(images, Iterable):
+        raise UsageError(
+            f"expected a folder, a file, or a sequence of images, not {type(images).__name__}"
+        )
+    return images
+
+
+def _source(image: object, position: int) -> Source:
+    if isinstance(image, str | Path):
+        return Path(image)
+    if isinstance(image, Image.Image | np.ndarray):
+        return image
+    raise UsageError(
+        f"image {position} is a {type(image).__name__}: expected a path, a PIL image or a uint8 "
+        "array (H, W, 3)"
+    )

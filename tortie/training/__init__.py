@@ -1,0 +1,1 @@
+"""Training by steps: recipes, schedules, losses, optimisers, batches, and the loop."""
