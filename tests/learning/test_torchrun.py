@@ -83,14 +83,16 @@ def test_a_frozen_fit_of_several_processes_is_that_of_one(tmp_path, images, coun
 
 
 def test_every_photograph_is_computed_once(tmp_path):
-    """Segments only grow, so an entry that two processes computed would be there twice."""
+    """Batches count what was written, so an entry that two processes computed counts twice."""
     folder = lay_out(tmp_path / "photographs", 20)
     more = ("--precision", "float32")
     fit(1, tmp_path, folder, "-o", "one.safetensors", *more, store="store of one")
     done, _ = fit(2, tmp_path, folder, "-o", "two.safetensors", *more)
     assert done.returncode == 0
-    held = [stored(tmp_path / store) for store in ("store of one", "store")]
-    assert held[0] == held[1] > 40
+    held = [
+        stored(tmp_path / store, "batches", "SUM(bytes)") for store in ("store of one", "store")
+    ]
+    assert held[0] == held[1] > 40 * 1280 * 4
     _, again = fit(2, tmp_path, folder, "-o", "two.safetensors", *more, "--force")
     assert again["plan"]["images_in_store"] == 40
 
@@ -117,12 +119,12 @@ def test_a_killed_extraction_goes_on_with_what_is_stored(tmp_path, start):
     assert before < stored(tmp_path / "store") == stored(tmp_path / "store of one")
 
 
-def stored(store, table="entries"):
+def stored(store, table="entries", what="COUNT(*)"):
     """How many entries, or batches of them, the store has."""
     path = store / "activations" / NAME
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            return connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
+            return connection.execute(f"SELECT {what} FROM {table}").fetchone()[0]
     except sqlite3.OperationalError:  # not there yet
         return 0
 
