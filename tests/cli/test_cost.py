@@ -191,7 +191,7 @@ def test_compare(run, tmp_path):
             "Invalid value for '--by': 'part' is not one of 'layer', 'stage'",
         ),
         ("cost lenet5 --kernel 3", "--kernel says nothing here"),
-        ("cost lenet5 --plot no/a.png", "no folder no to draw a.png into"),
+        ("cost lenet5 --plot no/a.png", "no folder no to write a.png into"),
         ("cost conv", "conv needs --input, --kernel and --filters"),
         ("cost conv --input 4x4x3 --kernel 5 --filters 2 --padding valid", "does not fit into"),
         ("cost conv --input 4x4x3 --kernel 0 --filters 2", "kernel must be at least 1, not 0"),
