@@ -23,7 +23,7 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -208,7 +208,7 @@ def main() -> None:
 
 def document(rows: dict[str, Row]) -> str:
     """The rows as JSON."""
-    plain = {name: asdict(row) | {"sources": sorted(row.sources)} for name, row in rows.items()}
+    plain = {name: vars(row) | {"sources": sorted(row.sources)} for name, row in rows.items()}
     return json.dumps(plain)
 
 
