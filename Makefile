@@ -59,7 +59,7 @@ conformance: $(PEERS)/bin/pytest
 	$(PEERS)/bin/python -m pytest -q tests/conformance
 
 # The pictures of docs/networks.md.
-DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 efficientnet-lite0
+DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 mobilenet-v2 efficientnet-lite0
 pictures: $(READY)
 	for name in $(DRAWN); do $(BIN)/tortie networks $$name --plot docs/pictures/$$name.svg || exit 1; done
 	$(BIN)/tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152 --plot docs/pictures/networks.png
