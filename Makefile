@@ -50,6 +50,11 @@ slow: $(READY)
 bench: $(READY)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
+battery: $(READY)
+	$(BIN)/pip download -q --no-deps --no-binary pillow -d $(CORPORA) pillow==12.0.0 || true
+	$(BIN)/pip download -q --no-deps --no-binary pillow-heif -d $(CORPORA) pillow-heif==0.22.0 || true
+	$(BIN)/python benchmarks/battery/images.py --corpora $(CORPORA)
+
 conformance: $(PEERS)/bin/pytest
 	$(PEERS)/bin/python -m pytest -q tests/conformance
 
