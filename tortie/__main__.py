@@ -11,10 +11,10 @@ def run() -> None:
     # A shell that runs commands in the background has its reasons to ignore Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    from tortie.cli.main import main
+    from tortie.cli.main import interrupt, main
 
     if signal.getsignal(signal.SIGINT) is _stop:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
     main()
 
 

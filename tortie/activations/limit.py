@@ -15,7 +15,11 @@ _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def default_root() -> Path:
-    """``activations`` in ``TORTIE_CACHE``, else in the user's cache folder for tortie."""
+    """``activations`` in ``TORTIE_CACHE``, else in the user's cache folder for tortie.
+
+    Raises:
+        RuntimeError: it is said from the home folder, and there is none.
+    """
     chosen = os.environ.get("TORTIE_CACHE")
     if chosen:
         return Path(chosen).expanduser() / "activations"

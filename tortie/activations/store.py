@@ -9,6 +9,7 @@ which count as missing.
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,12 @@ class ActivationStore:
         Raises:
             UsageError: ``TORTIE_CACHE_LIMIT`` is no size.
         """
-        return cls(limit.default_root(), note=note)
+        try:
+            root = limit.default_root()
+        except RuntimeError:  # a container's user without a home or an entry in the password file
+            note("no home folder, so nothing is stored: set TORTIE_CACHE to a folder for it")
+            return cls(Path(os.devnull, "tortie"), 0, note=lambda line: None)
+        return cls(root, note=note)
 
     @property
     def off(self) -> str | None:
