@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tortie.activations import limit
+from tortie.activations.database import NAME
 from tortie.activations.store import ActivationStore
 from tortie.errors import UsageError
 
@@ -35,7 +36,7 @@ def test_what_is_no_size_is_refused(text):
 
 def test_default_limit_is_a_quarter_of_the_free_disk_or_10_gb(tmp_path, monkeypatch):
     monkeypatch.delenv("TORTIE_CACHE_LIMIT", raising=False)
-    (tmp_path / "segment-1.bin").write_bytes(bytes(400))
+    (tmp_path / NAME).write_bytes(bytes(400))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(10**12, 0, 10**6))
     assert limit.default_limit(tmp_path) == 250_100  # what it holds counts as free
     assert limit.default_limit(tmp_path / "not" / "yet") == 250_000
@@ -60,7 +61,11 @@ def test_where_the_store_lies(tmp_path, monkeypatch):
     assert limit.default_root() == Path(tmp_path, "here", "activations")
 
 
-def test_segments_are_small_beside_the_limit_and_not_too_many():
-    assert limit.segment_bytes(1_600_000) == 100_000
-    assert limit.segment_bytes(10**10) == 64 << 20
-    assert 10**13 / limit.segment_bytes(10**13) <= 256
+def test_without_a_home_nothing_is_stored(monkeypatch):
+    monkeypatch.setenv("TORTIE_CACHE", "~nobody-of-that-name/cache")
+    notes = []
+    with ActivationStore.default(notes.append) as store:
+        assert store.is_empty
+    assert len(notes) == 1
+    assert "there is no home folder: set TORTIE_CACHE" in notes[0]
+    assert not Path("~nobody-of-that-name").exists()

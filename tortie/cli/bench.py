@@ -65,8 +65,8 @@ def _loader(
     images: Path, entry: "Entry", policy: str, device: "torch.device", asked: "Precision | None"
 ) -> tuple[dict[str, Any], list[str]]:
     """What the loader gives against what the steps take, as JSON and as lines."""
-    from tortie.learning.fit import core_count
     from tortie.learning.loader import measure_loader
+    from tortie.processes import core_count
 
     found = measure_loader(images, entry, policy, device, asked, core_count())
     enough = "the loader keeps up" if found.share >= 1 else "the steps would wait for the loader"

@@ -130,6 +130,18 @@ def lacks_rows(png: Png, data: bytes) -> bool:
     return needed > 0
 
 
+def with_key(png: Png, data: bytes) -> bytes:
+    """A PNG of nothing but the header, the transparent colour and the pixels."""
+    key = struct.pack(f">{len(png.key or ())}H", *(png.key or ()))
+    pixels = b"".join(data[begin:end] for begin, end in png.compressed)
+    return data[:33] + _chunk(b"tRNS", key) + _chunk(b"IDAT", pixels) + _END
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+
 def _passes(png: Png, interlaced: int) -> list[tuple[int, int]]:
     """Width and height of each pass that has pixels: one, or the seven of Adam7."""
     width, height = png.header.width, png.header.height
