@@ -21,8 +21,8 @@ def default_root() -> Path:
 
     try:
         chosen = os.environ.get("TORTIE_CACHE") or platformdirs.user_cache_dir("tortie")
-    except RuntimeError:  # a container's user without a home, of whom the store then says so
-        chosen = "~"
+    except RuntimeError:  # a container's user without a home, of which the store then says so
+        return Path("~", "activations")
     return Path(os.path.expanduser(chosen)) / "activations"
 
 
