@@ -145,16 +145,29 @@ def chosen_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = _devices()
+    if name.split(":")[0] not in there:
+        raise UsageError(f"no device {name!r} here: there is {', '.join(there)}")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        # Of a name that it does not know torch lists every kind there ever was.
-        reason = str(error).splitlines()[0].split(" device type at start of")[0]
-        if reason.startswith("Expected one of"):
-            reason = "expected cpu, cuda, or another of torch's devices"
-        raise UsageError(f"no device {name!r} here ({reason}): take cpu or auto") from None
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        kind = name.split(":")[0]
+        raise UsageError(
+            f"no device {name!r} here: {kind} numbers its devices from 0, and does not have or "
+            "lend this one; take auto"
+        ) from None
     return device
+
+
+def _devices() -> list[str]:
+    """Kinds of devices that this machine and this build of PyTorch have."""
+    kinds = ["cpu"]
+    for kind in ("cuda", "xpu", "mps"):
+        module = getattr(torch, kind, None) or getattr(torch.backends, kind, None)
+        if module is not None and module.is_available():
+            kinds.append(kind)
+    return kinds
 
 
 def chosen_precision(name: str, device: torch.device) -> Precision | None:
