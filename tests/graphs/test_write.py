@@ -9,9 +9,8 @@ from torch.nn import functional as F
 
 from tests.networks.test_every_network import FAMILIES
 from tortie.graphs.fold import with_weights
-from tortie.graphs.graph import Graph
+from tortie.graphs.graph import Graph, UnknownOperator
 from tortie.graphs.write import write_graph
-from tortie.graphs.writer import UnknownOperator
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.network import Network
 from tortie.networks.table import TABLE, find

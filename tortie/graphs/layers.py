@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
-from tortie.graphs.writer import UnknownOperator, Writer, pair, shape_of
+from tortie.graphs.graph import UnknownOperator
+from tortie.graphs.writer import Writer, pair, shape_of
 from tortie.networks.layers import SameConv2d
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import torch
 
-from tortie.activations.engine import Precision, native_precision
+from tortie.activations.device import device_name
+from tortie.activations.engine import chosen_precision
 from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import Drawn
 from tortie.augment import Policy, policy
-from tortie.errors import UsageError
 from tortie.learning.freeze import check_weights, frozen_stages
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Freeze
@@ -112,29 +112,4 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         UsageError: no such device here.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        # Of a name that it does not know torch lists every kind there ever was.
-        reason = str(error).splitlines()[0].split(" device type at start of")[0]
-        if reason.startswith("Expected one of"):
-            reason = "expected cpu, cuda, or another of torch's devices"
-        raise UsageError(f"no device {name!r} here ({reason}): take cpu or auto") from None
-    return device
-
-
-def chosen_precision(name: str, device: torch.device) -> Precision | None:
-    """The precision of that name; ``None`` for ``auto``, what the device does natively.
-
-    Raises:
-        UsageError: bfloat16 where the device only emulates it, many times slower than float32.
-    """
-    if name == "bfloat16" and native_precision(device) != "bfloat16":
-        raise UsageError(
-            f"precision bfloat16: {device} here has no bfloat16 arithmetic, and emulates it many "
-            "times slower than float32: take auto or float32"
-        )
-    return "float32" if name == "float32" else "bfloat16" if name == "bfloat16" else None
+    return torch.device(device_name(name))

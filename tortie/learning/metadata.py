@@ -1,6 +1,7 @@
 """What a classifier's file remembers of the fit that made it."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,10 @@ def accuracy_of(fitted: FitResult) -> Accuracy | None:
 
 
 def member(
-    entry: Entry, weights: str | None, head: str, frozen: list[str], precision: str
-) -> Member:
-    """What a file says of one network."""
+    entry: Entry, weights: str | None, head: str, stages: Sequence[str], frozen: int,
+    precision: str,
+) -> Member:  # fmt: skip
+    """What a file says of one network, of whose stages the first ``frozen`` were frozen."""
     return Member.model_validate(
         {
             "network": entry.name,
@@ -61,7 +63,8 @@ def member(
             "code": entry.code,
             "weights": weights,
             "head": head,
-            "frozen": frozen,
+            "frozen": list(stages[:frozen]),
+            "stages": list(stages),
             "preprocessing": entry.preprocessing,
             "precision": precision,
         }
@@ -93,8 +96,8 @@ def describe(fitted: FitResult) -> Metadata:
 
 def _member_of(fitted: FitResult) -> Member:
     plan = fitted.plan
-    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
-    return member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)
+    stages, frozen = fitted.network.stage_names, plan.freeze.stages
+    return member(fitted.entry, plan.weights, fitted.head, stages, frozen, plan.precision)
 
 
 def report_of(fitted: FitResult, title: str) -> Report:
@@ -176,21 +179,18 @@ def _trained(fitted: FitResult) -> dict[str, int]:
     return {name: counts[name] for name in fitted.classes}
 
 
-def restore(path: Path, metadata: Metadata, tensors: "dict[str, Tensor]") -> "list[Network]":
-    """The networks of a classifier's file, each tensor of the shape that it must have.
+def restore(path: Path, described: Member, classes: int, own: "Mapping[str, Tensor]") -> "Network":
+    """A network of a classifier's file, each tensor of the shape that it must have.
+
+    Args:
+        path: of the file.
+        described: the member.
+        classes: how many there are.
+        own: the member's tensors, by their names in the network.
 
     Raises:
         TortieError: a network that is not in the table, or a tensor that does not fit.
     """
-    return [
-        _restore_one(path, described, len(metadata.classes), tensors, f"members.{number}.")
-        for number, described in enumerate(metadata.members)
-    ]
-
-
-def _restore_one(
-    path: Path, described: Member, classes: int, tensors: "dict[str, Tensor]", prefix: str
-) -> "Network":
     from tortie.weights.meta import meta_device
 
     try:
@@ -203,11 +203,6 @@ def _restore_one(
                 network.new_head(classes, hidden_units(described.head))
     except (UsageError, TypeError) as error:
         raise TortieError(f"{path} cannot be built: {error}") from None
-    own = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
     expected = network.state_dict()
     for name in sorted(own.keys() | expected.keys()):
         wanted = tuple(expected[name].shape) if name in expected else "not there"
@@ -216,5 +211,5 @@ def _restore_one(
             raise TortieError(
                 f"{path} does not fit {described.network}: {name} is {given}, expected {wanted}"
             )
-    network.load_state_dict(own, assign=True)
+    network.load_state_dict(dict(own), assign=True)
     return network.eval()

@@ -20,6 +20,7 @@ from tortie.activations.key import hash_tensors
 from tortie.activations.store import ActivationStore
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import crop_views
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.predict import Member, predict
 from tortie.images import Collection, Source, hash_all
 from tortie.images.split_rules import enough_to_score
@@ -147,7 +148,8 @@ def fit_deep(
         clock.lap("training")
         depth.network.eval()
         extractor = extractor_of(depth.network, entry, options, store)
-        member = Member(depth.network, extractor, entry.mirror)
+        parts = MemberNetwork.of(depth.network, entry.preprocessing)
+        member = Member(parts, extractor, entry.mirror)
         held = _judged(member, data, data.scored, events)
         calibration = _calibrated(member, data, options, events)
         clock.lap("measure")

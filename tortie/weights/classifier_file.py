@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tortie.errors import TortieError
@@ -53,6 +55,7 @@ class Member(_Data):
         head: ``linear`` for a softmax layer of one's own, ``mlp:N`` with N hidden units before it,
             ``published`` for the paper's head.
         frozen: stages that were frozen, by name.
+        stages: all of its stages, by name; the graph beside its tensors is that of all.
         preprocessing: how an image becomes its input.
         precision: of the activations that its head was trained on.
     """
@@ -63,6 +66,7 @@ class Member(_Data):
     weights: str | None
     head: str = Field(pattern=r"^(linear|published|mlp:[1-9]\d{0,4})$")
     frozen: list[str]
+    stages: list[str] = []
     preprocessing: Preprocessing
     precision: Literal["float32", "bfloat16"]
 
@@ -92,15 +96,16 @@ class Metadata(_Data):
     training: dict[str, Any] = {}
 
 
-def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor]") -> None:
+def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> None:
     """Write a classifier so that ``path`` is old or new, never half.
 
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
     """
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
-    content = memoryview(save(_apart(tensors), {"tortie": metadata.model_dump_json()}))
+    arrays = {name: _array(tensor) for name, tensor in tensors.items()}
+    content = memoryview(save(arrays, {"tortie": metadata.model_dump_json()}))
     end = 8 + int.from_bytes(content[:8], "little")
     header, tensor_bytes = json.loads(bytes(content[8:end])), content[end:]
     header["__metadata__"]["sha256"] = _digest(header, tensor_bytes)
@@ -112,26 +117,33 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor]") -> No
         file.write(tensor_bytes)
 
 
-def _apart(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """The tensors on the processor, none in the memory of another: the format knows no sharing."""
-    apart: dict[str, Tensor] = {}
-    taken = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        place = own.untyped_storage().data_ptr()
-        apart[name] = own.clone() if place in taken else own
-        taken.add(place)
-    return apart
+def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
+    """The values in the processor's memory, row by row."""
+    if not isinstance(tensor, np.ndarray):
+        tensor = tensor.detach().cpu().numpy()
+    return np.ascontiguousarray(tensor).reshape(tensor.shape)
 
 
 def read(path: Path) -> tuple[Metadata, "dict[str, Tensor]"]:
-    """Check a classifier's file and read it. Nothing in it can run code.
+    """Check a classifier's file and read it, its tensors as torch's.
 
     Raises:
         TortieError: it is not a classifier of tortie, it is damaged, or its version is unknown.
     """
     metadata = _checked(path)
     from safetensors.torch import load_file
+
+    return metadata, load_file(path)
+
+
+def read_arrays(path: Path) -> tuple[Metadata, dict[str, NDArray[Any]]]:
+    """As :func:`read`, its tensors as numpy's, without torch.
+
+    Raises:
+        TortieError: as :func:`read`.
+    """
+    metadata = _checked(path)
+    from safetensors.numpy import load_file
 
     return metadata, load_file(path)
 

@@ -1,10 +1,11 @@
-"""The engine against plain eager PyTorch."""
+"""PyTorch's engine against plain eager PyTorch."""
 
 import pytest
 import torch
 from torch import nn
 
-from tortie.activations.engine import BATCH, Engine, FusedConv2d, native_precision
+from tortie.activations.engine import BATCH, native_precision
+from tortie.activations.torch_engine import FusedConv2d, TorchEngine
 from tortie.images.preprocess import Preprocessing
 from tortie.networks import build
 from tortie.networks.efficientnet import efficientnet_lite0
@@ -45,6 +46,17 @@ def has_convolutions(precision: str) -> bool:
     return precision == "float32" or native_bfloat16()
 
 
+class Runs:
+    """The engine, from and to tensors."""
+
+    def __init__(self, *given):
+        self.engine = TorchEngine(*given)
+        self.fused = self.engine.fused
+
+    def __call__(self, images):
+        return torch.from_numpy(self.engine(images.numpy()))
+
+
 def close(got: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
     return float((got - wanted).norm() / wanted.norm()) < tolerance
 
@@ -53,7 +65,7 @@ def close(got: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
 def test_lite0_fused_equals_eager_at_every_kind_of_cut(cut):
     torch.manual_seed(0)
     prefix, _ = with_statistics(efficientnet_lite0()).cut(cut)
-    engine = Engine(prefix, SMALL, CPU, "float32")
+    engine = Runs(prefix, SMALL, CPU, "float32")
     assert engine.fused
     images = pixels(3)
     assert close(engine(images), eager(prefix, images), 1e-5)
@@ -64,7 +76,7 @@ def test_same_padding_of_odd_and_even_sides(side):
     torch.manual_seed(0)
     prefix = with_statistics(efficientnet_lite0()).cut("mbconv6")[0]
     images = pixels(2, side)
-    assert close(Engine(prefix, SMALL, CPU, "float32")(images), eager(prefix, images), 1e-5)
+    assert close(Runs(prefix, SMALL, CPU, "float32")(images), eager(prefix, images), 1e-5)
 
 
 class Residual(nn.Module):
@@ -89,7 +101,7 @@ class Residual(nn.Module):
 def test_any_graph_of_layers_equals_eager():
     torch.manual_seed(0)
     prefix = with_statistics_of_plain(Residual())
-    engine = Engine(prefix, SMALL, CPU, "float32")
+    engine = Runs(prefix, SMALL, CPU, "float32")
     assert engine.fused
     assert close(engine(pixels(4)), eager(prefix, pixels(4)), 1e-5)
 
@@ -114,13 +126,13 @@ class Branching(nn.Module):
 
 def test_what_cannot_be_fused_runs_eagerly_and_says_so(caplog):
     torch.manual_seed(0)
-    engine = Engine(Branching(), SMALL, CPU, "float32")
+    engine = Runs(Branching(), SMALL, CPU, "float32")
     assert not engine.fused
     (said,) = caplog.messages
     assert said.startswith("the frozen part runs layer by layer, slower than fused: ")
     assert "control flow" in said and len(said.splitlines()) == 1
     prefix = Branching()
-    engine = Engine(prefix, SMALL, CPU, "float32")
+    engine = Runs(prefix, SMALL, CPU, "float32")
     assert close(engine(pixels(1)), eager(prefix, pixels(1)), 1e-6)
 
 
@@ -129,7 +141,7 @@ def test_bfloat16_is_near_float32():
     images = pixels(1, 64)
     images[:, :, :, :] = torch.linspace(0, 255, 64).to(torch.uint8).view(1, 64, 1, 1)
     wanted = eager(prefix, images)
-    got = Engine(prefix, SMALL, CPU, "bfloat16")(images)
+    got = Runs(prefix, SMALL, CPU, "bfloat16")(images)
     assert got.dtype == torch.float32
     assert close(got, wanted, 0.1)
 
@@ -151,7 +163,7 @@ class Normalised(nn.Module):
 def test_local_response_normalisation_is_fused_in_both_precisions(precision, tolerance):
     torch.manual_seed(0)
     prefix = Normalised()
-    engine = Engine(prefix, SMALL, CPU, precision)
+    engine = Runs(prefix, SMALL, CPU, precision)
     assert engine.fused or not has_convolutions(precision)
     assert close(engine(pixels(2)), eager(prefix, pixels(2)), tolerance)
 
@@ -160,7 +172,7 @@ def test_local_response_normalisation_is_fused_in_both_precisions(precision, tol
 def test_networks_with_that_normalisation_are_fused_in_bfloat16(name, cut):
     torch.manual_seed(0)
     prefix = build(name).cut(cut)[0]
-    engine = Engine(prefix, SMALL.model_copy(update={"height": 64, "width": 64}), CPU, "bfloat16")
+    engine = Runs(prefix, SMALL.model_copy(update={"height": 64, "width": 64}), CPU, "bfloat16")
     assert engine.fused or not has_convolutions("bfloat16")
     assert close(engine(pixels(2, 64)), eager(prefix, pixels(2, 64)), 0.02)
 
@@ -169,7 +181,7 @@ def test_networks_with_that_normalisation_are_fused_in_bfloat16(name, cut):
 def test_an_image_does_not_depend_on_its_batch(precision):
     torch.manual_seed(0)
     prefix = with_statistics(efficientnet_lite0()).cut("avgpool")[0]
-    engine = Engine(prefix, SMALL, CPU, precision)
+    engine = Runs(prefix, SMALL, CPU, precision)
     images = pixels(BATCH + 3)
     together = engine(images)
     alone = torch.cat([engine(images[i : i + 1]) for i in range(len(images))])
@@ -180,7 +192,7 @@ def test_the_network_is_left_as_it_is():
     torch.manual_seed(0)
     network = efficientnet_lite0()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    Engine(network.cut("avgpool")[0], SMALL, CPU, "bfloat16")(pixels(1))
+    Runs(network.cut("avgpool")[0], SMALL, CPU, "bfloat16")(pixels(1))
     assert network.training
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), name
