@@ -1,12 +1,34 @@
 """Photographs for tests: two classes that a network tells apart, made here, from a seed."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
+
+from tests.children import children
+
+# A slow machine is no fault of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
+def _take_a_core(worker: str) -> None:
+    """Pin this worker, and all that it starts, to one of the cores: gw0 to the first, and so on.
+
+    Workers that each start as many threads as there are cores wait for one another, and take twice
+    the processor's time.
+    """
+    if worker and sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+_take_a_core(os.environ.get("PYTEST_XDIST_WORKER", ""))
 
 
 def photograph(label: str, number: int) -> Image.Image:
@@ -42,6 +64,13 @@ def lay_out(folder, count=12, splits=("",)):
 def _store(tmp_path_factory):
     """Tests never touch the user's own store."""
     os.environ["TORTIE_CACHE"] = str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def start():
+    """Starts processes, as ``subprocess.Popen`` does, that do not outlive the test."""
+    with children() as start:
+        yield start
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.children import children, ended
 from tests.learning.pairs import everything, learnt, small
 from tortie import processes
 from tortie.errors import TortieError, UsageError
@@ -44,14 +45,15 @@ def together(tmp_path_factory):
     (folder / "runs").mkdir()
     port = free_port()
     command = [sys.executable, "-m", "tests.learning.pairs", str(folder)]
-    running = [
-        subprocess.Popen(
-            command, cwd=HOME, env=variables(rank, 2, port), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=120)[0] for process in running]
+    with children() as start:
+        running = [
+            start(
+                command, cwd=HOME, env=variables(rank, 2, port), stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            for rank in range(2)
+        ]  # fmt: skip
+        said = [ended(process)[0] for process in running]
     for rank in range(2):
         assert (folder / f"{rank}.npz").exists(), said[rank]
     found = [dict(np.load(folder / f"{rank}.npz")) for rank in range(2)]

@@ -308,7 +308,7 @@ class ImageClassifier:
         """
         tensors: dict[str, NDArray[Any]] = {}
         for number, part in enumerate(self._parts):
-            for name, tensor in part.to_store().items():
+            for name, tensor in part.tensors.items():
                 tensors[f"members.{number}.{name}"] = tensor
         tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:

@@ -1,4 +1,4 @@
-"""The two ways in which tortie says no: a run that failed, and a wrong use."""
+"""The two ways in which tortie says no, a run that failed and a wrong use; and its warnings."""
 
 
 class TortieError(Exception):
@@ -11,3 +11,7 @@ class UsageError(TortieError, ValueError):
     """A wrong use: an argument that cannot be meant. Exit code 2."""
 
     exit_code = 2
+
+
+class TortieWarning(UserWarning):
+    """What a user should know of a run that goes on all the same; the command line says it once."""

@@ -18,20 +18,17 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tortie import __version__
 from tortie.errors import TortieError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from tortie.images import Collection
     from tortie.learning.plan import Plan
     from tortie.learning.result import Events
-
-Integers = NDArray[np.int64]
 
 _MEETING = timedelta(minutes=10)  # for all to begin: torch is imported from a slow disk, perhaps
 _STEP = timedelta(seconds=60)  # a machine that falls silent ends the others after so long
@@ -49,7 +46,7 @@ class Share:
         rank: which of them this is.
     """
 
-    rows: Integers
+    rows: "NDArray[np.int64]"
     weight: float
     sizes: tuple[int, ...]
     rank: int
@@ -84,8 +81,10 @@ class Processes:
         """Whether this one speaks and writes."""
         return self.rank == 0
 
-    def share(self, rows: Integers) -> Share:
+    def share(self, rows: "NDArray[np.int64]") -> Share:
         """This process's part of some rows: sizes within one of each other."""
+        import numpy as np
+
         parts = np.array_split(rows, self.count)
         sizes = tuple(len(part) for part in parts)
         own = parts[self.rank]

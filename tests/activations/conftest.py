@@ -10,7 +10,7 @@ from tortie.activations.extract import Extractor
 from tortie.activations.prefix import Prefix
 from tortie.activations.store import ActivationStore
 from tortie.images import Preprocessing
-from tortie.networks.efficientnet import efficientnet_lite0
+from tortie.networks import efficientnet_lite0
 
 SMALL = Preprocessing(
     resize=36, height=32, width=32, channels=3, interpolation="bicubic",

@@ -16,7 +16,7 @@ from tortie.activations.extract import Extraction
 from tortie.activations.prefix import Prefix
 from tortie.activations.store import ActivationStore
 from tortie.images import hash_all, read
-from tortie.networks.efficientnet import efficientnet_lite0
+from tortie.networks import efficientnet_lite0
 
 
 def silent(done, total):

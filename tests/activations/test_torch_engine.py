@@ -7,8 +7,7 @@ from torch import nn
 from tortie.activations.engine import BATCH, native_precision
 from tortie.activations.torch_engine import FusedConv2d, TorchEngine
 from tortie.images.preprocess import Preprocessing
-from tortie.networks import build
-from tortie.networks.efficientnet import efficientnet_lite0
+from tortie.networks import build, efficientnet_lite0
 from tortie.networks.layers import SameConv2d
 from tortie.processor import native_bfloat16
 

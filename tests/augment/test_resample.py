@@ -17,7 +17,7 @@ def test_nothing_drawn_is_the_image(rough: np.ndarray) -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.integers(0, 9))
 def test_mirrored_twice_is_the_image(height: int, width: int, channels: int, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
@@ -26,7 +26,7 @@ def test_mirrored_twice_is_the_image(height: int, width: int, channels: int, see
     np.testing.assert_array_equal(Distortion(mirror=True).apply(mirrored, height, width), image)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(-16, 16), st.integers(-16, 16), st.integers(0, 9))
 def test_shift_by_whole_pixels_is_a_slice_of_the_mirrored(
     across: int, down: int, seed: int
@@ -86,7 +86,7 @@ def test_shrinking_agrees_with_scikit_image(smooth: np.ndarray, factor: float) -
     assert np.abs(difference).max() < 2.5 and np.abs(difference.mean()) < 0.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(1, 60),
     st.integers(1, 60),

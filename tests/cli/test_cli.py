@@ -26,16 +26,27 @@ def run(capfdbinary):
     return run
 
 
-def test_help_and_import_do_not_import_torch():
+@pytest.mark.parametrize(("words", "said"), [("--help", "predict"), ("--version", __version__)])
+def test_help_and_version_import_nothing_heavy(words, said):
     code = (
         "import sys, tortie, tortie.cli.main as m\n"
-        "try: m.main(['--help'])\n"
+        f"try: m.main(['{words}'])\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'sklearn', 'cv2', 'PIL'} & set(sys.modules), 'imported too early'"
+        "heavy = {'numpy', 'torch', 'scipy', 'sklearn', 'cv2', 'PIL', 'pydantic'}\n"
+        "early = heavy & set(sys.modules)\n"
+        "assert not early, f'imported too early: {early}'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "fit" in done.stdout and "predict" in done.stdout
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize("package", ["skimage", "sklearn"])
+def test_the_demo_names_what_it_lacks(run, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    code, out, err = run("demo")
+    assert code == 2 and not out
+    assert f"the demo needs {package}" in err and "pip install 'tortie[demo]'" in err
 
 
 def test_version(run):
@@ -325,12 +336,12 @@ def test_two_photographs_a_class_work(run, tmp_path):
 def test_a_heic_is_named_with_the_way_out_where_the_extra_is_missing(
     run, fitted_file, tmp_path, monkeypatch
 ):
-    import tortie.images.decode  # noqa: F401
+    import tortie.images.pixels  # noqa: F401
 
     file = tmp_path / "IMG_0001.HEIC"
     file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    monkeypatch.setattr(sys.modules["tortie.images.decode"], "_PLUGINS", {})
+    monkeypatch.setattr(sys.modules["tortie.images.pixels"], "_PLUGINS", {})
     code, _, err = run("predict", fitted_file, file)
     assert code == 1
     assert "tortie[heic]" in err

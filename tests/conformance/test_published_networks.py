@@ -19,7 +19,9 @@ from torch.nn import functional as F
 from tests.weights.conftest import Server, server
 from tortie import networks
 from tortie.errors import UsageError
+from tortie.networks.figures import FIGURES
 from tortie.networks.network import Network
+from tortie.networks.table import TABLE
 from tortie.weights.layouts import translate
 
 torchvision_models = pytest.importorskip("torchvision.models")
@@ -253,8 +255,134 @@ def test_resnet_for_cifar_is_the_ports(depth: int) -> None:
     compare(f"resnet{depth}-cifar", Port((depth - 2) // 6), stages, 32)
 
 
-def test_lite0_is_timms() -> None:
-    compare("efficientnet-lite0", timm.create_model("tf_efficientnet_lite0"), {}, 224)
+MBCONV_STAGES = {f"mbconv{number}": f"blocks.{number - 1}" for number in range(1, 8)}
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_efficientnet_lite_is_timms(number: int) -> None:
+    other = timm.create_model(f"tf_efficientnet_lite{number}")
+    size = (224, 240, 260, 150, 150)[number]  # those of 280 and 300 take long
+    compare(f"efficientnet-lite{number}", other, MBCONV_STAGES, size)
+
+
+@pytest.mark.parametrize(
+    ("form", "other"), [("paper", "tf_efficientnet_b0"), ("torchvision", "efficientnet_b0")]
+)
+def test_efficientnet_b0_is_timms(form: str, other: str) -> None:
+    compare("efficientnet-b0", timm.create_model(other), MBCONV_STAGES, 224, form=form)
+
+
+def test_efficientnet_b0_is_torchvisions() -> None:
+    stages = {f"mbconv{number}": f"features.{number}" for number in range(1, 8)}
+    other = torchvision_models.efficientnet_b0()
+    compare("efficientnet-b0", other, stages | {"avgpool": "avgpool"}, 224)
+
+
+def test_mobilenet_v1_is_timms() -> None:
+    ends = {1: "blocks.0", 3: "blocks.1", 5: "blocks.2", 11: "blocks.3", 13: "blocks.4"}
+    stages = {f"separable{number}": there for number, there in ends.items()}
+    compare("mobilenet-v1", timm.create_model("mobilenetv1_100"), stages, 224)
+
+
+def test_mobilenet_v2_is_torchvisions() -> None:
+    ends = (1, 3, 6, 10, 13, 16, 17)
+    stages = {f"bottleneck{number}": f"features.{end}" for number, end in enumerate(ends, 1)}
+    stages |= {"conv1": "features.0", "conv_last": "features.18"}
+    compare("mobilenet-v2", torchvision_models.mobilenet_v2(), stages, 224)
+
+
+def test_mobilenet_v2_is_timms() -> None:
+    stages = {f"bottleneck{number}": f"blocks.{number - 1}" for number in range(1, 8)}
+    compare("mobilenet-v2", timm.create_model("mobilenetv2_100"), stages, 224)
+
+
+@pytest.mark.parametrize("size", [224, 227])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_squeezenet_is_torchvisions(version: str, size: int) -> None:
+    other = getattr(torchvision_models, f"squeezenet{version.replace('.', '_')}")()
+    names = networks.find("squeezenet").build(version=version).stage_names[1:]
+    stages = {name: f"features.{place}" for place, name in enumerate(names, 2)}
+    compare("squeezenet", other, stages, size, version=version)
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_densenet_is_theirs(library: str) -> None:
+    torchvisions = library == "torchvision"
+    other = torchvision_models.densenet121() if torchvisions else timm.create_model("densenet121")
+    stages = {f"dense{number}": f"features.denseblock{number}" for number in (1, 2, 3)}
+    stages |= {f"transition{number}": f"features.transition{number}" for number in (1, 2, 3)}
+    compare("densenet121", other, stages, 224)
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_resnext_is_theirs(library: str) -> None:
+    torchvisions = library == "torchvision"
+    make = torchvision_models.resnext50_32x4d
+    other = make() if torchvisions else timm.create_model("resnext50_32x4d")
+    stages = {name: there for name, there in RESNET_STAGES.items() if name.endswith("_x")}
+    compare("resnext50", other, stages, 160)
+
+
+def test_se_resnet_is_timms() -> None:
+    stages = {name: there for name, there in RESNET_STAGES.items() if name.endswith("_x")}
+    compare("se-resnet50", timm.create_model("seresnet50"), stages, 160)
+
+
+@pytest.mark.parametrize("depth", [50, 101])
+def test_resnet_v2_is_timms(depth: int) -> None:
+    stages = {"conv1": "stem"} | {f"conv{number + 2}_x": f"stages.{number}" for number in range(3)}
+    compare("resnet50-v2", timm.create_model(f"resnetv2_{depth}"), stages, 160, depth=depth)
+
+
+def test_old_checkpoints_of_densenet_are_loaded() -> None:
+    """Those that torchvision publishes have ``norm.1`` for ``norm1``."""
+    other = torchvision_models.densenet121()
+    perturb(other)
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): tensor
+        for key, tensor in other.state_dict().items()
+    }
+    entry = networks.find("densenet121")
+    network = entry.build()
+    state = translate(entry, network, old)
+    assert torch.equal(
+        state["stages.dense4.layer16.conv2.weight"],
+        other.features.denseblock4.denselayer16.conv2.weight,
+    )
+
+
+COUNTED = {
+    "efficientnet-b0": (torchvision_models.efficientnet_b0, "EfficientNet_B0_Weights"),
+    "mobilenet-v2": (torchvision_models.mobilenet_v2, "MobileNet_V2_Weights"),
+    "squeezenet": (torchvision_models.squeezenet1_0, "SqueezeNet1_0_Weights"),
+    "densenet121": (torchvision_models.densenet121, "DenseNet121_Weights"),
+    "resnext50": (torchvision_models.resnext50_32x4d, "ResNeXt50_32X4D_Weights"),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_figures_are_those_that_torchvision_prints(name: str) -> None:
+    figures = FIGURES[name]
+    meta = getattr(torchvision_models, COUNTED[name][1]).IMAGENET1K_V1.meta
+    assert figures.parameters == meta["num_params"]
+    assert round(figures.multiplications / 1e9, 3) == meta["_ops"]
+
+
+@pytest.mark.parametrize(
+    "name", [entry.name for entry in TABLE if "hf://timm/" in "".join(entry.weights.values())]
+)
+def test_weights_and_input_are_those_that_timm_names(name: str) -> None:
+    entry = networks.find(name)
+    there = networks.find(f"timm:{entry.weights['imagenet'].removeprefix('hf://timm/')}")
+    published = timm.models.get_pretrained_cfg(there.name.removeprefix("timm:"))
+    assert f"hf://{published.hf_hub_id}" == entry.weights["imagenet"]
+    assert entry.timm in (published.architecture, None)
+    own, theirs = entry.preprocessing, there.preprocessing
+    for here, other in ((own.mean, theirs.mean), (own.std, theirs.std)):
+        assert here == pytest.approx(other, abs=1)  # 127 is 127.5 to any network
+    if "lite" not in name:  # whose sizes are TensorFlow's, not timm's
+        assert (own.shape, own.resize) == (theirs.shape, theirs.resize)
+        assert own.interpolation == theirs.interpolation
 
 
 @torch.no_grad()
@@ -288,14 +416,15 @@ def test_a_repository_that_timm_saved_is_loaded(server: Server, tmp_path: Path, 
 
 
 @torch.no_grad()
-def test_lite0_with_its_trained_tensors_is_timms_on_photographs() -> None:
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_lites_with_their_trained_tensors_are_timms_on_photographs(number: int) -> None:
     from sklearn.datasets import load_sample_images
 
-    other = timm.create_model("tf_efficientnet_lite0").eval()
-    network = networks.build("efficientnet-lite0", weights="imagenet").eval()
+    other = timm.create_model(f"tf_efficientnet_lite{number}").eval()
+    network = networks.build(f"efficientnet-lite{number}", weights="imagenet").eval()
     tensors = list(network.state_dict().values())
     other.load_state_dict(dict(zip(other.state_dict(), tensors, strict=True)))
-    preprocessing = networks.find("efficientnet-lite0").preprocessing
+    preprocessing = networks.find(f"efficientnet-lite{number}").preprocessing
     pixels = [preprocessing.pixels(Image.fromarray(one)) for one in load_sample_images().images]
     images = (torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() - 127) / 128
     assert relative(network(images), other(images)) < 1e-5
@@ -306,6 +435,7 @@ PUBLISHED: dict[str, Callable[[], nn.Module]] = {
     for name, builder in [("alexnet-one-tower", "alexnet"), ("googlenet-bn", "googlenet")]
     + [(name, name.replace("-", "_")) for name in (*VGGS, "vgg13-bn", "vgg19-bn")]
     + [(f"resnet{depth}", f"resnet{depth}") for depth in (18, 34, 50, 101, 152)]
+    + [(name, builder.__name__) for name, (builder, _) in COUNTED.items()]
 }
 
 

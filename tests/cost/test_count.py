@@ -50,6 +50,19 @@ FIGURES = {
     "resnet110-cifar": (1_727_962, 252_887_680),
     "plain20-cifar": (269_722, 40_551_040),
     "efficientnet-lite0": (4_652_008, 385_187_552),
+    # conformance holds these to torchvision's own figures and to timm's and torchvision's layers
+    "squeezenet": (1_248_424, 818_924_576),
+    "resnet50-v2": (25_549_352, 4_089_184_256),
+    "densenet121": (7_978_856, 2_834_161_664),
+    "resnext50": (25_028_904, 4_230_479_872),
+    "mobilenet-v1": (4_231_976, 568_740_352),
+    "se-resnet50": (28_088_024, 4_091_699_200),
+    "mobilenet-v2": (3_504_872, 300_774_272),
+    "efficientnet-b0": (5_288_548, 385_814_752),
+    "efficientnet-lite1": (5_416_680, 600_185_232),
+    "efficientnet-lite2": (6_092_072, 859_736_272),
+    "efficientnet-lite3": (8_197_096, 1_383_321_872),
+    "efficientnet-lite4": (13_006_568, 2_553_034_336),
 }
 # By torch's counter: one of each family fast.
 COUNTED = [
@@ -65,6 +78,8 @@ OTHER_FIGURES = [
     ("resnet18", {"shortcut": "C"}, 12_043_816, 1_878_298_624),
     ("resnet50-v1", {"shortcut": "A"}, 22_780_456, 3_498_311_680),
     ("resnet50-v1", {"shortcut": "C"}, 40_128_552, 6_324_224_000),
+    ("squeezenet", {"version": "1.1"}, 1_235_496, 349_151_936),
+    ("resnet50-v2", {"stride_in": "1x1"}, 25_549_352, 3_857_973_248),
 ]
 
 
@@ -94,6 +109,31 @@ def test_the_papers_rounded_figures():
         assert FIGURES[name][1] / 1e9 == pytest.approx(wanted, abs=0.06)
     for depth, wanted in {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85}.items():
         assert round(FIGURES[f"resnet{depth}-cifar"][0] / 1e6, 2) == wanted
+
+
+# Millions of parameters, and of multiplications, as printed: SqueezeNet's table 1 (before pruning),
+# ResNeXt's table 1, MobileNet's table 8, SE's table 10 and 2, MobileNetV2's table 4, EfficientNet's
+# table 2, and the README of EfficientNet-Lite (whose multiplications are another counter's).
+PRINTED = [
+    ("squeezenet", {}, 1.248424, None),
+    ("resnext50", {}, 25.0, 4200),
+    ("mobilenet-v1", {}, 4.2, 569),
+    ("se-resnet50", {"stride_in": "1x1"}, 28.1, 3870),
+    ("mobilenet-v2", {}, 3.4, 300),
+    ("efficientnet-b0", {}, 5.3, 390),
+    ("efficientnet-lite1", {}, 5.4, None),
+    ("efficientnet-lite2", {}, 6.1, None),
+    ("efficientnet-lite3", {}, 8.2, None),
+    ("efficientnet-lite4", {}, 13.0, None),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "parameters", "multiplications"), PRINTED)
+def test_the_printed_figures_of_later_papers(name, arguments, parameters, multiplications):
+    cost = count(meta_network(name, **arguments))
+    assert cost.parameters / 1e6 == pytest.approx(parameters, rel=0.035)
+    if multiplications:
+        assert cost.multiplications / 1e6 == pytest.approx(multiplications, rel=0.015)
 
 
 @torch.no_grad()

@@ -90,21 +90,18 @@ def test_training_holds_more_than_inference():
 
 
 @pytest.mark.slow
-def test_resnet_152_is_counted_in_under_two_seconds_and_120_megabytes():
+def test_resnet_152_is_counted_in_120_megabytes():
     script = """
-import resource, sys, time
+import resource
 import torch
-start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 from tortie.cost.count import count
 from tortie.cost.meta_network import meta_network
 assert count(meta_network("resnet152")).multiplications == 11_513_626_624
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(time.process_time() - start, (peak - before) / 1024)
+print((peak - before) / 1024)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    # of the processor: what else the machine does must not decide
-    seconds, megabytes = map(float, done.stdout.split())
-    assert seconds < 2.0
-    assert megabytes < 120
+    assert float(done.stdout) < 120  # its parameters alone are 240 MB

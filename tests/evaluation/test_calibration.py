@@ -111,7 +111,7 @@ def test_the_temperature_is_the_least_log_loss_of_a_fine_search():
 
 
 @given(judged())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_log_loss_is_never_worse_and_the_order_stays(case):
     probabilities, labels = case
     temperature = fit_temperature(probabilities, labels)

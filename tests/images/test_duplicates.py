@@ -138,7 +138,7 @@ def test_likeness_leaves_out_brightness_contrast_and_a_slope_of_light(photograph
 
 @pytest.mark.parametrize("few", [0, 8192])
 @given(seed=st.integers(0, 2**32 - 1), distance=st.integers(0, 15), flips=st.integers(0, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_pair_of_hashes_within_the_distance_is_found_once(few, seed, distance, flips):
     generator = np.random.default_rng(seed)
     centres = generator.integers(0, 2**64, 4, np.uint64)
@@ -195,7 +195,7 @@ def test_exact_and_near_pairs_join_into_one_group():
 
 
 @given(order=st.permutations(range(16)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_groups_are_the_same_sets_in_any_order(order):
     # Each of four pictures at three brightnesses, and one exact copy.
     rows = [

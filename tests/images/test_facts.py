@@ -128,13 +128,13 @@ def test_what_is_encoded_is_decoded(given_facts):
 
 def test_the_encoding_by_hand():
     encoded = FACTS.encode()
-    assert encoded[:9] == bytes([1]) + (4032).to_bytes(4) + (3024).to_bytes(4)
+    assert encoded[:9] == bytes([2]) + (4032).to_bytes(4) + (3024).to_bytes(4)
     assert encoded[-1024:] == FACTS.thumbnail
-    assert len(encoded) == 23 + 4 + 1024
+    assert len(encoded) == 35 + 4 + 1024
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", b"\1", b"\2" + FACTS.encode()[1:], FACTS.encode()[:-1], FACTS.encode() + b"."]
+    "damaged", [b"", b"\1", b"\1" + FACTS.encode()[1:], FACTS.encode()[:-1], FACTS.encode() + b"."]
 )
 def test_other_bytes_are_refused(damaged):
     with pytest.raises(ValueError, match="facts of"):

@@ -126,7 +126,8 @@ def test_what_is_left_out_is_said_in_a_line_each_kind(tree):
     collection = find(root)
     assert [name for name, *_ in found(collection)] == ["a/1.jpg", "b/2.jpg"]
     assert collection.notes == (
-        "left out, hidden: 4 ('.DS_Store', '.cache', '.git', '__MACOSX')",
+        "left out, hidden: 3 ('.DS_Store', '.cache', '.git')",
+        "left out, the system's own: 1 ('__MACOSX')",
         "left out, no images by their suffix: 5 ('README', 'Thumbs.db', 'notes.txt')",
         f"no class, without an image: 1 ('{root}/empty')",
         f"left out, in no class's folder: 1 ('{root}/loose.jpg')",
@@ -175,7 +176,9 @@ def test_odd_names_work_in_folders_and_in_a_csv(tree):
     root = tree(*(f"odd\n{name[:-4]}/{name}" for name in NAMES))
     collection = find(root)
     assert sorted(photograph.path.name for photograph in collection.photographs) == sorted(NAMES)
-    assert collection.classes == tuple(sorted(f"odd\n{name[:-4]}" for name in NAMES))
+    named = {"new\nline": r"new\x0aline", "\udcff": r"\xff"}  # class names are clean text
+    short = [name[:-4] for name in NAMES]
+    assert collection.classes == tuple(sorted(rf"odd\x0a{named.get(n, n)}" for n in short))
     assert all(photograph.path.exists() for photograph in collection.photographs)
     with open(root / "again.csv", "w", newline="", errors="surrogateescape") as file:
         writer = csv.writer(file)
@@ -319,4 +322,81 @@ def test_files_for_prediction(tree):
     root = tree("b/2.jpg", "b/1.PNG", "b/c/3.webp", "b/.hidden/4.jpg", "b/x.txt", "odd.suffix")
     sources = [root / "odd.suffix", root / "b", root / "none.jpg"]
     names = ["odd.suffix", "b/1.PNG", "b/2.jpg", "b/c/3.webp", "none.jpg"]
-    assert find_files(sources) == [root / name for name in names]
+    assert find_files(sources).paths == [root / name for name in names]
+
+
+SYSTEM = (
+    *("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", "System Volume Information"),
+    *("lost+found", "LOST.DIR", "__MACOSX", "Network Trash Folder", "thumbnails"),
+)
+
+
+@pytest.mark.parametrize("name", SYSTEM)
+def test_what_systems_keep_beside_photographs_is_neither_class_nor_photograph(tree, name):
+    root = tree(
+        "ants/1.jpg", f"ants/{name}/1.jpg/THUMB_M.jpg", f"ants/deep/{name}/2.jpg", "bees/2.jpg",
+        f"{name}/S-1-5-21/$R1.jpg",
+    )  # fmt: skip
+    collection = find(root)
+    assert [one for one, *_ in found(collection)] == ["ants/1.jpg", "bees/2.jpg"]
+    assert collection.notes == (f"left out, the system's own: 3 ({name!r})",)
+    files = find_files([root])
+    assert files.paths == [root / "ants/1.jpg", root / "bees/2.jpg"]
+    assert files.notes == list(collection.notes)
+
+
+def test_in_splits_too(tree):
+    root = tree("train/a/1.jpg", "train/@eaDir/x/1.jpg", "train/a/@eaDir/1.jpg", "test/a/2.jpg")
+    assert [one for one, *_ in found(find(root))] == ["test/a/2.jpg", "train/a/1.jpg"]
+
+
+def test_one_bad_entry_does_not_end_the_walk(tree):
+    """A link to itself, as a folder and as a photograph, and a folder in itself."""
+    root = tree("a/1.jpg", "b/2.jpg")
+    os.symlink("loop", root / "loop")
+    os.symlink("loop.jpg", root / "a" / "loop.jpg")
+    os.symlink(root / "a", root / "a" / "again")
+    collection = find(root)
+    assert [one for one, *_ in found(collection)] == ["a/1.jpg", "a/loop.jpg", "b/2.jpg"]
+    assert "left out, no images by their suffix: 1 ('loop')" in collection.notes
+    assert any(note.startswith("met twice") for note in collection.notes)
+    assert root / "a" / "loop.jpg" in find_files([root]).paths
+
+
+def test_a_folder_that_may_not_be_entered_is_named(tree, monkeypatch):
+    root = tree("a/1.jpg", "a/secret/2.jpg", "b/3.jpg", "c/4.jpg")
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.fspath(path).endswith(("secret", "c")):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    collection = find(root)
+    assert [one for one, *_ in found(collection)] == ["a/1.jpg", "b/3.jpg"]
+    named = f"left out, cannot be entered: 2 ('{root}/a/secret', '{root}/c')"
+    assert named in collection.notes
+    assert find_files([root]).notes == [named]
+    with pytest.raises(TortieError, match=r"cannot read .*c': Permission denied"):
+        find_files([root / "c"])
+
+
+def test_a_path_that_is_too_long_is_named(tmp_path):
+    """Made step by step; no system call takes 4,096 characters at once."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").touch()
+    name = "x" * 200
+    here = os.open(tmp_path / "a", os.O_RDONLY)
+    for _ in range(21):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("2.jpg", os.O_WRONLY | os.O_CREAT, dir_fd=here))
+    os.close(here)
+    collection = find(tmp_path)
+    assert [one for one, *_ in found(collection)] == ["a/1.jpg"]
+    (note,) = collection.notes
+    assert note.startswith("left out, cannot be entered: 1 ('")
+    assert len(note) < 300

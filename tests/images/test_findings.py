@@ -3,6 +3,7 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -10,7 +11,7 @@ from tests.conftest import lay_out, photograph
 from tortie.activations.store import ActivationStore
 from tortie.activations.stored_facts import stored_facts
 from tortie.errors import UsageError
-from tortie.images import find, hash_all
+from tortie.images import Facts, find, hash_all
 from tortie.images.class_names import alike_names
 from tortie.images.find import Photograph
 from tortie.images.finding import KINDS, Finding, by_kind, check_kinds, ranked, worst
@@ -75,6 +76,49 @@ def test_names_turns_and_looks(examine, photographs):
     assert told(found, "tiny") == [("warning", ["tiny.jpg"])]
     assert told(found, "extreme-aspect") == [("warning", ["long.jpg"])]
     assert told(found, "odd-format") == [("note", ["png.jpg"])]
+
+
+def test_values_in_a_small_part_of_their_range(examine, photographs):
+    """12 bits in 16 use 4,096 of 65,536 values, a sixteenth; 13 bits, an eighth."""
+    grey = np.asarray(photograph("blobs", 50).convert("L")).astype(np.uint16)
+    grey = (grey - grey.min()) * 255 // int(grey.max() - grey.min())
+    for bits in (10, 12, 13):
+        deep = (grey.astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+        Image.fromarray(deep).save(photographs / f"blobs/{bits}.png")
+    ramp = np.tile(np.arange(256), (200, 1))
+    for name, levels in (("dim", 15), ("pale", 17)):
+        dim = Image.fromarray((120 + ramp * levels // 255).astype(np.uint8))
+        dim.save(photographs / f"stripes/{name}.png")
+    examined, found = examine(photographs)
+    assert told(found, "narrow-range") == [
+        ("warning", ["10.png"]), ("warning", ["12.png"]), ("warning", ["dim.png"]),
+    ]  # fmt: skip
+    assert "values from 0 to 4,095 of 65,535" in [one.detail for one in found]
+    assert told(found, "blank") == []
+    ours = {i for one in found if one.kind == "narrow-range" for i in one.images}
+    assert not ours & dropped([one for one in found if one.kind == "narrow-range"])
+    kept = examined.facts[sorted(ours)[0]]
+    assert Facts.decode(kept.encode()) == kept
+
+
+def test_a_data_set_of_12_bits_is_one_warning(examine, tmp_path):
+    for label in ("blobs", "stripes"):
+        (tmp_path / label).mkdir()
+        for i in range(8):
+            grey = np.asarray(photograph(label, i).convert("L")).astype(np.uint16) * 16
+            Image.fromarray(grey).save(tmp_path / label / f"{i}.png")
+    _, found = examine(tmp_path)
+    assert [severity for severity, _ in told(found, "narrow-range")] == ["warning"]
+
+
+def test_turned_heics_are_listed(examine, photographs):
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = heif.from_pillow(photograph("blobs", 60))
+    image.save(photographs / "blobs/turned.heic", quality=90, exif=exif.tobytes())
+    _, found = examine(photographs)
+    assert told(found, "rotated") == [("note", ["turned.heic"])]
 
 
 def test_images_that_are_all_tiny_are_one_note(examine, tmp_path):

@@ -62,7 +62,7 @@ def test_one_resampling_equals_resize_then_crop(size):
     assert np.abs(pixels - expected).max() <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(width=st.integers(1, 150), height=st.integers(1, 150))
 def test_one_resampling_equals_resize_then_crop_at_any_size(width, height):
     image = noise(width, height)

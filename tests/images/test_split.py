@@ -46,7 +46,6 @@ def test_without_groups_the_images_are_dealt_by_their_keyed_hash():
 
 
 @given(images=images(), seed=st.integers(0, 5), data=st.data())
-@settings(deadline=None)
 def test_a_draw_and_folds_are_the_same_in_any_order(images, seed, data):
     labels, keys, groups = images
     order = data.draw(st.permutations(range(len(labels))))
@@ -265,7 +264,7 @@ names = st.binary(min_size=1, max_size=12).filter(
 
 
 @given(name=names, label=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_file_name_survives_the_round_trip(tmp_path_factory, name, label):
     folder = tmp_path_factory.mktemp("split")
     path = Path(os.fsdecode(name))

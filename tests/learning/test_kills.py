@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tortie
+from tests.children import HANGS, ended
 from tests.conftest import lay_out
 
 KILLS = 50
@@ -164,34 +165,33 @@ def test_fifty_kills_change_nothing(folder, ways, tmp_path, way):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
-def test_a_process_of_its_own_is_stopped_and_goes_on(folder, ways, tmp_path, number):
+def test_a_process_of_its_own_is_stopped_and_goes_on(folder, ways, tmp_path, number, start):
     """From the shell, nothing forked and nothing changed; stopped once its first epoch is over."""
     words = ("fit", folder, *(word for word in ways["live"] if word != "--quiet"), "-o")
     environment = {**os.environ, "TORTIE_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
 
-    def start(*more):
-        return subprocess.Popen(
+    def begin(*more):
+        return start(
             [sys.executable, "-m", "tortie", *(str(word) for word in (*words, *more))],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True,
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
 
     whole, output = tmp_path / "whole.safetensors", tmp_path / "stopped.safetensors"
     for arguments in ((whole,), (output,)):
-        process = start(*arguments)
+        process = begin(*arguments)
         said = []
         for line in process.stderr:
             said.append(line)
             if arguments[0] == output and line.startswith("epoch 2"):
                 process.send_signal(number)
-        code = process.wait(120)
-        process.stderr.close()
+        code = process.wait(HANGS)
     assert code == (1 if number == signal.SIGINT else -signal.SIGKILL), said
     if number == signal.SIGINT:
         assert said[-1].startswith(("tortie: stopped after epoch", "tortie: stopped in epoch"))
         assert "stopped.run keeps the last checkpoint" in said[-1]
     assert not output.exists()
-    process = start(output, "--resume")
-    said = process.communicate(timeout=120)[1]
+    process = begin(output, "--resume")
+    said = ended(process)[1]
     assert process.returncode == 0, said
     assert "epoch 2 of 5" not in said or number == signal.SIGKILL
     assert_same(output, whole)

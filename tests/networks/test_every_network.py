@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tortie import networks
 from tortie.cost.meta_network import meta_network
-from tortie.networks.layers import SameConv2d
+from tortie.networks.layers import SameConv2d, StochasticDepth
 from tortie.networks.lenet import rbf_loss
 from tortie.networks.network import Network
 from tortie.networks.table import TABLE
@@ -25,6 +25,10 @@ FAMILIES = (
     "googlenet-bn",
     "resnet18",
     "resnet20-cifar",
+    "squeezenet",
+    "mobilenet-v1",
+    "mobilenet-v2",
+    "efficientnet-b0",
     "efficientnet-lite0",
 )
 NAMES = [
@@ -77,6 +81,8 @@ def test_every_parameter_gets_a_gradient_and_a_step_lowers_the_loss(name):
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0  # the same function before and after the step
+        elif isinstance(layer, StochasticDepth):
+            layer.survival = 1.0
     before = loss_of(network, images, labels)
     assert torch.isfinite(before)
     before.backward()
@@ -115,7 +121,7 @@ def test_cut_after_any_stage_and_joined_it_is_the_whole(name):
         prefix, rest = network.cut(number)
         assert len(prefix) == number
         torch.testing.assert_close(rest(activations), wanted)
-    if name != "nin" and name != "nin-imagenet":  # whose head sees maps, as in the paper
+    if not network.head_sees_maps:
         assert activations.shape == (2, network.feature_count)
     torch.testing.assert_close(network.forward_features(images), activations)
 
@@ -185,6 +191,10 @@ def test_the_table_agrees_with_the_network(name):
     shape = (preprocessing.height, preprocessing.width, preprocessing.channels)
     assert network.input_shape == shape
     assert preprocessing.resize >= max(shape[:2])
+    assert entry.preprocessing_source
+    if not entry.weights and entry.preprocessing.channels == 3 and "-cifar" not in name:
+        # papers before the published weights give grey levels; NiN's whitening is not offered
+        assert set(preprocessing.std) == {1.0} or name == "nin"
     if entry.sibling:
         sibling = networks.find(entry.sibling)
         assert sibling.weights and not entry.weights

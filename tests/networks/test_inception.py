@@ -6,7 +6,7 @@ import torch
 from tortie.cost.count import count
 from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
-from tortie.networks.inception import Inception, googlenet_bn
+from tortie.networks.inception import Inception, googlenet, googlenet_bn
 
 # Table 1: output side and maps of each module, and its multiplications in the "ops" column (in
 # millions; 5a's is a slip of the paper and left out).
@@ -146,3 +146,13 @@ def test_side_heads_as_printed_say_which_size_they_see():
     assert network(images).shape == (1, 1000)
     with pytest.raises(UsageError, match=r"14×14, of images of 224×224, not of 12×12"):
         network.forward_with_sides(images)
+
+
+def test_it_starts_as_caffes_does():
+    """Uniform within the root of 3 over the fan-in, whose deviation is 1 over its root."""
+    torch.manual_seed(0)
+    first = googlenet().stages.conv1.conv
+    bound = (3 / 147) ** 0.5
+    assert 0.99 * bound < first.weight.abs().max().item() <= bound
+    assert first.weight.std().item() == pytest.approx(147**-0.5, rel=0.03)
+    assert (first.bias == 0.2).all()

@@ -50,7 +50,7 @@ def test_batches_are_the_fewest_and_even(count, batch):
         assert min(sizes) > 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 3), st.integers(0, 2))
 def test_workers_change_nothing(count, batch, epoch, workers):
     labels = np.arange(count) % 2

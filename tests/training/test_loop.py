@@ -72,7 +72,7 @@ def test_kill_after_each_step_changes_nothing(tmp_path, uninterrupted, monkeypat
     assert_same(killed, uninterrupted[name])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.sampled_from(sorted(RECIPES)), st.sets(st.integers(1, STEPS)),
     st.sets(st.integers(1, STEPS)), st.sampled_from([0, 1, 2]),

@@ -6,7 +6,8 @@ import torch
 from tortie import networks
 from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
-from tortie.weights.layouts import _LAYOUTS, looks_like, translate
+from tortie.weights.layouts import looks_like, translate
+from tortie.weights.published_names import LAYOUTS
 
 # Names as torchvision, timm and the CIFAR port print them, and the paper's layers they hold.
 NAMES = {
@@ -61,7 +62,7 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_published_names_lead_to_the_papers_layers(name):
     network = meta_network(name)
-    layout = _LAYOUTS[networks.find(name).builder.partition(":")[2]]
+    layout = LAYOUTS[networks.find(name).builder.partition(":")[2]]
     for published, wanted in NAMES[name].items():
         module, _, leaf = published.rpartition(".")
         assert f"{layout(module, network)}.{leaf}" == wanted
@@ -176,7 +177,7 @@ def test_side_heads_may_be_missing_on_either_side():
         for block in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
         for branch in ("1", "2.0", "2.1", "3.0", "3.1", "4.1")
     ]
-    layout, own = _LAYOUTS["googlenet_bn"], whole.state_dict()
+    layout, own = LAYOUTS["googlenet_bn"], whole.state_dict()
     published = {}
     for module in [start + end for start in starts for end in ("", ".conv", ".bn")]:
         for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):

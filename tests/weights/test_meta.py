@@ -46,8 +46,8 @@ tortie.load(r"{classifier_file}").classes_
 network = tortie.networks.resnet20_cifar()
 torch.save(network.state_dict(), r"{tmp_path / "weights.pth"}")
 tortie.networks.resnet20_cifar(weights=r"{tmp_path / "weights.pth"}")
-from tortie.cost.outline import outline
-outline("resnet50")
+from tortie.cost.meta_network import meta_network
+meta_network("resnet50")
 heavy = {{"torch._dynamo", "sympy"}} & set(sys.modules)
 assert not heavy, heavy
 """

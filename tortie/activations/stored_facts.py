@@ -109,7 +109,7 @@ def _read(index: int, source: Source, sha256: str | None, max_pixels: int) -> Re
     """One decode, no pixels kept."""
     begin = time.perf_counter()
     try:
-        content = file_bytes(source) if isinstance(source, Path) else source
+        content = file_bytes(source, max_pixels) if isinstance(source, Path) else source
         if isinstance(content, bytes) and hashlib.sha256(content).hexdigest() != sha256:
             raise UnreadableImage("it changed while it was being read")
         facts = facts_of(decode(content, at_least=AT_LEAST, max_pixels=max_pixels))

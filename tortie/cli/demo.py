@@ -90,12 +90,13 @@ def lay_out(folder: Path) -> tuple[Path, Path]:
         the folder of photographs, and the cat's file.
 
     Raises:
-        UsageError: scikit-image is not installed.
+        UsageError: scikit-image or scikit-learn is not installed.
     """
     try:
         from skimage import data
-    except ImportError:
-        raise UsageError("the demo needs scikit-image: pip install 'tortie[demo]'") from None
+        from sklearn import datasets  # noqa: F401  (for the digits, later)
+    except ImportError as error:
+        raise UsageError(f"the demo needs {error.name}: pip install 'tortie[demo]'") from None
     from PIL import Image
 
     photographs = folder / "photographs"

@@ -41,14 +41,18 @@ def command(
     show.begin(json, quiet)
     if json and as_csv:
         raise UsageError("--json or --csv, not both")
+    from tortie.images import find_files
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
         crops=crops, device=device, precision=precision, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
+    found = find_files(images)
+    for note in found.notes:
+        show.say(f"note: {note}")
     with show.progress("photographs") as progress:
-        judged = classifier.judge(images, progress, reject_below=reject_below)
+        judged = classifier.judge(found.paths, progress, reject_below=reject_below)
     show.no_temperature(classifier.metadata, crops)
     _say_empty(images, judged)
     show.result(*_told(judged, top, as_csv))

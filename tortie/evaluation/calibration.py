@@ -5,7 +5,6 @@ Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 201
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ _SPREAD = math.log(2)
 # Standard deviation of ln T before a photograph is seen. A thousand photographs do not feel it;
 # forty that are all right would otherwise ask for certainty without end.
 _COARSE = np.linspace(-4 * _SPREAD, 4 * _SPREAD, 33)  # ln T from 1/16 to 16
-_REFINEMENTS = 24  # of the golden section: ln T to 1e-6
+_PRECISION = 1e-6  # of ln T
 _SURE_ENOUGH = 0.2  # standard error of ln T
 
 
@@ -74,6 +73,8 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
     """
     if not len(labels):
         return 1.0
+    from scipy.optimize import minimize_scalar  # half a second, which predictions need not wait
+
     logs = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64)
 
     def cost(log_temperature: float) -> float:
@@ -84,7 +85,8 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
     best = int(np.argmin(coarse))
     low = float(_COARSE[max(0, best - 1)])
     high = float(_COARSE[min(len(_COARSE) - 1, best + 1)])
-    found = _golden_section(cost, low, high)
+    options = {"xatol": _PRECISION}
+    found = float(minimize_scalar(cost, bounds=(low, high), method="bounded", options=options).x)
     return math.exp(found) if cost(found) < cost(0.0) else 1.0
 
 
@@ -197,23 +199,6 @@ def _losses(
     total = most + np.log(np.exp(scaled - most[:, None]).sum(axis=1))
     losses: NDArray[np.float64] = total - scaled[np.arange(len(labels)), labels]
     return losses
-
-
-def _golden_section(cost: Callable[[float], float], low: float, high: float) -> float:
-    """The lowest point between two others (Kiefer 1953)."""
-    ratio = (math.sqrt(5) - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = cost(left), cost(right)
-    for _ in range(_REFINEMENTS):
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = cost(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = cost(right)
-    return (low + high) / 2
 
 
 def _at_least_one(labels: NDArray[np.int64]) -> None:

@@ -1,14 +1,13 @@
 """One network of a classifier: what predicts with it needs, and torch's modules on demand."""
 
 from collections.abc import Callable, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.activations.prefix import NAME, Prefix
-from tortie.graphs.graph import Graph
+from tortie.activations.prefix import Prefix
 
 if TYPE_CHECKING:
     from tortie.images.preprocess import Preprocessing
@@ -16,10 +15,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-GRAPH, EXPECTED = "graph", "graph_expected"
-"""What the graph and what it is held to are called beside the tensors of a member."""
-
-_STAGES, _HEAD = f"{NAME}.", "head."
+_HEAD = "head."
 _LINEAR = {"weight", "bias"}
 _HIDDEN = {"0.weight", "0.bias", "2.weight", "2.bias"}
 
@@ -51,42 +47,6 @@ class MemberNetwork:
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         return cls(tensors, Prefix.of(network, preprocessing), lambda: network)
 
-    @classmethod
-    def stored(
-        cls,
-        tensors: Mapping[str, NDArray[Any]],
-        preprocessing: "Preprocessing",
-        cut: str,
-        graph: Graph,
-        network: "Callable[[], Network]",
-    ) -> "MemberNetwork":
-        """That of a file; its modules are built when they are asked for.
-
-        Args:
-            tensors: by name, ``stages.…`` and ``head.…``.
-            preprocessing: how an image becomes its input.
-            cut: the last of its stages.
-            graph: of its stages.
-            network: builds its modules.
-        """
-        own = {
-            name.removeprefix(_STAGES): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(_STAGES)
-        }
-        once = cache(network)
-        output = graph.expected.shape[1:]
-        prefix = Prefix(own, cut, output, preprocessing, lambda: once().stages, graph)
-        return cls(tensors, prefix, once)
-
-    def to_store(self) -> dict[str, NDArray[Any]]:
-        """What a file holds of it: its tensors, and its graph with what that is held to."""
-        graph = self.prefix.graph_or_none
-        if graph is None:
-            return dict(self.tensors)
-        content = np.frombuffer(graph.content, np.uint8)
-        return {**self.tensors, GRAPH: content, EXPECTED: graph.expected}
-
     @cached_property
     def network(self) -> "Network":
         """The network as torch's modules, in evaluation mode."""
@@ -97,25 +57,6 @@ class MemberNetwork:
         """Length of the logits."""
         matrices = [one for name, one in self.tensors.items() if name.startswith(_HEAD)]
         return int(next(one for one in matrices[::-1] if one.ndim > 1).shape[0])
-
-    def misfit(self, classes: int) -> str | None:
-        """What is wrong with the first tensor of a linear head; ``None`` where all fit."""
-        own = {name: one for name, one in self.tensors.items() if name.startswith(_HEAD)}
-        width = self.prefix.output[-1]
-        if own.keys() == {f"{_HEAD}{name}" for name in _HIDDEN}:
-            hidden = len(own["head.0.weight"])
-            wanted = {"0.weight": (hidden, width), "0.bias": (hidden,)}
-            wanted |= {"2.weight": (classes, hidden), "2.bias": (classes,)}
-        elif own.keys() <= {f"{_HEAD}{name}" for name in _LINEAR}:
-            wanted = {"weight": (classes, width), "bias": (classes,)}
-        else:
-            return None
-        for name, shape in wanted.items():
-            found = own.get(f"{_HEAD}{name}")
-            if found is None or found.shape != shape:
-                given = "not there" if found is None else found.shape
-                return f"head.{name} is {given}, expected {shape}"
-        return None
 
     @cached_property
     def head(self) -> Callable[[Floats], Floats]:
@@ -144,7 +85,8 @@ class MemberNetwork:
 
     def probabilities(self, activations: Floats) -> Floats:
         """The softmax of the head's logits ``(N, K)``, float32, of activations ``(N, ...)``."""
-        logits = self.head(activations)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found: Floats = powers / powers.sum(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with later
+            logits = self.head(activations)
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            found: Floats = powers / powers.sum(axis=1, keepdims=True)
         return found

@@ -14,6 +14,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.images import Facts, Source
 
 _AT_ONCE = 2**28  # bytes of activations held at a time: 364 photographs of 144 crops and 1,280 each
+_NO_NUMBER = "the network's probabilities for it are NaN"
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,9 @@ def _judge(
             features, rows = extraction.finish(told)  # (n, views, ...)
         rows = rows + begin
         probabilities = _probabilities(member.network, features)
+        finite = np.isfinite(probabilities).all(axis=(1, 2))
+        judged.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
+        rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
         judged.mean[rows], judged.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
         judged.read[rows] = True
         judged.facts[part] = extraction.facts

@@ -1,4 +1,4 @@
-"""Class names that may be one class, written in two ways."""
+"""Class names: one spelling of each, and those that may be one class written in two ways."""
 
 import re
 import unicodedata
@@ -7,7 +7,21 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Literal
 
+from tortie.text import shown
+
+LONGEST = 2000
+"""Characters of a class name."""
 _SHORTEST = 5  # letters: "bat" and "cat" are no misspellings of each other
+
+
+def class_name(name: str) -> str:
+    r"""The name of a class whose folder, or whose cell in a CSV, has this name.
+
+    macOS composes accents otherwise than others do, and spaces at the ends slip in: both are taken
+    away. A class name is text that any terminal and file can show: a byte of a folder's name that
+    is no UTF-8, and a character that is not seen, become ``\xe9``, ``\u202e``.
+    """
+    return shown(unicodedata.normalize("NFC", name.strip()) or name)
 
 
 def alike_names(

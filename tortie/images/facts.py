@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import numpy as np
 from PIL import Image
@@ -12,8 +12,9 @@ from tortie.images.decode import Decoded
 THUMBNAIL = 32
 """Side of the thumbnail, pixels."""
 
-_VERSION = 1
-_HEADER = struct.Struct(">BIIBQBHH")  # version, the four numbers, then the lengths of the rest
+_VERSION = 2
+_HEADER = struct.Struct(">BIIBQIIIBHH")  # version, the numbers, then the lengths of the rest
+_NARROW = 1 / 16  # of the possible values: 12 bits in 16, or four grey levels in a hundred
 
 
 def _cosines() -> np.ndarray:
@@ -45,6 +46,8 @@ class Facts:
         perceptual_hash: 64 bits; images that look alike differ in few of them.
         thumbnail: 32×32 grey levels, row by row: near duplicates are confirmed on it.
         reason: why the image cannot be read; ``None`` where it can (then the rest holds).
+        narrow: lowest, highest and largest possible value, where those in use span less than a
+            sixteenth of what is possible; else ``None``.
     """
 
     width: int
@@ -54,6 +57,7 @@ class Facts:
     perceptual_hash: int
     thumbnail: bytes
     reason: str | None = None
+    narrow: tuple[int, int, int] | None = None
 
     @classmethod
     def unreadable(cls, reason: str) -> Self:
@@ -70,6 +74,7 @@ class Facts:
             self.height,
             self.orientation,
             self.perceptual_hash,
+            *(self.narrow or (0, 0, 0)),
             len(format),
             len(reason),
             len(self.thumbnail),
@@ -85,7 +90,9 @@ class Facts:
         """
         if len(encoded) < _HEADER.size or encoded[0] != _VERSION:
             raise ValueError(f"these are no facts of version {_VERSION}: {encoded[:16]!r}")
-        _, width, height, orientation, perceptual_hash, *lengths = _HEADER.unpack_from(encoded)
+        _, width, height, orientation, perceptual_hash, low, high, most, *lengths = (
+            _HEADER.unpack_from(encoded)
+        )
         if len(encoded) != _HEADER.size + sum(lengths):
             raise ValueError(f"facts of {len(encoded)} bytes instead of {sum(lengths)}")
         start, parts = _HEADER.size, []
@@ -101,6 +108,7 @@ class Facts:
             perceptual_hash,
             thumbnail,
             reason.decode() or None,
+            (low, high, most) if most else None,
         )
 
 
@@ -121,7 +129,19 @@ def facts_of(decoded: Decoded) -> Facts:
         decoded.orientation,
         perceptual_hash(thumbnail),
         thumbnail,
+        narrow=_narrow(decoded, thumbnail),
     )
+
+
+def _narrow(decoded: Decoded, thumbnail: bytes) -> tuple[int, int, int] | None:
+    """The values in use, where they are few of those that are possible."""
+    span = decoded.span
+    if span is None:
+        if max(thumbnail) - min(thumbnail) >= 255 * _NARROW:  # which averages, and never widens
+            return None
+        levels = [level for pair in decoded.image.getextrema() for level in cast(Any, pair)]
+        span = min(levels), max(levels), 255
+    return span if span[1] - span[0] < span[2] * _NARROW else None
 
 
 def perceptual_hash(thumbnail: bytes) -> int:

@@ -1,26 +1,20 @@
 """Which images there are, and of which class: from a folder, or from a CSV."""
 
-import contextlib
 import csv
 import os
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.images.class_names import LONGEST, class_name
+from tortie.images.walk import Strays, entries, images, listed, sort_files, telling
 
 Split = Literal["train", "validation", "calibration", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
-
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".heic", ".heif", ".avif"),
-)
-"""Suffixes of image files, in lower case; what a file holds is found out when it is decoded."""
 
 _SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -32,7 +26,6 @@ _SPLIT_NAMES: dict[str, Split] = {
 _SPLIT_CELLS: dict[str, Split] = {**_SPLIT_NAMES, "calibration": "calibration"}
 _LAYOUT = "one folder for each class, IMAGES/CLASS/*.jpg, or IMAGES/{train,validation,test}/CLASS"
 _COLUMNS = "path,label[,split[,group]] with commas between"
-_SHOWN = 5  # names in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ def find(source: Path) -> Collection:
             split has.
         TortieError: a folder or the CSV that cannot be read.
     """
-    with _telling(source):
+    with telling(source):
         exists, is_folder = source.exists(), source.is_dir()
     if is_folder:
         collection = _find_in_folder(source)
@@ -105,131 +98,51 @@ def find(source: Path) -> Collection:
     )
 
 
-def find_files(sources: Sequence[Path]) -> list[Path]:
+class Files(NamedTuple):
+    """Files to judge, and what was met and passed over; a line each."""
+
+    paths: list[Path]
+    notes: list[str]
+
+
+def find_files(sources: Sequence[Path]) -> Files:
     """Files as they are given, and folders' images in sorted order, for prediction.
 
     A file with an unusual suffix, or that is missing, is kept: reading it tells.
 
     Raises:
-        TortieError: a folder that cannot be listed.
+        TortieError: a folder that is given cannot be listed.
     """
     files: list[Path] = []
+    strays = Strays()
     for source in sources:
-        files.extend(_images(source, _Strays()) if os.path.isdir(source) else [source])
-    return files
+        files.extend(images(source, strays) if os.path.isdir(source) else [source])
+    return Files(files, list(strays.notes()))
 
 
-@dataclass
-class _Strays:
-    """What is met on the way and left out."""
-
-    hidden: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    loose: list[str] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
-
-    def notes(self) -> Iterator[str]:
-        """One line for each kind that was met."""
-        kinds = (
-            (self.hidden, "left out, hidden"),
-            (self.others, "left out, no images by their suffix"),
-            (self.empty, "no class, without an image"),
-            (self.loose, "left out, in no class's folder"),
-            (self.repeated, "met twice, counted once"),
-        )
-        for names, what in kinds:
-            if names:
-                yield f"{what}: {_listed(names)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """How many, and the first few different names; quoted, so that a line stays a line."""
-    names = list(names)
-    different = [repr(name) for name in sorted(set(names))]
-    more = ", ..." if len(different) > _SHOWN else ""
-    return f"{len(names)} ({', '.join(different[:_SHOWN])}{more})"
-
-
-def _label(name: str) -> str:
-    """One spelling: macOS composes accents otherwise than others do; spaces at the ends slip in."""
-    return unicodedata.normalize("NFC", name.strip()) or name
-
-
-def _entries(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files in a folder, sorted; links count as their target."""
-    folders: list[str] = []
-    files: list[str] = []
-    with _telling(folder), os.scandir(folder) as entries:
-        for entry in entries:
-            (folders if entry.is_dir() else files).append(entry.name)
-    return sorted(folders), sorted(files)
-
-
-@contextlib.contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into errors that name the path."""
-    try:
-        yield
-    except OSError as error:
-        raise TortieError(f"cannot read {str(path)!r}: {error.strerror}") from error
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _images(folder: Path, strays: _Strays) -> list[Path]:
-    """Image files below a folder, sorted; a folder that links lead to again is entered once."""
-    found: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    ahead = [folder]
-    while ahead:
-        here = ahead.pop()
-        with _telling(here):
-            status = os.stat(here)
-        if (status.st_dev, status.st_ino) in entered:
-            strays.repeated.append(str(here))
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders, files = _entries(here)
-        _sort_files(here, files, found, strays)
-        strays.hidden.extend(name for name in folders if _is_hidden(name))
-        ahead.extend(here / name for name in reversed(folders) if not _is_hidden(name))
-    return sorted(found, key=str)
-
-
-def _sort_files(folder: Path, names: list[str], images: list[Path], strays: _Strays) -> None:
-    for name in names:
-        if _is_hidden(name):
-            strays.hidden.append(name)
-        elif os.path.splitext(name)[1].lower() in SUFFIXES:
-            images.append(folder / name)
-        else:
-            strays.others.append(name)
-
-
-def _class_folders(folder: Path, strays: _Strays) -> dict[str, list[Path]]:
+def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:
     """Names of the folders that hold images, with the images; those without are strays."""
-    folders, files = _entries(folder)
-    strays.hidden.extend(name for name in folders if _is_hidden(name))
+    with telling(folder):
+        folders, files = entries(folder, strays)
     loose: list[Path] = []
-    _sort_files(folder, files, loose, strays)
+    sort_files(folder, files, loose, strays)
     strays.loose.extend(str(path) for path in loose)
     classes: dict[str, list[Path]] = {}
     for name in folders:
-        if _is_hidden(name):
+        try:
+            found = images(folder / name, strays)
+        except TortieError:  # it may not be entered, which is no reason to leave the others
+            strays.barred.append(str(folder / name))
             continue
-        images = _images(folder / name, strays)
-        if images:
-            classes[name] = images
+        if found:
+            classes[name] = found
         else:
             strays.empty.append(str(folder / name))
     return classes
 
 
 def _find_in_folder(root: Path) -> Collection:
-    strays = _Strays()
+    strays = Strays()
     classes = _class_folders(root, strays)
     if not classes:
         if strays.loose:
@@ -241,24 +154,27 @@ def _find_in_folder(root: Path) -> Collection:
         if splits:
             photographs.extend(_in_split(root / name, paths, splits[name], strays))
         else:
-            photographs.extend(Photograph(path, _label(name)) for path in paths)
+            photographs.extend(Photograph(path, class_name(name)) for path in paths)
     return Collection(root, tuple(photographs), tuple(strays.notes()))
 
 
 def _in_split(
-    folder: Path, images: list[Path], split: Split, strays: _Strays
+    folder: Path, paths: list[Path], split: Split, strays: Strays
 ) -> Iterator[Photograph]:
     """The images below a split's folder, each of the class whose folder it lies in."""
     met = set()
-    for path in images:
+    for path in paths:
         name, *rest = path.relative_to(folder).parts
         if rest:
             met.add(name)
-            yield Photograph(path, _label(name), split)
+            yield Photograph(path, class_name(name), split)
         else:
             strays.loose.append(str(path))
-    folders = (name for name in _entries(folder)[0] if not _is_hidden(name))
-    strays.empty.extend(str(folder / name) for name in folders if name not in met)
+    with telling(folder):
+        folders, _ = entries(folder, Strays())  # which were told of by now
+    barred = set(strays.barred)
+    without = [str(folder / name) for name in folders if name not in met]
+    strays.empty.extend(name for name in without if name not in barred)
 
 
 def _split_folders(root: Path, folders: dict[str, list[Path]]) -> dict[str, Split]:
@@ -268,19 +184,19 @@ def _split_folders(root: Path, folders: dict[str, list[Path]]) -> dict[str, Spli
     if not layered:
         if len(named) == len(folders):
             raise UsageError(
-                f"the images in {_listed(named)} of {str(root)!r} lie in no class: give {_LAYOUT}"
+                f"the images in {listed(named)} of {str(root)!r} lie in no class: give {_LAYOUT}"
             )
         return {}
     others = folders.keys() - named.keys()
     if others:
         raise UsageError(
-            f"{str(root)!r} has splits, {_listed(layered)}, beside other folders of images, "
-            f"{_listed(others)}: move or rename one kind, or list the images in a CSV"
+            f"{str(root)!r} has splits, {listed(layered)}, beside other folders of images, "
+            f"{listed(others)}: move or rename one kind, or list the images in a CSV"
         )
     for split in SPLITS:
         same = [name for name in named if named[name] == split]
         if len(same) > 1:
-            raise UsageError(f"{_listed(same)} of {str(root)!r} all mean {split}: keep one")
+            raise UsageError(f"{listed(same)} of {str(root)!r} all mean {split}: keep one")
     return named
 
 
@@ -300,13 +216,13 @@ def _find_in_csv(source: Path) -> Collection:
     if not rows:
         raise UsageError(f"no image in {str(source)!r}: a header, {_COLUMNS}, and a line an image")
     photographs = tuple(photograph for _, photograph in seen.values())
-    return Collection(source, photographs, tuple(_Strays(repeated=repeated).notes()))
+    return Collection(source, photographs, tuple(Strays(repeated=repeated).notes()))
 
 
 def _rows(source: Path) -> Iterator[tuple[int, Photograph]]:
     """Line numbers and photographs of a CSV."""
     with (
-        _telling(source),
+        telling(source),
         open(source, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
     ):
         reader = csv.reader(file, strict=True)
@@ -347,7 +263,10 @@ def _photograph(folder: Path, where: str, columns: list[str], cells: list[str]) 
                 f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
             )
     group = row.get("group", "").strip() or None
-    return Photograph(folder / row["path"], _label(row["label"]), split, group)
+    label = class_name(row["label"])
+    if len(label) > LONGEST:
+        raise UsageError(f"{where}: a label of {len(label):,} characters; at most {LONGEST:,}")
+    return Photograph(folder / row["path"], label, split, group)
 
 
 def _missing_classes(collection: Collection) -> Iterator[str]:
@@ -367,8 +286,8 @@ def _missing_classes(collection: Collection) -> Iterator[str]:
         if unlearned:
             raise UsageError(
                 f"{str(collection.root)!r}: classes in {split}, but not in train: "
-                f"{_listed(unlearned)}; add images of them to train, or take them out"
+                f"{listed(unlearned)}; add images of them to train, or take them out"
             )
         absent = train.keys() - classes[split].keys()
         if absent:
-            yield f"classes in train, but not in {split}: {_listed(absent)}"
+            yield f"classes in train, but not in {split}: {listed(absent)}"

@@ -65,6 +65,12 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("blank", "Of one colour", "Nothing is on them that could be learnt."),
     Kind(
+        "narrow-range",
+        "Values in a small part of their range",
+        "Nearly of one grey level to a network. 10 or 12 bits in a file of 16 count as 16: write "
+        "such pictures with their levels stretched.",
+    ),
+    Kind(
         "tiny",
         "Tiny",
         "Under 32 pixels a side: thumbnails, icons and tracking pixels, most often.",

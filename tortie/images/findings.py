@@ -28,6 +28,7 @@ _SUFFIXES = {
     "TIFF": (".tif", ".tiff"),
     "HEIF": (".heic", ".heif"),
     "AVIF": (".avif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 _TURNS = {
     2: "mirrored",
@@ -83,20 +84,45 @@ def _unreadable(examined: Inspection) -> Iterator[Finding]:
 
 
 def _looks(examined: Inspection) -> Iterator[Finding]:
-    """Tiny, blank, very long: a finding an image, or one for all where most are such."""
+    """Tiny, blank, nearly so, very long: a finding an image, or one for all where most are such."""
     rules: tuple[tuple[str, Callable[[Facts], bool], Callable[[Facts], str]], ...] = (
         ("tiny", lambda one: min(one.width, one.height) < TINY, _size),
-        ("blank", lambda one: _spread(one) < BLANK, lambda one: f"one colour, {_size(one)}"),
+        (
+            "blank",
+            lambda one: _spread(one) < BLANK and not _is_deep(one),
+            lambda one: f"one colour, {_size(one)}",
+        ),
+        (
+            "narrow-range",
+            lambda one: one.narrow is not None and (_spread(one) >= BLANK or _is_deep(one)),
+            _range,
+        ),
         ("extreme-aspect", lambda one: _aspect(one) > ASPECT, _size),
     )
     for kind, holds, detail in rules:
         known = {i: fact for i in examined.rows if (fact := examined.facts[i])}
         such = [i for i, fact in known.items() if holds(fact)]
-        if 2 * len(such) > len(known) > 10:  # a data set of this kind, and meant
-            yield about(examined, kind, "note", f"{len(such):,} of {len(known):,} images", such)
+        unwanted = kind != "narrow-range"  # those can be put right
+        if 2 * len(such) > len(known) > 10:
+            told = f"{len(such):,} of {len(known):,} images"
+            if unwanted:  # a data set of this kind, and meant
+                yield about(examined, kind, "note", told, such)
+            else:
+                yield about(examined, kind, "warning", f"{told}: {detail(known[such[0]])}", such)
             continue
         for i in such:
-            yield about(examined, kind, "warning", detail(known[i]), [i], [i])
+            yield about(examined, kind, "warning", detail(known[i]), [i], [i] if unwanted else [])
+
+
+def _is_deep(facts: Facts) -> bool:
+    """Whether more than 8 bits hold values of a narrow range, and not just one of them."""
+    low, high, most = facts.narrow or (0, 0, 0)
+    return most > 255 and low < high
+
+
+def _range(facts: Facts) -> str:
+    low, high, most = facts.narrow or (0, 0, 0)
+    return f"values from {low:,} to {high:,} of {most:,}"
 
 
 def _size(facts: Facts) -> str:

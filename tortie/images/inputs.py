@@ -66,7 +66,7 @@ def unlabelled(images: Images) -> list[Source]:
     sources: list[Source] = []
     for position, image in enumerate(_several(images)):
         source = _source(image, position)
-        sources.extend(find_files([source]) if isinstance(source, Path) else [source])
+        sources.extend(find_files([source]).paths if isinstance(source, Path) else [source])
     return sources
 
 

@@ -21,16 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tortie.errors import UsageError
-from tortie.images.decode import (
-    MAX_PIXELS,
-    Decoded,
-    Source,
-    UnreadableImage,
-    decode,
-    file_bytes,
-)
+from tortie.images.content import file_bytes, file_digest
+from tortie.images.decode import Decoded, Source, decode
 from tortie.images.facts import Facts, facts_of
+from tortie.images.header import MAX_PIXELS
 from tortie.images.preprocess import Preprocessing
+from tortie.images.unreadable import UnreadableImage
 
 _SWITCH_INTERVAL = 2e-4
 # Seconds. A decode gives Python's lock back and asks for it again a dozen times; at the usual 5 ms
@@ -199,7 +195,7 @@ def _read(
     begin = time.perf_counter()
     sha256 = None
     try:
-        content = file_bytes(source) if isinstance(source, Path) else source
+        content = file_bytes(source, max_pixels) if isinstance(source, Path) else source
         sha256 = digest_of(content)
         decoded = decode(content, at_least=at_least, max_pixels=max_pixels)
     except UnreadableImage as error:
@@ -217,7 +213,7 @@ def hash_all(sources: Sequence[Source], threads: int) -> list[str | None]:
 
     def work(source: Source) -> str | None:
         try:
-            return digest_of(file_bytes(source) if isinstance(source, Path) else source)
+            return file_digest(source) if isinstance(source, Path) else digest_of(source)
         except UnreadableImage:
             return None
 

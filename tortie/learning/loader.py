@@ -78,7 +78,7 @@ def measure_loader(
     Raises:
         UsageError: no photograph that can be read.
     """
-    files = find_files([images])[:_SOME]
+    files = find_files([images]).paths[:_SOME]
     photographs = Photographs(
         files, hash_all(files, threads), entry.preprocessing, 200_000_000, free_memory() // 3
     )

@@ -1,25 +1,16 @@
 """What a classifier's file remembers of the fit that made it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tortie import __version__
-from tortie.errors import TortieError, UsageError
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.report import EnsembleRow, Report
-from tortie.learning.options import hidden_units
 from tortie.learning.result import FitResult
-from tortie.networks.table import Entry, find
+from tortie.networks.table import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tortie.networks.network import Network
 
 
 def scores_of(fitted: FitResult) -> Scores | None:
@@ -52,10 +43,9 @@ def accuracy_of(fitted: FitResult) -> Accuracy | None:
 
 
 def member(
-    entry: Entry, weights: str | None, head: str, stages: Sequence[str], frozen: int,
-    precision: str,
-) -> Member:  # fmt: skip
-    """What a file says of one network, of whose stages the first ``frozen`` were frozen."""
+    entry: Entry, weights: str | None, head: str, frozen: list[str], precision: str
+) -> Member:
+    """What a file says of one network."""
     return Member.model_validate(
         {
             "network": entry.name,
@@ -63,8 +53,7 @@ def member(
             "code": entry.code,
             "weights": weights,
             "head": head,
-            "frozen": list(stages[:frozen]),
-            "stages": list(stages),
+            "frozen": frozen,
             "preprocessing": entry.preprocessing,
             "precision": precision,
         }
@@ -96,8 +85,8 @@ def describe(fitted: FitResult) -> Metadata:
 
 def _member_of(fitted: FitResult) -> Member:
     plan = fitted.plan
-    stages, frozen = fitted.network.stage_names, plan.freeze.stages
-    return member(fitted.entry, plan.weights, fitted.head, stages, frozen, plan.precision)
+    frozen = list(fitted.network.stage_names[: plan.freeze.stages])
+    return member(fitted.entry, plan.weights, fitted.head, frozen, plan.precision)
 
 
 def report_of(fitted: FitResult, title: str) -> Report:
@@ -177,39 +166,3 @@ def _trained(fitted: FitResult) -> dict[str, int]:
     pairs = zip(fitted.photographs, fitted.protocol.splits, strict=True)
     counts = Counter(photograph.label for photograph, split in pairs if split == "train")
     return {name: counts[name] for name in fitted.classes}
-
-
-def restore(path: Path, described: Member, classes: int, own: "Mapping[str, Tensor]") -> "Network":
-    """A network of a classifier's file, each tensor of the shape that it must have.
-
-    Args:
-        path: of the file.
-        described: the member.
-        classes: how many there are.
-        own: the member's tensors, by their names in the network.
-
-    Raises:
-        TortieError: a network that is not in the table, or a tensor that does not fit.
-    """
-    from tortie.weights.meta import meta_device
-
-    try:
-        entry = find(described.network)
-        with meta_device():
-            if described.head == "published":
-                network = entry.build(**{**described.arguments, "classes": classes})
-            else:
-                network = entry.build(**described.arguments)
-                network.new_head(classes, hidden_units(described.head))
-    except (UsageError, TypeError) as error:
-        raise TortieError(f"{path} cannot be built: {error}") from None
-    expected = network.state_dict()
-    for name in sorted(own.keys() | expected.keys()):
-        wanted = tuple(expected[name].shape) if name in expected else "not there"
-        given = tuple(own[name].shape) if name in own else "not there"
-        if wanted != given:
-            raise TortieError(
-                f"{path} does not fit {described.network}: {name} is {given}, expected {wanted}"
-            )
-    network.load_state_dict(dict(own), assign=True)
-    return network.eval()

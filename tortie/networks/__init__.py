@@ -60,7 +60,7 @@ class _Networks(ModuleType):
     """
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (isinstance(value, ModuleType) and name in names()):
+        if not (isinstance(value, ModuleType) and name.replace("_", "-") in names()):
             super().__setattr__(name, value)
 
 

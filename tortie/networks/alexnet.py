@@ -19,6 +19,7 @@ from typing import Literal
 from torch import nn
 
 from tortie.errors import UsageError
+from tortie.networks.layers import LocalResponseNorm
 from tortie.networks.network import Network
 
 # The paper's formula adds alpha times the sum over 5 maps; torch's module takes their mean.
@@ -68,7 +69,7 @@ def alexnet(
     def pooled(convolution: nn.Conv2d, normalise: bool) -> nn.Sequential:
         layers = OrderedDict[str, nn.Module](conv=convolution, relu=nn.ReLU(inplace=True))
         if normalise and normalisation != "none":
-            layers["norm"] = nn.LocalResponseNorm(5, **_NORMALISATIONS[normalisation])
+            layers["norm"] = LocalResponseNorm(5, **_NORMALISATIONS[normalisation])
         layers["pool"] = nn.MaxPool2d(3, 2)
         return nn.Sequential(layers)
 

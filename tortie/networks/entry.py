@@ -40,11 +40,13 @@ class Entry:
         paper: authors, title, venue.
         year: of the paper; ``None`` where it is not known.
         preprocessing: how an image becomes its input.
+        preprocessing_source: whose preprocessing that is, and why.
         code: revision of the code of its stages; raised when what they compute changes, so that
             stored activations of the old code are not taken for those of the new.
         arguments: named arguments that make this variant of the builder.
         published: errors that papers print.
         weights: where its trained parameters are, by name (``imagenet``).
+        timm: what timm calls it, where that is another name.
         sibling: the variant that has trained parameters, where this one has none.
         mirror: whether a mirrored image keeps its class (not so for digits and letters).
     """
@@ -54,12 +56,19 @@ class Entry:
     paper: str
     year: int | None
     preprocessing: Preprocessing
+    preprocessing_source: str
     code: int = 1
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     published: tuple[Published, ...] = ()
     weights: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    timm: str | None = None
     sibling: str | None = None
     mirror: bool = True
+
+    @property
+    def default_weights(self) -> str | None:
+        """The name of its trained parameters: ``imagenet`` where it has those, else the first."""
+        return "imagenet" if "imagenet" in self.weights else next(iter(self.weights), None)
 
     @property
     def parameters(self) -> int | None:
@@ -83,6 +92,8 @@ class Entry:
             "paper": self.paper,
             "year": self.year,
             "input": list(self.preprocessing.shape),
+            "preprocessing": self.preprocessing.model_dump(mode="json")
+            | {"source": self.preprocessing_source},
             "parameters": self.parameters,
             "multiplications": self.multiplications,
             "published": [asdict(error) for error in self.published],

@@ -44,7 +44,7 @@ _GOOGLENET = (
 )
 _RESNET = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "avgpool")
 _RESNET_CIFAR = ("conv1", "conv2_x", "conv3_x", "conv4_x", "avgpool")
-_EFFICIENTNET_LITE = (
+_EFFICIENTNET = (
     "stem",
     "mbconv1",
     "mbconv2",
@@ -54,6 +54,41 @@ _EFFICIENTNET_LITE = (
     "mbconv6",
     "mbconv7",
     "conv_head",
+    "avgpool",
+)
+
+
+_SQUEEZENET = (
+    "conv1",
+    "maxpool1",
+    "fire2",
+    "fire3",
+    "fire4",
+    "maxpool4",
+    "fire5",
+    "fire6",
+    "fire7",
+    "fire8",
+    "maxpool8",
+    "fire9",
+)
+_DENSENET = (
+    "conv1",
+    "maxpool1",
+    "dense1",
+    "transition1",
+    "dense2",
+    "transition2",
+    "dense3",
+    "transition3",
+    "dense4",
+    "avgpool",
+)
+_MOBILENET_V1 = ("conv1", *(f"separable{number}" for number in range(1, 14)), "avgpool")
+_MOBILENET_V2 = (
+    "conv1",
+    *(f"bottleneck{number}" for number in range(1, 8)),
+    "conv_last",
     "avgpool",
 )
 
@@ -110,5 +145,17 @@ FIGURES = {
     "plain44-cifar": Figures(658_586, 97_174_144, _RESNET_CIFAR),
     "plain56-cifar": Figures(853_018, 125_485_696, _RESNET_CIFAR),
     "plain110-cifar": Figures(1_727_962, 252_887_680, _RESNET_CIFAR),
-    "efficientnet-lite0": Figures(4_652_008, 385_187_552, _EFFICIENTNET_LITE),
+    "squeezenet": Figures(1_248_424, 818_924_576, _SQUEEZENET),
+    "resnet50-v2": Figures(25_549_352, 4_089_184_256, _RESNET),
+    "densenet121": Figures(7_978_856, 2_834_161_664, _DENSENET),
+    "resnext50": Figures(25_028_904, 4_230_479_872, _RESNET),
+    "mobilenet-v1": Figures(4_231_976, 568_740_352, _MOBILENET_V1),
+    "se-resnet50": Figures(28_088_024, 4_091_699_200, _RESNET),
+    "mobilenet-v2": Figures(3_504_872, 300_774_272, _MOBILENET_V2),
+    "efficientnet-b0": Figures(5_288_548, 385_814_752, _EFFICIENTNET),
+    "efficientnet-lite0": Figures(4_652_008, 385_187_552, _EFFICIENTNET),
+    "efficientnet-lite1": Figures(5_416_680, 600_185_232, _EFFICIENTNET),
+    "efficientnet-lite2": Figures(6_092_072, 859_736_272, _EFFICIENTNET),
+    "efficientnet-lite3": Figures(8_197_096, 1_383_321_872, _EFFICIENTNET),
+    "efficientnet-lite4": Figures(13_006_568, 2_553_034_336, _EFFICIENTNET),
 }

@@ -53,6 +53,7 @@ def find_timm(name: str) -> Entry:
         paper=f"timm {timm.__version__}" + _origin(published),
         year=None,
         preprocessing=_preprocessing(name, timm.data.resolve_data_config({}, published.to_dict())),
+        preprocessing_source="timm's, as its weights were trained",
         code=_revision(timm.__version__),
         arguments={"model": full},
         weights={"imagenet": f"{PREFIX}{full}"} if published.has_weights else {},

@@ -8,19 +8,22 @@ With batch normalisation, the layout whose weights are published: 6,624,904 para
 1,498,376,192 multiplications.
 
 Where the paper is silent: local response normalisation has the constants of the network in Caffe's
-zoo, weights start as Glorot's uniform and biases at 0.2, as there.
+zoo, and weights start as there: uniform within ±√(3 / fan-in), Caffe's "xavier", biases at 0.2.
+Those constants suppose grey levels with the mean subtracted, which the paper says too.
 Departures of the batch-normalised layout, all of its published weights: batch normalisation
 (epsilon 1e-3) and no biases in convolutions, a 3×3 convolution in the "5×5" branch, a 2×2 last
 pooling, no local response normalisation, dropout 0.2 for 0.4, adaptive pooling to 4×4 in the side
 heads (whose published weights are not trained). Weights start as He's.
 """
 
+import math
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
+from tortie.networks.layers import LocalResponseNorm
 from tortie.networks.network import Network
 
 SIDE_WEIGHT = 0.3  # section 5: "their loss gets added ... with a discount weight"
@@ -166,7 +169,7 @@ def googlenet(classes: int = 1000, in_channels: int = 3, side_heads: bool = True
     """
 
     def normalisation() -> nn.Module:
-        return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+        return LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
 
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["conv1"] = Convolution(in_channels, 64, 7, stride=2, padding=3)  # 112×112×64
@@ -192,7 +195,8 @@ def googlenet(classes: int = 1000, in_channels: int = 3, side_heads: bool = True
     )
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
+            bound = math.sqrt(3 / layer.weight[0].numel())
+            nn.init.uniform_(layer.weight, -bound, bound)
             nn.init.constant_(layer.bias, 0.2)  # type: ignore[arg-type]
     for output in (head, *(side.fc2 for side in sides.values())):
         nn.init.zeros_(output.bias)

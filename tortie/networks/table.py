@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from tortie.errors import UsageError
@@ -31,8 +30,30 @@ _NIN = "Lin, Chen, Yan: Network in network, arXiv:1312.4400"
 _GOOGLENET = "Szegedy et al.: Going deeper with convolutions, arXiv:1409.4842"
 _RESNET = "He, Zhang, Ren, Sun: Deep residual learning for image recognition, arXiv:1512.03385"
 _EFFICIENTNET = (
-    "Tan, Le: EfficientNet: rethinking model scaling for convolutional neural networks, ICML; "
-    "the Lite variant of TensorFlow, 2020"
+    "Tan, Le: EfficientNet: rethinking model scaling for convolutional neural networks, "
+    "arXiv:1905.11946"
+)
+_SQUEEZENET = (
+    "Iandola et al.: SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model "
+    "size, arXiv:1602.07360"
+)
+_RESNET_V2 = "He, Zhang, Ren, Sun: Identity mappings in deep residual networks, arXiv:1603.05027"
+_DENSENET = (
+    "Huang, Liu, van der Maaten, Weinberger: Densely connected convolutional networks, "
+    "arXiv:1608.06993"
+)
+_RESNEXT = (
+    "Xie, Girshick, Dollár, Tu, He: Aggregated residual transformations for deep neural networks, "
+    "arXiv:1611.05431"
+)
+_MOBILENET = (
+    "Howard et al.: MobileNets: efficient convolutional neural networks for mobile vision "
+    "applications, arXiv:1704.04861"
+)
+_SENET = "Hu, Shen, Albanie, Sun, Wu: Squeeze-and-excitation networks, arXiv:1709.01507"
+_MOBILENET_V2 = (
+    "Sandler, Howard, Zhu, Zhmoginov, Chen: MobileNetV2: inverted residuals and linear "
+    "bottlenecks, arXiv:1801.04381"
 )
 
 # Mean and standard deviation of ImageNet's training images, in grey levels.
@@ -40,7 +61,19 @@ _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _IMAGENET = Preprocessing(
     resize=256, height=224, width=224, interpolation="bilinear", mean=_MEAN, std=_STD
 )
+# Grey levels with the mean subtracted, as papers before batch normalisation have them: constants
+# such as those of local response normalisation suppose values of that size.
+_GREY_LEVELS = Preprocessing(
+    resize=256, height=224, width=224, interpolation="bilinear", mean=_MEAN, std=(1.0,) * 3
+)
 _CIFAR = Preprocessing(resize=32, height=32, width=32, mean=_MEAN, std=_STD)
+
+_AS_WEIGHTS = "that of its published weights"
+
+
+def _as_paper(section: str) -> str:
+    return f"the paper's ({section}): grey levels, the mean subtracted; it has no published weights"
+
 
 _TEN_CROPS = "ImageNet validation, ten crops"
 _ONE_CROP = "ImageNet validation, one crop"
@@ -71,7 +104,8 @@ def _vgg(
         builder="tortie.networks.vgg:vgg",
         paper=f"{_VGG}; with batch normalisation" if batch_norm else _VGG,
         year=2014,
-        preprocessing=_IMAGENET,
+        preprocessing=_IMAGENET if file else _GREY_LEVELS,
+        preprocessing_source=_AS_WEIGHTS if file else _as_paper("section 2.1"),
         arguments={"configuration": configuration, "batch_norm": batch_norm},
         published=published,
         weights=_torchvision(file),
@@ -91,7 +125,8 @@ def _resnet(
         builder="tortie.networks.resnet:resnet",
         paper=_RESNET,
         year=2015,
-        preprocessing=_IMAGENET,
+        preprocessing=_IMAGENET if file else _GREY_LEVELS,
+        preprocessing_source=_AS_WEIGHTS if file else _as_paper("section 3.4"),
         arguments=arguments,
         published=published,
         weights=_torchvision(file),
@@ -108,6 +143,7 @@ def _resnet_cifar(depth: int, top1: float, file: str) -> Entry:
         paper=_RESNET,
         year=2015,
         preprocessing=_CIFAR,
+        preprocessing_source=_AS_WEIGHTS,
         arguments={"depth": depth, "side": "both"},
         published=(Published(top1, None, _CIFAR_TEST, "table 6"),),
         weights={"cifar10": f"{folder}/{file}.th"},
@@ -121,8 +157,45 @@ def _plain_cifar(depth: int) -> Entry:
         paper=_RESNET,
         year=2015,
         preprocessing=_CIFAR,
+        preprocessing_source="that of the residual network beside it, so that they differ in the "
+        "shortcuts alone",
         arguments={"depth": depth, "residual": False},
         sibling=f"resnet{depth}-cifar",
+    )
+
+
+def _timm(model: str) -> Mapping[str, str]:
+    """Weights of timm's repository on the hub."""
+    return {"imagenet": f"hf://timm/{model}"}
+
+
+def _to_one(resize: int) -> Preprocessing:
+    """Grey levels to -1 to 1."""
+    return Preprocessing(resize=resize, height=224, width=224, mean=(127.5,) * 3, std=(127.5,) * 3)
+
+
+def _lite(number: int, width: float, depth: float, side: int, top1: float) -> Entry:
+    name = f"efficientnet-lite{number}"
+    packaged = {"imagenet": f"packaged:{name}"}
+    return Entry(
+        name=name,
+        builder="tortie.networks.efficientnet:efficientnet",
+        paper=f"{_EFFICIENTNET}; the Lite variants of TensorFlow, 2020",
+        year=2019,
+        # TensorFlow's evaluation leaves 16 pixels around the crop.
+        preprocessing=Preprocessing(
+            resize=side + 32, height=side, width=side, mean=(127.0,) * 3, std=(128.0,) * 3
+        ),
+        preprocessing_source=_AS_WEIGHTS,
+        arguments={
+            "form": "lite",
+            "width": width,
+            "depth": depth,
+            "resolution": side,
+            "dropout": 0.2 if number < 2 else 0.3,
+        },
+        published=(Published(top1, None, _ONE_CROP, "EfficientNet-Lite README"),),
+        weights=packaged if number < 3 else _timm(f"tf_efficientnet_lite{number}.in1k"),
     )
 
 
@@ -141,6 +214,7 @@ TABLE = (
             mean=(127.5,),
             std=(127.5,),
         ),
+        preprocessing_source="as it is built today: grey levels to -1 to 1",
         mirror=False,
     ),
     Entry(
@@ -152,6 +226,7 @@ TABLE = (
         preprocessing=Preprocessing(
             resize=32, height=32, width=32, channels=1, mean=(20.0,), std=(200.0,)
         ),
+        preprocessing_source="the paper's (section II-B): background -0.1, ink 1.175",
         published=(
             Published(0.95, None, "MNIST test", "figure 9"),
             Published(0.8, None, "MNIST test, distorted in training", "figure 9"),
@@ -166,6 +241,7 @@ TABLE = (
         preprocessing=Preprocessing(
             resize=256, height=227, width=227, mean=_MEAN, std=(1.0, 1.0, 1.0)
         ),
+        preprocessing_source=_as_paper("section 2"),
         published=(Published(40.7, 18.2, _TEN_CROPS, "table 2"),),
         sibling="alexnet-one-tower",
     ),
@@ -175,6 +251,7 @@ TABLE = (
         paper=_ONE_TOWER,
         year=2014,
         preprocessing=_IMAGENET,
+        preprocessing_source=_AS_WEIGHTS,
         published=(_published(43.478, 20.934),),
         weights=_torchvision("alexnet-owt-7be5be79"),
     ),
@@ -218,6 +295,8 @@ TABLE = (
         paper=_NIN,
         year=2013,
         preprocessing=_CIFAR,
+        preprocessing_source="ImageNet's mean and deviation, in place of the paper's contrast "
+        "normalisation and whitening (section 4.2), which are not offered; no published weights",
         published=(
             Published(10.41, None, "CIFAR-10 test", "table 1"),
             Published(8.81, None, _CIFAR_TEST, "table 1"),
@@ -228,7 +307,9 @@ TABLE = (
         builder="tortie.networks.nin:nin_imagenet",
         paper=f"{_NIN}; the authors' network of Caffe's zoo",
         year=2013,
-        preprocessing=_IMAGENET,
+        preprocessing=_GREY_LEVELS,
+        preprocessing_source="the authors' configuration of Caffe's zoo: grey levels, the mean "
+        "subtracted; it has no published weights",
         published=(Published(40.64, None, _ONE_CROP, "Caffe's zoo"),),
     ),
     Entry(
@@ -236,7 +317,8 @@ TABLE = (
         builder="tortie.networks.inception:googlenet",
         paper=_GOOGLENET,
         year=2014,
-        preprocessing=_IMAGENET,
+        preprocessing=_GREY_LEVELS,
+        preprocessing_source=_as_paper("section 5"),
         published=(
             Published(None, 10.07, _ONE_CROP, "table 3"),
             Published(None, 9.15, _TEN_CROPS, "table 3"),
@@ -256,6 +338,7 @@ TABLE = (
             mean=(127.5,) * 3,
             std=(127.5,) * 3,
         ),
+        preprocessing_source=_AS_WEIGHTS,
         published=(_published(30.222, 10.47),),
         weights=_torchvision("googlenet-1378be20"),
     ),
@@ -330,24 +413,110 @@ TABLE = (
     _plain_cifar(56),
     _plain_cifar(110),
     Entry(
-        name="efficientnet-lite0",
-        builder="tortie.networks.efficientnet:efficientnet_lite0",
+        name="squeezenet",
+        builder="tortie.networks.squeezenet:squeezenet",
+        paper=_SQUEEZENET,
+        year=2016,
+        preprocessing=_IMAGENET,
+        preprocessing_source=_AS_WEIGHTS,
+        published=(
+            Published(42.5, 19.7, _ONE_CROP, "table 2"),
+            _published(41.908, 19.58),
+        ),
+        weights=_torchvision("squeezenet1_0-b66bff10"),
+    ),
+    Entry(
+        name="resnet50-v2",
+        builder="tortie.networks.resnet_v2:resnet_v2",
+        paper=_RESNET_V2,
+        year=2016,
+        preprocessing=_to_one(resize=235),
+        preprocessing_source=_AS_WEIGHTS,
+        timm="resnetv2_50",
+        weights=_timm("resnetv2_50.a1h_in1k"),
+    ),
+    Entry(
+        name="densenet121",
+        builder="tortie.networks.densenet:densenet121",
+        paper=_DENSENET,
+        year=2016,
+        preprocessing=_IMAGENET,
+        preprocessing_source=_AS_WEIGHTS,
+        published=(
+            Published(25.02, 7.71, _ONE_CROP, "table 3"),
+            _published(25.566, 8.028),
+        ),
+        weights=_torchvision("densenet121-a639ec97"),
+    ),
+    Entry(
+        name="resnext50",
+        builder="tortie.networks.resnext:resnext50",
+        paper=_RESNEXT,
+        year=2016,
+        preprocessing=_IMAGENET,
+        preprocessing_source=_AS_WEIGHTS,
+        published=(
+            Published(22.2, None, _ONE_CROP, "table 3"),
+            _published(22.382, 6.302),
+        ),
+        timm="resnext50_32x4d",
+        weights=_torchvision("resnext50_32x4d-7cdf4587"),
+    ),
+    Entry(
+        name="mobilenet-v1",
+        builder="tortie.networks.mobilenet_v1:mobilenet_v1",
+        paper=_MOBILENET,
+        year=2017,
+        preprocessing=_to_one(resize=256),
+        preprocessing_source=_AS_WEIGHTS,
+        published=(Published(29.4, None, _ONE_CROP, "table 4"),),
+        timm="mobilenetv1_100",
+        weights=_timm("mobilenetv1_100.ra4_e3600_r224_in1k"),
+    ),
+    Entry(
+        name="se-resnet50",
+        builder="tortie.networks.senet:se_resnet50",
+        paper=_SENET,
+        year=2017,
+        preprocessing=_IMAGENET.model_copy(update={"interpolation": "bicubic"}),
+        preprocessing_source=_AS_WEIGHTS,
+        published=(Published(23.29, 6.62, _ONE_CROP, "table 2"),),
+        timm="seresnet50",
+        weights=_timm("seresnet50.ra2_in1k"),
+    ),
+    Entry(
+        name="mobilenet-v2",
+        builder="tortie.networks.mobilenet_v2:mobilenet_v2",
+        paper=_MOBILENET_V2,
+        year=2018,
+        preprocessing=_IMAGENET,
+        preprocessing_source=_AS_WEIGHTS,
+        published=(
+            Published(28.0, None, _ONE_CROP, "table 4"),
+            _published(28.122, 9.714),
+        ),
+        timm="mobilenetv2_100",
+        weights=_torchvision("mobilenet_v2-b0353104"),
+    ),
+    Entry(
+        name="efficientnet-b0",
+        builder="tortie.networks.efficientnet:efficientnet",
         paper=_EFFICIENTNET,
         year=2019,
-        preprocessing=Preprocessing(
-            resize=256,
-            height=224,
-            width=224,
-            channels=3,
-            interpolation="bicubic",
-            mean=(127.0,) * 3,
-            std=(128.0,) * 3,
-        ),
+        preprocessing=_IMAGENET.model_copy(update={"interpolation": "bicubic"}),
+        preprocessing_source=_AS_WEIGHTS,
+        arguments={"form": "torchvision"},
         published=(
-            Published(24.9, None, "ImageNet validation, one crop", "EfficientNet-Lite README"),
+            Published(22.9, 6.7, _ONE_CROP, "table 2"),
+            _published(22.308, 6.468),
         ),
-        weights=MappingProxyType({"imagenet": "packaged:efficientnet-lite0"}),
+        weights=_torchvision("efficientnet_b0_rwightman-7f5810bc"),
     ),
+    _lite(0, 1.0, 1.0, 224, 24.9),
+    _lite(1, 1.0, 1.1, 240, 23.3),
+    _lite(2, 1.1, 1.2, 260, 22.4),
+    _lite(3, 1.2, 1.4, 280, 20.2),
+    _lite(4, 1.4, 1.8, 300, 18.5),
 )
 
 

@@ -18,6 +18,7 @@ from typing import Literal
 from torch import nn
 
 from tortie.errors import UsageError
+from tortie.networks.layers import LocalResponseNorm
 from tortie.networks.network import Network
 
 # Table 1: kernels of the convolutions of blocks 1 to 5. C's third ones are 1×1.
@@ -69,7 +70,7 @@ def vgg(
             layers["relu"] = nn.ReLU(inplace=True)
             if configuration == "A-LRN" and block == 1:
                 # AlexNet's constants, in torch's convention (the mean over 5 maps).
-                layers["lrn"] = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
+                layers["lrn"] = LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
             stages[f"conv{block}_{place}"] = nn.Sequential(layers)
             channels = width
         # 112×112×64, 56×56×128, 28×28×256, 14×14×512, 7×7×512

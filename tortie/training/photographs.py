@@ -94,7 +94,7 @@ class Photographs:
 
     def _read(self, index: int) -> Decoded:
         source = self.sources[index]
-        content = file_bytes(source) if isinstance(source, Path) else source
+        content = file_bytes(source, self._max_pixels) if isinstance(source, Path) else source
         if digest_of(content) != self.sha256[index]:
             raise UnreadableImage("it has changed since the fit began")
         at_least = self._preprocessing.at_least

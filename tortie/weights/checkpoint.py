@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tortie.errors import TortieError, UsageError
+from tortie.files import open_regular
 from tortie.weights import classifier_file
+from tortie.weights.header import open_safetensors, read_header
+from tortie.weights.pickle_limits import MOST_TENSORS, check_archive, check_pickles, check_tensors
+from tortie.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,14 +44,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         TortieError: it is damaged, or it holds code, which was not run.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(512)
     except IsADirectoryError:
         raise UsageError(f"{path} is a folder: weights are one file") from None
     except OSError as error:
         raise UsageError(f"cannot read the weights {path}: {error.strerror}") from None
     if start.startswith((_ZIP, _PICKLE)):
-        return Checkpoint(_unpickle(path))
+        return Checkpoint(_unpickle(path, zipped=start.startswith(_ZIP)))
     if start[8:9] == b"{":  # safetensors: eight bytes of length, then JSON
         return _safetensors(path)
     raise UsageError(f"{path} is {_what(start)}: weights are a .safetensors, .pth, .pt or .th file")
@@ -67,18 +71,18 @@ def _what(start: bytes) -> str:
 
 
 def _safetensors(path: Path) -> Checkpoint:
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
-
-    try:
-        with safe_open(path, "pt") as file:
-            ours = "tortie" in (file.metadata() or {})
-        if not ours:
-            return Checkpoint(_some(path, load_file(path)))
-    except (SafetensorError, ValueError, OSError) as error:
-        raise TortieError(
-            f"{path} is cut short or damaged ({_line(error)}): get it again"
-        ) from None
+    with open_safetensors(path) as file:
+        try:
+            header = read_header(file)
+            ours = "tortie" in header.metadata
+            infos = header.tensors()
+            if not ours and len(infos) > MOST_TENSORS:
+                raise ValueError(f"{len(infos):,} tensors; at most {MOST_TENSORS:,}")
+            content = b"" if ours else file.read()
+        except ValueError as error:
+            raise _damaged(path, error) from None
+    if not ours:
+        return Checkpoint(_some(path, read_tensors(bytearray(content), infos)))
     metadata, tensors = classifier_file.read(path)
     prefix = "members.0."
     first = {
@@ -89,10 +93,15 @@ def _safetensors(path: Path) -> Checkpoint:
     return Checkpoint(_some(path, first), metadata)
 
 
-def _unpickle(path: Path) -> "dict[str, Tensor]":
+def _unpickle(path: Path, zipped: bool) -> "dict[str, Tensor]":
     import torch
 
     try:
+        if zipped:
+            check_archive(path)
+        else:
+            with path.open("rb") as file:
+                check_pickles(file)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|class) '?([\w.]+)", str(error))
@@ -103,10 +112,17 @@ def _unpickle(path: Path) -> "dict[str, Tensor]":
             "network's state_dict() alone, or take a .safetensors file"
         ) from None
     except Exception as error:  # a damaged pickle can fail in any step of torch's reader
-        raise TortieError(
-            f"{path} is cut short or damaged ({_line(error)}): get it again"
-        ) from None
-    return _some(path, content)
+        raise _damaged(path, error) from None
+    tensors = _some(path, content)
+    try:
+        check_tensors(tensors, path.stat().st_size)
+    except ValueError as error:
+        raise _damaged(path, error) from None
+    return tensors
+
+
+def _damaged(path: Path, error: Exception) -> TortieError:
+    return TortieError(f"{path} is cut short or damaged ({_line(error)}): get it again")
 
 
 def _some(path: Path, content: Any) -> "dict[str, Tensor]":
@@ -120,12 +136,14 @@ def _some(path: Path, content: Any) -> "dict[str, Tensor]":
         raise UsageError(f"{path} holds no tensors by name: save the network's state_dict()")
     for name, tensor in content.items():
         if not (isinstance(name, str) and isinstance(tensor, torch.Tensor)):
+            shown = ascii(name)[:80] if isinstance(name, str) else f"a key of {type(name).__name__}"
             raise UsageError(
-                f"{path}: {name!r} is no tensor but {type(tensor).__name__}: save the network's "
+                f"{path}: {shown} is no tensor but {type(tensor).__name__}: save the network's "
                 "state_dict() alone"
             )
     return content
 
 
 def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return line if len(line) <= 200 else f"{line[:200]}…"

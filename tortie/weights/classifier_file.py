@@ -6,41 +6,55 @@ and ``sha256``, over the rest of the header and the tensors, so that one flipped
 
 import hashlib
 import json
-import mmap
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tortie.errors import TortieError
 from tortie.files import replacing
+from tortie.images.class_names import LONGEST
 from tortie.images.preprocess import Preprocessing
+from tortie.text import is_clean, shown
+from tortie.weights.header import Header, NoHeader, TensorInfo, open_safetensors, parse, read_header
+from tortie.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
-_HEADER_LIMIT = 100_000_000
+MOST_MEMBERS = 100
+MOST_CLASSES = 100_000
+_SIDE = 9999  # pixels, the most that --input takes
+_WORTH_HASHING = 1 << 30  # bytes: of a longer file it is not found out whether it is damaged, too
+
+Check = Callable[["Metadata", Mapping[str, TensorInfo]], None]
+"""Told what a file says before any tensor is read; raises a TortieError where it cannot be so."""
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]
 """What log-probabilities are divided by; 1 changes nothing."""
+CropSetting = Annotated[str, Field(pattern=r"\A(1|10|144)\z")]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 
 
 class Accuracy(_Data):
     """A share of right answers with its 95% Wilson interval, and what it was counted on."""
 
-    value: float
-    low: float
-    high: float
-    n: int
+    value: Share
+    low: Share
+    high: Share
+    n: int = Field(ge=1)
     on: Literal["test", "validation", "cross-validation"]
 
 
@@ -55,20 +69,34 @@ class Member(_Data):
         head: ``linear`` for a softmax layer of one's own, ``mlp:N`` with N hidden units before it,
             ``published`` for the paper's head.
         frozen: stages that were frozen, by name.
-        stages: all of its stages, by name; the graph beside its tensors is that of all.
         preprocessing: how an image becomes its input.
         precision: of the activations that its head was trained on.
     """
 
-    network: str
+    network: str = Field(max_length=200)
     arguments: dict[str, Any]
-    code: int
-    weights: str | None
-    head: str = Field(pattern=r"^(linear|published|mlp:[1-9]\d{0,4})$")
-    frozen: list[str]
-    stages: list[str] = []
+    code: int = Field(ge=0, lt=2**63)
+    weights: str | None = Field(max_length=10_000)
+    head: str = Field(pattern=r"\A(linear|published|mlp:[1-9][0-9]{0,4})\z")
+    frozen: list[str] = Field(max_length=10_000)
     preprocessing: Preprocessing
     precision: Literal["float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        own = self.preprocessing
+        if max(own.height, own.width) > _SIDE or own.resize > 4 * max(own.height, own.width):
+            raise ValueError(f"preprocessing: no network sees {own.height}×{own.width} like that")
+        if not all(abs(value) <= 1000 for value in own.mean):
+            raise ValueError("preprocessing: the mean is no grey level")
+        if not all(0.001 <= value <= 1e6 for value in own.std):
+            raise ValueError("preprocessing: the standard deviation is no grey level")
+        return self
+
+    @property
+    def hidden_units(self) -> int:
+        """Units of the head's hidden layer; 0 where it has none."""
+        return int(self.head.removeprefix("mlp:")) if self.head.startswith("mlp:") else 0
 
 
 class Metadata(_Data):
@@ -87,13 +115,23 @@ class Metadata(_Data):
     """
 
     version: Literal[1] = 1
-    tortie: str
-    classes: list[str] = Field(min_length=2)
-    members: list[Member] = Field(min_length=1)
-    temperature: dict[str, Temperature] = {"1": 1.0}
+    tortie: str = Field(max_length=100)
+    classes: list[ClassName] = Field(min_length=2, max_length=MOST_CLASSES)
+    members: list[Member] = Field(min_length=1, max_length=MOST_MEMBERS)
+    temperature: dict[CropSetting, Temperature] = {"1": 1.0}
     accuracy: Accuracy | None = None
-    accuracy_reason: str | None = None
+    accuracy_reason: str | None = Field(default=None, max_length=10_000)
     training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> Self:
+        if "1" not in self.temperature:
+            raise ValueError("temperature: none for one crop")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: one name is there twice")
+        if not all(map(is_clean, self.classes)):
+            raise ValueError("classes: a name with control characters")
+        return self
 
 
 def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> None:
@@ -105,7 +143,7 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArra
     from safetensors.numpy import save
 
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}
-    content = memoryview(save(arrays, {"tortie": metadata.model_dump_json()}))
+    content = memoryview(save(arrays, {"tortie": _json(metadata)}))
     end = 8 + int.from_bytes(content[:8], "little")
     header, tensor_bytes = json.loads(bytes(content[8:end])), content[end:]
     header["__metadata__"]["sha256"] = _digest(header, tensor_bytes)
@@ -117,6 +155,23 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArra
         file.write(tensor_bytes)
 
 
+def _json(metadata: Metadata) -> str:
+    return json.dumps(_plain(metadata.model_dump(mode="json")), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    r"""What JSON can carry: bytes of a name that are no UTF-8 as ``\xe9``, NaN and Inf as null."""
+    if isinstance(value, dict):
+        return {_plain(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", lambda found: shown(found[0]), value)
+    return value
+
+
 def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
     """The values in the processor's memory, row by row."""
     if not isinstance(tensor, np.ndarray):
@@ -124,80 +179,139 @@ def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
     return np.ascontiguousarray(tensor).reshape(tensor.shape)
 
 
-def read(path: Path) -> tuple[Metadata, "dict[str, Tensor]"]:
-    """Check a classifier's file and read it, its tensors as torch's.
+def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, Tensor]"]:
+    """Check a classifier's file and read it. Nothing in it can run code.
+
+    The tensors are in memory of their own: what becomes of the file later changes nothing.
+
+    Args:
+        path: of the file.
+        check: told the metadata and each tensor's type and shape before any tensor is read.
 
     Raises:
-        TortieError: it is not a classifier of tortie, it is damaged, or its version is unknown.
+        TortieError: it is not a classifier of tortie, it is damaged, its version is unknown, or
+            what it says cannot be so.
     """
-    metadata = _checked(path)
-    from safetensors.torch import load_file
+    with open_safetensors(path) as file:
+        try:
+            header = read_header(file)
+        except NoHeader:
+            what = "empty" if not path.stat().st_size else "cut short, or another kind of file"
+            raise TortieError(f"{path} is no classifier of tortie: it is {what}") from None
+        except ValueError as error:
+            raise TortieError(f"{path} is no classifier of tortie: {error}") from None
+        own = header.metadata
+        if "tortie" not in own or "sha256" not in own:
+            raise TortieError(f"{path} is a safetensors file, but no classifier of tortie")
+        try:
+            metadata, infos = _described(path, header)
+            if check is not None:
+                check(metadata, infos)
+        except TortieError:
+            if header.size <= _WORTH_HASHING and not _is_intact(header, file.read()):
+                raise _damaged(path) from None
+            raise
+        try:
+            content = bytearray(header.size - header.end)
+            whole = file.readinto(content) == len(content)  # type: ignore[attr-defined]
+        except MemoryError:
+            raise TortieError(f"{path} has {header.size:,} bytes: more than the memory") from None
+        except OSError as error:
+            raise TortieError(f"cannot read {path}: {error.strerror}") from error
+    if not (whole and _is_intact(header, content)):
+        raise _damaged(path)
+    tensors = read_tensors(content, infos)
+    _check_values(path, tensors)
+    return metadata, tensors
 
-    return metadata, load_file(path)
+
+def _damaged(path: Path) -> TortieError:
+    return TortieError(
+        f"{path} is damaged: its SHA-256 is not the one it was saved with; "
+        "copy it again or fit again"
+    )
 
 
-def read_arrays(path: Path) -> tuple[Metadata, dict[str, NDArray[Any]]]:
-    """As :func:`read`, its tensors as numpy's, without torch.
-
-    Raises:
-        TortieError: as :func:`read`.
-    """
-    metadata = _checked(path)
-    from safetensors.numpy import load_file
-
-    return metadata, load_file(path)
+def _is_intact(header: Header, content: bytes | bytearray) -> bool:
+    # JSON has several spellings of one content, \u00e9 and \u00E9: it was saved in one.
+    if header.text.rstrip(b" ") != _canonical(header.content):
+        return False
+    with memoryview(content) as view:
+        return _digest(header.content, view) == header.metadata["sha256"]
 
 
-def _checked(path: Path) -> Metadata:
-    """The metadata of an intact file; torch is not needed to refuse one."""
+def _described(path: Path, header: Header) -> tuple[Metadata, dict[str, TensorInfo]]:
+    """What a header says, each part of which could be so."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-            header, end = _header(path, whole)
-            own = header.get("__metadata__") or {}
-            if "tortie" not in own or "sha256" not in own:
-                raise TortieError(f"{path} is a safetensors file, but no classifier of tortie")
-            with memoryview(whole) as view, view[end:] as tensors:
-                digest = _digest(header, tensors)
-            # JSON has several spellings of one content, \u00e9 and \u00E9: it was saved in one.
-            intact = whole[8:end].rstrip(b" ") == _canonical(header) and digest == own["sha256"]
-    except IsADirectoryError:
-        raise TortieError(f"{path} is a folder; a classifier is one .safetensors file") from None
-    except OSError as error:
-        raise TortieError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise TortieError(f"{path} is empty: no classifier") from error
-    if not intact:
-        raise TortieError(
-            f"{path} is damaged: its SHA-256 is not the one it was saved with; "
-            "copy it again or fit again"
-        )
-    content = json.loads(own["tortie"])
-    if content.get("version") != VERSION:
-        raise TortieError(
-            f"{path} has version {content.get('version')!r}; this tortie reads version {VERSION}: "
-            "upgrade tortie"
-        )
-    try:
-        return Metadata.model_validate(content)
+        content = parse(header.metadata["tortie"])
+        if not isinstance(content, dict) or type(content.get("version")) is not int:
+            raise ValueError("it says no version")
+        if content["version"] != VERSION:
+            raise TortieError(
+                f"{path} has version {str(content['version'])[:9]}; this tortie reads version "
+                f"{VERSION}: upgrade tortie"
+            )
+        members = content.get("members")
+        if isinstance(members, list) and len(members) > MOST_MEMBERS:
+            raise ValueError(f"it has {len(members):,} networks; at most {MOST_MEMBERS}")
+        metadata = Metadata.model_validate_json(header.metadata["tortie"], strict=True)
+        infos = header.tensors()
+        _check_extras(metadata, infos)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TortieError(
-            f"{path} does not describe a classifier: {where}: {first['msg']}"
-        ) from None
+        raise TortieError(f"{path} does not describe a classifier: {_first(error)}") from None
+    except ValueError as error:
+        raise TortieError(f"{path} does not describe a classifier: {error}") from None
+    return metadata, infos
 
 
-def _header(path: Path, whole: mmap.mmap) -> tuple[dict[str, Any], int]:
-    length = int.from_bytes(whole[:8], "little")
-    if not 2 <= length <= min(_HEADER_LIMIT, len(whole) - 8):
-        raise TortieError(f"{path} is not a classifier of tortie, or it is cut short")
-    try:
-        header = json.loads(whole[8 : 8 + length])
-    except ValueError:
-        raise TortieError(f"{path} is not a classifier of tortie, or it is damaged") from None
-    if not isinstance(header, dict):
-        raise TortieError(f"{path} is not a classifier of tortie")
-    return header, 8 + length
+def _first(error: ValidationError) -> str:
+    """The first finding, without what was given."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(one)[:60] for one in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")[:200]
+    return f"{where}: {message}" if where else message
+
+
+def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
+    """What lies beside the networks: hashes of the training photographs, and novelty.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    prefixes = tuple(f"members.{number}." for number in range(len(metadata.members)))
+    for name, one in infos.items():
+        if name == "training.sha256":
+            if one.dtype != "U8" or len(one.shape) != 2 or one.shape[1] != 32:
+                raise ValueError(f"{name} does not hold SHA-256s")
+        elif name in ("novelty.scale", "novelty.means", "novelty.directions", "novelty.quantiles"):
+            if one.dtype != "F32":
+                raise ValueError(f"{name} is {one.dtype}, expected F32")
+        elif not name.startswith(prefixes):
+            raise ValueError(f"{ascii(name)[:80]} is no tensor of a classifier")
+    means = infos.get("novelty.means")
+    if means is not None and not (
+        len(means.shape) == 2 and 1 <= means.shape[0] <= len(metadata.classes)
+    ):
+        raise ValueError("novelty.means has another number of classes")
+    directions = infos.get("novelty.directions")
+    if directions is not None and not (
+        len(directions.shape) == 2 and directions.shape[0] <= directions.shape[1]
+    ):
+        raise ValueError("novelty.directions has more directions than dimensions")
+
+
+def _check_values(path: Path, tensors: "Mapping[str, Tensor]") -> None:
+    """Refuse numbers that no training gives."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise TortieError(f"{path} is no classifier: NaN or Inf in {name}")
+        if name == "novelty.scale" and not bool((tensor > 0).all()):
+            raise TortieError(f"{path} is no classifier: {name} is not positive")
+        if name.endswith(".running_var") and bool((tensor < 0).any()):
+            raise TortieError(f"{path} is no classifier: a negative variance in {name}")
+    quantiles = tensors.get("novelty.quantiles")
+    if quantiles is not None and bool((quantiles.diff() < 0).any()):
+        raise TortieError(f"{path} is no classifier: novelty.quantiles fall")
 
 
 def _digest(header: Mapping[str, Any], tensors: memoryview) -> str:

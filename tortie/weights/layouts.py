@@ -1,15 +1,14 @@
-"""How published checkpoints name the tensors that the networks here name after their papers.
+"""Published checkpoints as a network's state: every tensor in its place, or refused by name.
 
-torchvision's names for AlexNet in one tower, VGG, GoogLeNet and ResNet; timm's for VGG, ResNet and
-EfficientNet-Lite0 (it has no GoogLeNet); those of the package of EfficientNet-Lite0, and of a
-widely used port for the ResNets of CIFAR-10. Every network also takes its own names.
+The names of libraries and packages are in :mod:`tortie.weights.published_names`; every network also
+takes its own.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tortie.errors import UsageError
+from tortie.weights.published_names import LAYOUTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,160 +16,7 @@ if TYPE_CHECKING:
     from tortie.networks.entry import Entry
     from tortie.networks.network import Network
 
-_ONE_TOWER = {
-    "features.0": "stages.conv1.conv",
-    "features.3": "stages.conv2.conv",
-    "features.6": "stages.conv3.conv",
-    "features.8": "stages.conv4.conv",
-    "features.10": "stages.conv5.conv",
-    "classifier.1": "stages.fc6.3",
-    "classifier.4": "stages.fc7.1",
-    "classifier.6": "head",
-}
-_VGG_LINEAR = {
-    "classifier.0": "stages.fc6.1",
-    "classifier.3": "stages.fc7.0",
-    "classifier.6": "head",
-    "pre_logits.fc1": "stages.fc6.1",
-    "pre_logits.fc2": "stages.fc7.0",
-    "head.fc": "head",
-}
 _LAST_OF_ROW = {"classifier.6.weight", "head.fc.weight"}
-_RESNET_ENDS = {
-    "conv1": "stages.conv1.conv",
-    "bn1": "stages.conv1.norm",
-    "fc": "head",
-    "linear": "head",
-}
-_RESNET_PARTS = {
-    "bn1": "norm1",
-    "bn2": "norm2",
-    "bn3": "norm3",
-    "downsample.0": "shortcut.conv",
-    "downsample.1": "shortcut.norm",
-    "shortcut.0": "shortcut.conv",
-    "shortcut.1": "shortcut.norm",
-}
-_GOOGLENET_ENDS = {
-    "conv1": "stages.conv1",
-    "conv2": "stages.conv2.0",
-    "conv3": "stages.conv2.1",
-    "fc": "head",
-}
-_BRANCHES = {
-    "branch1": "one",
-    "branch2.0": "three.0",
-    "branch2.1": "three.1",
-    "branch3.0": "five.0",
-    "branch3.1": "five.1",
-    "branch4.1": "pool.1",
-}
-_LITE0_ENDS = {
-    "_conv_stem": "stages.stem.conv",
-    "_bn0": "stages.stem.norm",
-    "_conv_head": "stages.conv_head.conv",
-    "_bn1": "stages.conv_head.norm",
-    "_fc": "head",
-    "conv_stem": "stages.stem.conv",
-    "bn1": "stages.stem.norm",
-    "conv_head": "stages.conv_head.conv",
-    "bn2": "stages.conv_head.norm",
-    "classifier": "head",
-}
-_LITE0_PARTS = {
-    "_expand_conv": "expand.conv",
-    "_bn0": "expand.norm",
-    "_depthwise_conv": "depthwise.conv",
-    "_bn1": "depthwise.norm",
-    "_project_conv": "project.conv",
-    "_bn2": "project.norm",
-    "conv_pw": "expand.conv",
-    "bn1": "expand.norm",
-    "conv_dw": "depthwise.conv",
-    "bn2": "depthwise.norm",
-    "conv_pwl": "project.conv",
-    "bn3": "project.norm",
-}
-# timm's first block, which does not expand, counts and names its layers without the expansion.
-_LITE0_FIRST = {
-    "conv_dw": "depthwise.conv",
-    "bn1": "depthwise.norm",
-    "conv_pw": "project.conv",
-    "bn2": "project.norm",
-}
-_SIDES = {"aux1": "side_heads.inception_4a", "aux2": "side_heads.inception_4d"}
-
-
-def _one_tower(module: str, network: "Network") -> str | None:
-    return _ONE_TOWER.get(module)
-
-
-def _vgg(module: str, network: "Network") -> str | None:
-    if module in _VGG_LINEAR:
-        return _VGG_LINEAR[module]
-    # ``features`` is one row of all layers: convolution, normalisation if any, ReLU, pooling.
-    place = 0
-    for name, stage in network.stages.named_children():
-        parts = [part for part, _ in stage.named_children()] or [""]
-        for part in parts:
-            if module == f"features.{place}":
-                return f"stages.{name}.{part}"
-            place += 1
-    return None
-
-
-def _resnet(module: str, network: "Network") -> str | None:
-    found = re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", module)
-    if not found:
-        return _RESNET_ENDS.get(module)
-    layer, block, part = found.groups()
-    part = _RESNET_PARTS.get(part, part)
-    return f"stages.conv{int(layer) + 1}_x.block{int(block) + 1}.{part}"
-
-
-def _googlenet(module: str, network: "Network") -> str | None:
-    start, _, rest = module.partition(".")
-    rest = re.sub(r"\bbn$", "norm", rest)
-    if start in _SIDES:
-        return f"{_SIDES[start]}.{rest}"
-    if found := re.fullmatch(r"inception(\d\w)", start):
-        branch, _, part = rest.rpartition(".")
-        if branch not in _BRANCHES:
-            return None
-        return f"stages.inception_{found[1]}.{_BRANCHES[branch]}.{part}"
-    if start in _GOOGLENET_ENDS:
-        return ".".join(filter(None, (_GOOGLENET_ENDS[start], rest)))
-    return None
-
-
-def _lite0(module: str, network: "Network") -> str | None:
-    if found := re.fullmatch(r"blocks\.(\d)\.(\d)\.(\w+)", module):
-        stage, block, part = int(found[1]), found[2], found[3]
-        parts = _LITE0_FIRST if stage == 0 else _LITE0_PARTS
-        return f"stages.mbconv{stage + 1}.{block}.{parts[part]}" if part in parts else None
-    if found := re.fullmatch(r"_blocks\.(\d+)\.(\w+)", module):
-        # the package counts blocks through all stages
-        blocks = [
-            f"stages.{name}.{block}"
-            for name, stage in network.stages.named_children()
-            if name.startswith("mbconv")
-            for block, _ in stage.named_children()
-        ]
-        number, part = int(found[1]), found[2]
-        if number < len(blocks) and part in _LITE0_PARTS:
-            return f"{blocks[number]}.{_LITE0_PARTS[part]}"
-        return None
-    return _LITE0_ENDS.get(module)
-
-
-_LAYOUTS: dict[str, Callable[[str, "Network"], str | None]] = {
-    "alexnet_one_tower": _one_tower,
-    "vgg": _vgg,
-    "googlenet_bn": _googlenet,
-    "resnet": _resnet,
-    "resnet_cifar": _resnet,
-    "efficientnet_lite0": _lite0,
-}
 
 
 def _places(
@@ -180,9 +26,10 @@ def _places(
 
     ``None`` where it has no place; empty where a library has it, and inference does not read it.
     """
-    layout = _LAYOUTS.get(entry.builder.partition(":")[2])
+    layout = LAYOUTS.get(entry.builder.partition(":")[2])
     places: dict[str, str | None] = {}
-    own = any(key.removeprefix("module.").startswith("stages.") for key in published)
+    own_names = network.state_dict()
+    own = any(key.removeprefix("module.") in own_names for key in published)
     for key in published:
         name = key.removeprefix("module.")
         if name in network.aliases:

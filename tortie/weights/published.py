@@ -163,7 +163,7 @@ def _about_repository(
     """
     architecture = configuration.get("architecture")
     name = entry.name.removeprefix("timm:").partition(".")[0].replace("-", "_")
-    if isinstance(architecture, str) and architecture not in (name, f"tf_{name}"):
+    if isinstance(architecture, str) and architecture not in (name, f"tf_{name}", entry.timm):
         raise UsageError(f"{wanted} holds {architecture}, not {entry.name}")
     trained = configuration.get("pretrained_cfg")
     if not isinstance(trained, dict):

@@ -1,0 +1,135 @@
+"""What a header says of an image, and the limits that are checked before any pixel is decoded.
+
+Five seconds of a processor and a gigabyte are meant to do for any one file within the default
+limits. So how many pixels are allowed depends on how they are kept: a JPEG is decoded at reduced
+scale, row by row; the others are decoded whole, some of them three times over.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from tortie.images.unreadable import UnreadableImage
+
+MAX_PIXELS = 200_000_000
+"""The default size limit, in pixels: phones make 50 megapixels, the largest of them 200."""
+
+WHOLE = 105_000_000
+"""Pixels of an image that is decoded whole, by default: large cameras make 102 megapixels."""
+
+DEEP = 65_000_000
+"""Pixels, by default, where decoding is dearer still: 16 bits a channel, HEIC, AVIF."""
+
+MAX_SIDE = 65_535
+"""The longest side, pixels: JPEG's own limit."""
+
+_MAX_MEMORY = 1_000_000_000  # bytes, of the file and its pixels; unless a higher limit is set
+
+MAX_BYTES = 512 * 2**20
+"""The largest file: one is read whole, beside its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of an image before it is decoded.
+
+    Attributes:
+        width: pixels, as stored.
+        height: pixels, as stored.
+        kind: its format, and what makes it dear to decode, for a person.
+        most: pixels that are decoded within the default limit.
+        orientation: EXIF orientation, 1 to 8; 1 is upright.
+        memory: bytes a pixel that the decoder's image and the one in RGB take together.
+    """
+
+    width: int
+    height: int
+    kind: str
+    most: int
+    orientation: int = 1
+    memory: int = 4
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+def check_size(header: Header, max_pixels: int, size: int = 0) -> None:
+    """Check the size against the limits.
+
+    Args:
+        header: what is known of the image.
+        max_pixels: the limit that the user set.
+        size: of the file, bytes.
+
+    ``header.most`` pixels are allowed; where the limit was raised above the default, half of it
+    if that is more.
+
+    Raises:
+        UnreadableImage: an image without pixels, or with too many.
+    """
+    size_of = f"{header.width}×{header.height} pixels"
+    if header.width < 1 or header.height < 1:
+        raise UnreadableImage(f"damaged: {size_of}")
+    if max(header.width, header.height) > MAX_SIDE:
+        raise UnreadableImage(f"{size_of}: a side is over the limit of {MAX_SIDE:,}")
+    raised = max_pixels // 2 if max_pixels > MAX_PIXELS else 0
+    limit = min(max_pixels, max(header.most, raised))
+    if header.pixels > limit:
+        whose = "" if limit == max_pixels else f" for {header.kind}"
+        raise UnreadableImage(f"{size_of} is over the limit of {limit / 1e6:g} megapixels{whose}")
+    needed = size + header.pixels * header.memory
+    if needed > _MAX_MEMORY and max_pixels <= MAX_PIXELS:
+        raise UnreadableImage(f"{size_of}: it would take {needed / 1e9:.1f} GB of memory, over 1")
+
+
+_SMALL = 2**24  # bytes whose copy costs less than reading in parts
+
+
+def joined(parts: Sequence[bytes | memoryview]) -> BinaryIO:
+    """Bytes in several pieces as one file; where they are many, without a copy."""
+    if sum(len(part) for part in parts) < _SMALL:
+        return io.BytesIO(b"".join(parts))
+    return cast(BinaryIO, Parts(parts))
+
+
+class Parts(io.RawIOBase):
+    """Bytes in several pieces as one file: what a decoder needs, without a copy of the rest."""
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        self._parts = [memoryview(part) for part in parts]
+        self._size = sum(len(part) for part in self._parts)
+        self._at = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As many bytes as are asked for, or all that are left."""
+        stop = self._size if size is None or size < 0 else min(self._at + size, self._size)
+        found: list[memoryview] = []
+        begin = 0
+        for part in self._parts:
+            first, last = max(self._at - begin, 0), min(stop - begin, len(part))
+            if first < last:
+                found.append(part[first:last])
+            begin += len(part)
+        self._at = max(stop, self._at)
+        return bytes(found[0]) if len(found) == 1 else b"".join(found)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place, which may be behind the end."""
+        base = (0, self._at, self._size)[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._at
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True

@@ -1,0 +1,21 @@
+"""The one error of everything that reads photographs."""
+
+from pathlib import Path
+
+from tortie.errors import TortieError
+
+
+class UnreadableImage(TortieError):
+    """An image that cannot be read.
+
+    Attributes:
+        reason: why, in a few words, without the file's name.
+    """
+
+    def __init__(self, reason: str, source: Path | None = None) -> None:
+        self.reason = reason
+        super().__init__(reason if source is None else f"cannot read {str(source)!r}: {reason}")
+
+
+class HeaderGoesOn(Exception):
+    """A header is longer than the bytes at hand: the file is cut, or more must be read."""

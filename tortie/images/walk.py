@@ -1,0 +1,151 @@
+"""Walking through folders: which image files are there, and what is met and passed over.
+
+Nothing that is met ends the walk: a folder that may not be entered, a link that leads to itself, a
+path that is too long for the system are named and passed over, as are hidden files and what file
+servers and systems keep beside one's own files.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tortie.errors import TortieError
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""Suffixes of image files, in lower case; what a file holds is found out when it is decoded."""
+
+_SYSTEM = {
+    "__macosx",  # in archives that macOS wrote
+    *("network trash folder", "temporary items", "thevolumesettingsfolder"),  # macOS, on a server
+    *("@eadir", "@tmp", "#recycle", "#snapshot"),  # Synology: thumbnails, deleted files, old ones
+    *("@recycle", "@recently-snapshot", "@thumb"),  # QNAP
+    "~snapshot",  # NetApp
+    *("$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "found.000"),
+    *("lost+found", "lost.dir"),  # what a repair of the file system found
+    "thumbnails",
+}
+"""Folders that systems keep among one's own, in lower case: thumbnails and deleted files."""
+
+_SHOWN = 5  # names in a note
+_LONGEST = 200  # characters of a name in a note
+
+
+@dataclass
+class Strays:
+    """What is met on the way and left out."""
+
+    hidden: list[str] = field(default_factory=list)
+    system: list[str] = field(default_factory=list)
+    barred: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    loose: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+
+    def notes(self) -> Iterator[str]:
+        """One line for each kind that was met."""
+        kinds = (
+            (self.hidden, "left out, hidden"),
+            (self.system, "left out, the system's own"),
+            (self.barred, "left out, cannot be entered"),
+            (self.others, "left out, no images by their suffix"),
+            (self.empty, "no class, without an image"),
+            (self.loose, "left out, in no class's folder"),
+            (self.repeated, "met twice, counted once"),
+        )
+        for names, what in kinds:
+            if names:
+                yield f"{what}: {listed(names)}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """How many, and the first few different names; quoted, so that a line stays a line."""
+    names = list(names)
+    different = [repr(_short(name)) for name in sorted(set(names))]
+    more = ", ..." if len(different) > _SHOWN else ""
+    return f"{len(names)} ({', '.join(different[:_SHOWN])}{more})"
+
+
+def _short(name: str) -> str:
+    """A name that fits a line: of a long one, its end."""
+    return name if len(name) <= _LONGEST else "..." + name[-_LONGEST:]
+
+
+def entries(folder: Path, strays: Strays) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder, sorted; links count as their target.
+
+    Hidden and system ones are strays.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    folders: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.name.startswith("."):
+                strays.hidden.append(entry.name)
+            elif _is_folder(entry):
+                own = entry.name.lower() not in _SYSTEM
+                (folders if own else strays.system).append(entry.name)
+            else:
+                files.append(entry.name)
+    return sorted(folders), sorted(files)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: reading it says so
+        return False
+
+
+@contextlib.contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into errors that name the path."""
+    try:
+        yield
+    except OSError as error:
+        raise TortieError(f"cannot read {str(path)!r}: {error.strerror}") from error
+
+
+def images(folder: Path, strays: Strays) -> list[Path]:
+    """Image files below a folder, sorted; a folder that links lead to again is entered once.
+
+    Raises:
+        TortieError: the folder itself cannot be read; one below it is a stray.
+    """
+    found: list[Path] = []
+    entered: set[tuple[int, int]] = set()
+    ahead = [folder]
+    while ahead:
+        here = ahead.pop()
+        try:
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in entered:
+                strays.repeated.append(str(here))
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            folders, files = entries(here, strays)
+        except OSError as error:
+            if here == folder:
+                raise TortieError(f"cannot read {str(here)!r}: {error.strerror}") from error
+            strays.barred.append(str(here))
+            continue
+        sort_files(here, files, found, strays)
+        ahead.extend(here / name for name in reversed(folders))
+    return sorted(found, key=str)
+
+
+def sort_files(folder: Path, names: list[str], images: list[Path], strays: Strays) -> None:
+    """Add files to the images, or to the strays, by their suffix."""
+    for name in names:
+        if os.path.splitext(name)[1].lower() in SUFFIXES:
+            images.append(folder / name)
+        else:
+            strays.others.append(name)

@@ -1,0 +1,127 @@
+"""The networks of a classifier's file: built from the table, and compared with what the file says.
+
+The table alone decides what is built. What a file says of a network must be what the table says,
+and each of its tensors of the type and shape that this network has, before any tensor is read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tortie.errors import TortieError, UsageError
+from tortie.networks.table import find
+from tortie.weights import classifier_file
+from tortie.weights.classifier_file import Member, Metadata
+from tortie.weights.header import TensorInfo
+from tortie.weights.tensors import torch_type
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tortie.networks.network import Network
+
+
+def restore(path: Path) -> "tuple[Metadata, list[Network], dict[str, Tensor]]":
+    """What a classifier's file says, its networks, and all of its tensors by name.
+
+    Raises:
+        TortieError: it is no classifier of tortie, is damaged, or describes what cannot be.
+    """
+    networks: list[Network] = []
+
+    def check(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
+        for number, described in enumerate(metadata.members):
+            network = _build(path, described, len(metadata.classes))
+            _check_tensors(path, described, network, f"members.{number}.", infos)
+            networks.append(network)
+        _check_novelty(path, networks[0], infos)
+
+    metadata, tensors = classifier_file.read(path, check)
+    for number, network in enumerate(networks):
+        prefix = f"members.{number}."
+        own = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+        network.load_state_dict(own, assign=True)
+        network.eval()
+    return metadata, networks, tensors
+
+
+def _build(path: Path, described: Member, classes: int) -> "Network":
+    """The network that a file describes, without memory for its tensors."""
+    from tortie.weights.meta import meta_device
+
+    try:
+        entry = find(described.network)
+    except UsageError as error:
+        raise TortieError(f"{path} cannot be built: {error}") from None
+    own, channels = dict(entry.arguments), described.preprocessing.channels
+    if channels != entry.preprocessing.channels:
+        own["in_channels"] = channels
+    if described.network != entry.name or described.arguments != own:
+        raise TortieError(
+            f"{path} cannot be built: {entry.name} with other arguments than the table's"
+        )
+    try:
+        with meta_device():
+            if described.head == "published":
+                network = entry.build(**own, classes=classes)
+            else:
+                network = entry.build(**own)
+                network.new_head(classes, described.hidden_units)
+    except (UsageError, TypeError) as error:
+        raise TortieError(f"{path} cannot be built: {error}") from None
+    if tuple(described.frozen) != network.stage_names[: len(described.frozen)]:
+        raise TortieError(
+            f"{path} does not fit {entry.name}: its frozen stages are not the first ones"
+        )
+    if described.preprocessing.shape[:2] != entry.preprocessing.shape[:2]:
+        _check_size(path, network, described)
+    return network
+
+
+def _check_size(path: Path, network: "Network", described: Member) -> None:
+    """Refuse another size of input than the table's where the network cannot take it."""
+    import torch
+
+    height, width, channels = described.preprocessing.shape
+    message = f"{path} does not fit {described.network}: it cannot see {height}×{width} pixels"
+    if network.fixed_size and (height, width) != network.input_shape[:2]:
+        raise TortieError(message)
+    try:
+        network(torch.empty(2, channels, height, width, device="meta"))
+    except (RuntimeError, ValueError):
+        raise TortieError(message) from None
+
+
+def _check_tensors(
+    path: Path, described: Member, network: "Network", prefix: str, infos: Mapping[str, TensorInfo]
+) -> None:
+    """Refuse tensors that are not those of the network, in name, shape and type."""
+    expected = network.state_dict()
+    own = {name.removeprefix(prefix): one for name, one in infos.items() if name.startswith(prefix)}
+    for name in sorted(own.keys() | expected.keys()):
+        wanted = tuple(expected[name].shape) if name in expected else "not there"
+        given = own[name].shape if name in own else "not there"
+        if wanted != given:
+            raise TortieError(
+                f"{path} does not fit {described.network}: {ascii(name)[1:-1][:80]} is {given}, "
+                f"expected {wanted}"
+            )
+        if torch_type(own[name].dtype) != expected[name].dtype:
+            raise TortieError(
+                f"{path} does not fit {described.network}: {name} is {own[name].dtype}, expected "
+                f"{str(expected[name].dtype).removeprefix('torch.')}"
+            )
+
+
+def _check_novelty(path: Path, network: "Network", infos: Mapping[str, TensorInfo]) -> None:
+    """Refuse distances of other activations than the first network's."""
+    for name in ("novelty.means", "novelty.directions"):
+        if name in infos and infos[name].shape[1] != network.feature_count:
+            raise TortieError(
+                f"{path} does not fit: {name} is of {infos[name].shape[1]:,} dimensions, expected "
+                f"{network.feature_count:,}"
+            )
