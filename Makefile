@@ -4,17 +4,40 @@ PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Peers (torchvision, timm, ONNX Runtime) want the registry's full torch: some 6 GB, set up once.
 PEERS ?= .venv-peers
-VENV := .venv
+# .venv for the usual Python, .venv-3.13 and the like for another.
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check slow bench conformance pictures clean
+PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
+LOWEST := .venv-lowest
+
+.PHONY: demo test plain lowest check slow bench conformance pictures clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
 
 test: $(READY)
-	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST)
+
+# What depends on the processor, as on one with AVX2 alone.
+plain: $(READY)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) $(PLAIN)
+
+PLAIN := tests/activations tests/cost tests/test_processor.py tests/cli/test_trust.py \
+	tests/cli/test_cost.py tests/cli/test_precision.py
+
+# The lowest versions that pyproject.toml allows, torch apart. Old packages deprecate one another.
+lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/pytest -q -n auto --maxprocesses 4 --dist loadfile -W ignore::DeprecationWarning
+
+$(LOWEST)/.ready: pyproject.toml
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install -q $(addprefix --extra-index-url ,$(TORCH_INDEX)) -c constraints.txt torch uv
+	VIRTUAL_ENV=$(abspath $(LOWEST)) $(LOWEST)/bin/uv pip install -q --resolution lowest-direct \
+		--only-binary :all: --no-binary tortie -e '.[dev]'
+	touch $@
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -51,4 +74,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LOWEST)

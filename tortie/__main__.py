@@ -1,5 +1,45 @@
-"""``python -m tortie``."""
+"""``tortie`` and ``python -m tortie``: Ctrl-C and closed streams, before anything is imported."""
 
-from tortie.cli.main import main
+import os
+import signal
+import sys
 
-main()
+
+def run() -> None:
+    """Run the command line in a process of its own."""
+    _open_streams()
+    # A shell that runs commands in the background has its reasons to ignore Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+    from tortie.cli.main import main
+
+    if signal.getsignal(signal.SIGINT) is _stop:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ctrl-C while modules are imported: nothing was begun that could be lost."""
+    os.write(2, b"tortie: stopped\n")
+    os._exit(1)
+
+
+def _open_streams() -> None:
+    """Put the null device where a stream is closed, as ``2>&-`` and pythonw leave it.
+
+    Otherwise the next file that is opened would take the stream's number, and what a library
+    writes to the terminal would be written into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+if __name__ == "__main__":
+    run()

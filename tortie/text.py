@@ -36,6 +36,11 @@ def is_clean(text: str) -> bool:
     return shown(text) == text
 
 
+def utf8(text: str) -> bytes:
+    r"""Text as UTF-8; a byte of a name that is no UTF-8 becomes ``\xe9``, as in :func:`shown`."""
+    return re.sub("[\ud800-\udfff]", lambda found: _escaped(found[0]), text).encode()
+
+
 def csv_text(rows: Iterable[Sequence[object]], line_end: str = "\n", terminal: bool = False) -> str:
     r"""Rows as CSV (RFC 4180) that a spreadsheet does not run and no reader splits elsewhere.
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, errors, exit codes, JSON."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -185,20 +186,21 @@ def test_an_error_with_json_is_one_document(run, tmp_path):
 @pytest.mark.parametrize(
     "words, error",
     [
-        (("frobnicate", "--json"), "No such command 'frobnicate'. See: tortie --help"),
-        (("predict", "--json"), "Missing argument 'model'. See: tortie predict --help"),
+        # The words before "See" are typer's, and differ a little from version to version.
+        (("frobnicate", "--json"), r"No such command 'frobnicate'\. See: tortie --help"),
+        (("predict", "--json"), r"Missing argument '(model|MODEL)'\. See: tortie predict --help"),
         (
             ("predict", "a", "b", "--top", "0", "--json"),
-            "Invalid value for '--top': Input should be greater than or equal to 1. "
-            "See: tortie predict --help",
+            r"Invalid value for '--top': .*\b1\b.*\. See: tortie predict --help",
         ),
     ],
 )
 def test_what_cannot_be_parsed_is_one_document_too(run, words, error):
     code, out, err = run(*words)
     assert code == 2
-    assert json.loads(out) == {"error": error}
-    assert err == f"tortie: {error}\n"
+    (found,) = json.loads(out).items()
+    assert found[0] == "error" and re.fullmatch(error, found[1])
+    assert err == f"tortie: {found[1]}\n"
 
 
 def test_no_word_at_all_shows_the_help(run):

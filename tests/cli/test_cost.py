@@ -1,6 +1,8 @@
 """``tortie networks``, ``cost`` and ``bench`` as a user meets them."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from tortie.cli.columns import columns, parse_shape
 from tortie.cli.main import main
 from tortie.cost import machine, speed
 from tortie.errors import UsageError
+from tortie.networks.table import TABLE
 
 
 @pytest.fixture
@@ -36,10 +39,18 @@ def test_the_table_has_every_network_and_its_figures(run):
     code, out, _ = run("networks")
     assert code == 0
     lines = {line.split()[0]: line for line in out.splitlines() if line}
-    assert set(networks.names()) <= set(lines)
-    for figure in ("2014", "224×224×3", "138,357,544", "15,470,264,320", "27.0", "8.8", "imagenet"):
-        assert figure in lines["vgg16"].split()
-    letter = lines["vgg16"].split()[-2]
+    default = {"efficientnet-lite0*"}
+    assert set(networks.names()) - {"efficientnet-lite0"} <= set(lines) - default
+    order = [line.split()[0] for line in out.splitlines() if line]
+    trained = [entry.name for entry in TABLE if entry.weights]
+    bare = [entry.name for entry in TABLE if not entry.weights]
+    first_bare = min(order.index(name) for name in bare)
+    assert all(order.index(name) < first_bare for name in trained if name != "efficientnet-lite0")
+    assert "efficientnet-lite0*" in order
+    assert max(map(len, out.splitlines())) <= 80
+    for figure in ("2014", "224×224×3", "138.4 M", "15.47 G", "27.0", "8.8"):
+        assert figure in lines["vgg16"]
+    letter = lines["vgg16"].split()[-1]
     assert lines[letter] == f"{letter}  ImageNet validation, dense, mirrored, one scale of 256"
 
 
@@ -61,9 +72,10 @@ def test_a_network_stage_by_stage_and_drawn(run, tmp_path):
     assert code == 0
     assert "error 40.7% top-1, 18.2% top-5: ImageNet validation, ten crops (table 2)" in out
     assert "no published weights: alexnet-one-tower has them" in out
-    assert ["fc6", "4096", "37,752,832", "37,748,736"] in [
-        line.split() for line in out.splitlines()
-    ]
+    rows = [line.split() for line in out.splitlines()]
+    assert ["fc6", "ReLU", "4096", "all", "37,752,832", "37,748,736"] in rows
+    assert ["conv", "11", "4", "0", "ReLU", "55×55×96", "11", "34,944", "105,415,200"] in rows
+    assert ["pool", "3", "2", "0", "27×27×96", "19", "0", "0"] in rows
     assert (tmp_path / "a.svg").stat().st_size > 1000
 
 
@@ -91,6 +103,34 @@ def test_cost_by_stage_and_by_layer(run, tmp_path):
     assert (tmp_path / "a.png").exists()
     _, out, _ = run("cost", "resnet20-cifar", "--by", "layer")
     assert "conv2_x.block1.conv1" in out
+    row = next(line.split() for line in out.splitlines() if "conv2_x.block1.conv1" in line)
+    assert row[1:7] == ["3", "1", "1", "ReLU", "5", "32×32×16"]
+
+
+def test_arguments_of_a_network_on_the_command_line(run):
+    words = ("lenet5(pooling=average, activation=tanh)", "--json")
+    (document,) = json.loads(run("networks", *words)[1])
+    assert document["given"] == {"pooling": "average", "activation": "tanh"}
+    assert document["layers_by_stage"][0]["activation"] == "tanh"
+    assert document["layers_by_stage"][0]["kernel"] == [5, 5]
+    assert "pooling" in [argument["name"] for argument in document["arguments"]]
+    document = json.loads(run("cost", *words)[1])
+    assert document["network"] == "lenet5(pooling=average, activation=tanh)"
+    assert document["comparisons"] == 0
+    _, out, _ = run("cost", "--compare", "resnet18", "resnet18(residual=false)")
+    assert "resnet18(residual=False)" in out
+    code, _, err = run("cost", "lenet5(pooling=sum)")
+    assert (code, "must be one of max, average" in err) == (2, True)
+
+
+def test_describing_a_network_imports_no_torch():
+    code = (
+        "import sys\nfrom tortie.cli.main import main\n"
+        "try: main(['networks', 'resnet50'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_other_sizes_and_channels(run):
@@ -148,7 +188,7 @@ def test_compare(run, tmp_path):
             "Invalid value for '--by': 'part' is not one of 'layer', 'stage'",
         ),
         ("cost lenet5 --kernel 3", "--kernel says nothing here"),
-        ("cost lenet5 --plot no/a.png", "no folder no to draw a.png into"),
+        ("cost lenet5 --plot no/a.png", "no folder no to write a.png into"),
         ("cost conv", "conv needs --input, --kernel and --filters"),
         ("cost conv --input 4x4x3 --kernel 5 --filters 2 --padding valid", "does not fit into"),
         ("cost conv --input 4x4x3 --kernel 0 --filters 2", "kernel must be at least 1, not 0"),

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import signal
 
 import pytest
@@ -232,11 +233,19 @@ def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path,
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(run, folder, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("os.access", lambda path, mode: str(path) != "/sealed")
-    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: True)
+    usual = os.open
+
+    def sealed(path, *arguments, **more):
+        if str(path).startswith("/sealed"):
+            raise PermissionError(13, "Permission denied")
+        return usual(path, *arguments, **more)
+
+    monkeypatch.setattr("os.open", sealed)
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: str(path) == "/sealed")
     code, _, err = run("fit", folder, "-o", "/sealed/pets.safetensors", *SHORT)
     assert code == 2
-    assert err == "tortie: /sealed cannot be written: choose another folder for -o\n"
+    said = "tortie: /sealed cannot be written (Permission denied): choose another folder"
+    assert err == f"{said} for the output\n"
 
 
 def test_a_full_disk_at_the_end_loses_nothing(run, folder, tmp_path, monkeypatch):  # noqa: F811

@@ -14,6 +14,10 @@ HOME = Path(__file__).parents[2]
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").glob("*.md"))]
 
 
+@pytest.mark.skipif(
+    tuple(map(int, typer.__version__.split(".")[:2])) < (0, 26),
+    reason="the reference is written with a typer that names the types of options",
+)
 def test_the_reference_is_current():
     written = (HOME / "docs" / "cli.md").read_text()
     assert written == reference() + "\n", "python -m tortie.cli.reference > docs/cli.md"

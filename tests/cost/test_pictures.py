@@ -142,7 +142,7 @@ def test_files_are_small_and_the_same_at_every_run(tmp_path):
     ("name", "message"),
     [
         ("a.gif", "expected a name that ends in .png, .svg or .pdf"),
-        ("no/a.png", "no folder .*no to draw a.png into"),
+        ("no/a.png", "no folder .*no to write a.png into"),
     ],
 )
 def test_what_cannot_be_written_is_refused(tmp_path, name, message):

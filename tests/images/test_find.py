@@ -290,7 +290,7 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path):
     [
         ("", r"line 1: the columns are ''; expected path,label\[,split\[,group\]\] with commas"),
         ("path,label\n", "no image in "),
-        ("path;label\na;b\n", "line 1: the columns are 'path;label'"),
+        ("path|label\na|b\n", r"line 1: the columns are 'path\|label'"),
         ("path,class\na,b\n", "line 1: the columns are 'path,class'"),
         ("label\na\n", "line 1: the columns are 'label'"),
         ("path,label,label\na,b,c\n", "line 1: the columns"),
@@ -303,7 +303,7 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path):
         ('path,label\n"a.jpg,cat\n', "line 2: unexpected end of data"),
         ("path,label\na.jpg,cat\na.jpg,dog\n", "lines 2 and 3: '.*a.jpg' is listed twice, and not"),
         ("path,label,split\na,x,train\nb,y,test\n", r"in test, but not in train: 1 \('y'\)"),
-        ("path,label\n".encode("utf-16"), "line 1: the columns are .* in UTF-8"),
+        ("path,label\n".encode("utf-32"), "line 1: the columns are .* in UTF-8"),
     ],
 )
 def test_a_csv_that_cannot_be_meant_is_refused(tmp_path, text, message):

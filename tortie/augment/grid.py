@@ -18,7 +18,7 @@ from tortie.augment.drawing import draw
 from tortie.augment.geometry import Warp
 from tortie.augment.named import policy
 from tortie.errors import UsageError
-from tortie.files import replacing
+from tortie.files import check_output, replacing
 
 _TILE, _GAP, _MARGIN = 128, 8, 28
 _HEADING, _CAPTION = 22, 20  # pixels above and below a row of tiles
@@ -64,6 +64,7 @@ def save_grid(
         raise UsageError(f"{output} is the photograph itself: choose another name for the grid")
     if not all(abs(value) <= 255 for value in shift):  # nan is in no range
         raise UsageError(f"shift: expected grey levels within ±255, not {shift}")
+    check_output(output)
     decoded = decode(image, at_least=2 * _TILE)
     size = (decoded.width, decoded.height)  # not that of a JPEG decoded at a reduced scale
     pixels = np.asarray(decoded.image)

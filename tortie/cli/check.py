@@ -7,6 +7,7 @@ import typer
 
 from tortie.cli import options, show
 from tortie.errors import UsageError
+from tortie.files import check_output, together
 
 if TYPE_CHECKING:
     from tortie.learning.check import CheckResult
@@ -48,19 +49,20 @@ def command(
     show.begin(json, quiet)
     from tortie.learning.check import check_images
 
-    _check_outputs([report, write], accept or [], write, force)
+    _check_outputs(images, [report, write], accept or [], write, force)
     with show.progress("photographs") as progress:
         checked = check_images(
             images, labels=labels, progress=progress, note=show.say, network=network, seed=seed,
             device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
         )  # fmt: skip
-    _write(checked, report, write, accept or [])
+    with together(may_replace=force):
+        _write(checked, report, write, accept or [])
     show.result([one.document() for one in checked.findings], _lines(checked))
     raise typer.Exit(int(checked.is_serious))
 
 
 def _check_outputs(
-    outputs: list[Path | None], accept: list[str], write: Path | None, force: bool
+    images: Path, outputs: list[Path | None], accept: list[str], write: Path | None, force: bool
 ) -> None:
     """Refuse what could not be written before any work is done."""
     from tortie.images.finding import check_kinds
@@ -71,10 +73,8 @@ def _check_outputs(
     if write is not None and write.suffix.lower() != ".csv":
         raise UsageError(f"{write} does not end in .csv, as the CSV for fit does")
     for path in outputs:
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"no folder {path.parent} to write {path.name} into: make it first")
-        if path is not None and path.exists() and not force:
-            raise UsageError(f"{path} exists: --force replaces it, or choose another name")
+        if path is not None:
+            check_output(path, force, [images])
 
 
 def _write(

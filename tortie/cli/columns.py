@@ -8,10 +8,18 @@ from tortie.errors import UsageError
 _MOST = 10**6
 
 
-def columns(heading: Sequence[str], rows: Sequence[Sequence[str | int]]) -> list[str]:
-    """Lines of a table: words to the left, numbers to the right with their thousands parted."""
+def columns(
+    heading: Sequence[str], rows: Sequence[Sequence[str | int]], right: Sequence[int] = ()
+) -> list[str]:
+    """Lines of a table: words to the left, numbers to the right with their thousands parted.
+
+    Args:
+        heading: of each column.
+        rows: as many values each.
+        right: columns of words that hang to the right too.
+    """
     numbers = [
-        bool(rows) and all(isinstance(row[i], int) or not row[i] for row in rows)
+        i in right or (bool(rows) and all(isinstance(row[i], int) or not row[i] for row in rows))
         for i in range(len(heading))
     ]
     cells = [list(heading)] + [[_cell(value) for value in row] for row in rows]
@@ -30,9 +38,24 @@ def _cell(value: str | int) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
+def short_count(value: int) -> str:
+    """Four digits and a unit: ``4.652 M``."""
+    for limit, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value >= limit:
+            return f"{value / limit:#.4g} {unit}"
+    return str(value)
+
+
 def shape(sides: Sequence[int]) -> str:
     """``224×224×3``."""
     return "×".join(map(str, sides))
+
+
+def side(pair: Sequence[int] | str | None) -> str:
+    """One number where both directions have it; words as they are."""
+    if pair is None or isinstance(pair, str):
+        return pair or ""
+    return str(pair[0]) if pair[0] == pair[1] else shape(pair)
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:

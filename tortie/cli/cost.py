@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tortie.cli import options, show
-from tortie.cli.columns import columns, parse_shape, shape
+from tortie.cli.columns import columns, parse_shape, shape, side
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from tortie.cost.convolution import ConvolutionCost
     from tortie.cost.count import Cost
     from tortie.cost.operations import Operations
+    from tortie.cost.record import Part
 
 NAME = "cost"
 _CONVENTION = (
-    "multiplications: of convolutions and linear layers, padding counted, and of attention;\n"
-    "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums"
+    "multiplications: of convolutions and linear layers, padding counted, and of attention;",
+    "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums",
 )
 
 
@@ -84,26 +85,31 @@ def _network(
     """One network as JSON, and as lines."""
     from tortie.cost.count import count
     from tortie.cost.meta_network import meta_network
-    from tortie.networks.table import find
+    from tortie.networks.arguments import parse_network, titled
 
     if plot:
         from tortie.cost.pictures import check_format
 
         check_format(plot)
-    entry = find(name)
-    network = meta_network(name, channels=asked[2] if asked else None)
+    entry, given = parse_network(name)
+    title = titled(entry.name, given)
+    network = meta_network(entry.name, channels=asked[2] if asked else None, **given)
     cost = count(network, asked, batch, training=True)
     parts = cost.layers if by == "layer" else cost.stages
     if plot:
         from tortie.cost.pictures import draw_parts
 
-        draw_parts(entry.name, parts, plot)
-    rows = [_row(part.name, shape(part.output), part.parameters, part.arithmetic) for part in parts]
-    rows.append(_row("all", "", cost.parameters, cost.arithmetic))
+        draw_parts(title, parts, plot)
+    rows = [_row(part, _seen(part) if by == "layer" else ()) for part in parts]
+    whole = (cost.parameters, *_arithmetic(cost.arithmetic))
+    seen = ("f", "s", "p", "groups", "activation", "sees") if by == "layer" else ()
+    rows.append(("all", *("" for _ in seen), "", *whole))
     images = "one image" if batch == 1 else f"{batch} images"
-    heading = (by, "output", "parameters", "multiplications", "other", "additions", "comparisons")
-    return cost.document(entry.name), [
-        f"{entry.name}, {images} of {shape(cost.input)}",
+    heading = (
+        by, *seen, "output", "parameters", "multiplications", "other", "additions", "comparisons",
+    )  # fmt: skip
+    return cost.document(title), [
+        f"{title}, {images} of {shape(cost.input)}",
         *columns(heading, rows),
         "",
         *_rest(cost),
@@ -111,10 +117,23 @@ def _network(
     ]
 
 
-def _row(name: str, output: str, parameters: int, done: "Operations") -> tuple[str | int, ...]:
+def _row(part: "Part", seen: tuple[str, ...]) -> tuple[str | int, ...]:
+    return part.name, *seen, shape(part.output), part.parameters, *_arithmetic(part.arithmetic)
+
+
+def _seen(part: "Part") -> tuple[str, ...]:
+    """Window, stride, padding, groups, activation and receptive field of a layer."""
+    own = part.geometry
     return (
-        name, output, parameters, done.multiplications, done.other_multiplications,
-        done.additions, done.comparisons,
+        side(own.kernel), side(own.stride), side(own.padding),
+        str(own.groups) if own.groups > 1 else "", own.activation or "",
+        side(own.receptive_field) or "all",
+    )  # fmt: skip
+
+
+def _arithmetic(done: "Operations") -> tuple[int, ...]:
+    return (
+        done.multiplications, done.other_multiplications, done.additions, done.comparisons,
     )  # fmt: skip
 
 
@@ -132,7 +151,9 @@ def _rest(cost: "Cost") -> list[str]:
         lines.append(f"{name}: {counted:,} values")
     for name, counted in cost.arithmetic.uncounted.items():
         lines.append(f"not counted: {name}, {counted:,} values")
-    return [*lines, _CONVENTION]
+    if cost.looks_at_values:
+        lines.append("its pass depends on values: counted as it ran on one image of random values")
+    return [*lines, *_CONVENTION]
 
 
 def _bytes(size: int) -> str:
@@ -169,7 +190,7 @@ def _compared(comparison: "Comparison") -> list[str]:
         "network", "year", "parameters", "multiplications", "additions",
         f"{comparison.measure} error, %", "measured on",
     )  # fmt: skip
-    return [*columns(heading, rows), "", _CONVENTION]
+    return [*columns(heading, rows), "", *_CONVENTION]
 
 
 def _convolution(

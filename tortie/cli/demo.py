@@ -39,16 +39,17 @@ def command(
     folder = folder or Path(tempfile.mkdtemp(prefix="tortie-demo-"))
     photographs, cat = lay_out(folder)
     show.say(
-        f"{folder}: patches of one photograph each of {', '.join(_TEXTURES)}; training from the\n"
-        "left half, test from the right. A look at the machinery, no evidence of quality."
+        f"{folder}: patches of one photograph each of {', '.join(_TEXTURES)}; training from the"
     )
+    show.say("left half, test from the right. A look at the machinery, no evidence of quality.")
     model = folder / "textures.safetensors"
     tests = sorted(photographs.glob("test/*/0.png"))
     _run("fit", photographs, "-o", model, "--force")
     _run("predict", model, *tests)
     _run("predict", "efficientnet-lite0", cat)
+    show.say("")
+    show.say(f"{folder}/digits: 1,797 handwritten digits; LeNet-5 learns them from fresh weights.")
     show.say(
-        f"\n{folder}/digits: 1,797 handwritten digits; LeNet-5 learns them from fresh weights.\n"
         "Each epoch is judged on digits that it does not learn from, and the best one is kept."
     )
     digits, written = lay_out_digits(folder), folder / "digits.safetensors"
@@ -56,7 +57,8 @@ def command(
     _run("fit", digits, "-o", written, *scratch, "--force")
     _run("predict", written, *(min(one.iterdir()) for one in sorted(digits.iterdir())))
     reports = (model.with_suffix(".report.html"), written.with_suffix(".report.html"))
-    show.say(f"\nopen {reports[0]} and {reports[1]} in a browser")
+    show.say("")
+    show.say(f"open {reports[0]} and {reports[1]} in a browser")
 
 
 def _run(*arguments: str | Path) -> None:
@@ -64,7 +66,8 @@ def _run(*arguments: str | Path) -> None:
     from tortie.cli.main import app
 
     words = [str(word) for word in arguments]
-    show.say(f"\n$ tortie {shlex.join(words)}")
+    show.say("")
+    show.say(f"$ tortie {shlex.join(words)}")
     app(words, standalone_mode=False)
 
 

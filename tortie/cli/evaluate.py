@@ -8,6 +8,7 @@ import typer
 from tortie.cli import options, show
 from tortie.cli.columns import columns
 from tortie.errors import UsageError
+from tortie.files import check_output, together
 
 if TYPE_CHECKING:
     from tortie.evaluation.metrics import Interval, Scores
@@ -27,6 +28,7 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", "-o", help="Write an HTML report there.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     crops: options.Crops = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -41,7 +43,7 @@ def command(
     """
     show.begin(json, quiet)
     if report is not None:
-        _check_report(report)
+        _check_report(report, force, [model, images])
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
@@ -54,16 +56,16 @@ def command(
     if report is not None:
         from tortie.evaluation.report import write_report
 
-        write_report(report, evaluation.report(model.name))
+        with together(may_replace=force):
+            write_report(report, evaluation.report(model.name))
     show.result(_document(evaluation), _lines(evaluation))
 
 
-def _check_report(report: Path) -> None:
+def _check_report(report: Path, force: bool, inputs: list[Path]) -> None:
     """Refuse what could not or should not be written before any work is done."""
     if report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report {report}: expected a name that ends in .html")
-    if not report.parent.is_dir():
-        raise UsageError(f"no folder {report.parent} to write {report.name} into: make it first")
+    check_output(report, force, inputs)
 
 
 def _document(evaluation: "Evaluation") -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """``tortie fit``: a folder of photographs to a classifier."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from tortie.cli import options, show
 from tortie.errors import TortieError, UsageError
+from tortie.files import check_output, together
 from tortie.processes import rank
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _BEGAN = time.monotonic()
 
 NAME = "fit"
+_REPORT, _SPLIT = ".report.html", ".split.csv"
 
 
 def command(
@@ -101,7 +104,11 @@ def command(
     from tortie.learning.plan import Plan
     from tortie.learning.result import Events
 
-    run = _check_output(output, force or plan)
+    inputs = [images, *(Path(one) for one in (weights, recipe, valid, test) if one)]
+    # What lies beside a classifier that is not there was written by the run that goes on.
+    may_replace = force or (resume and not os.path.lexists(output))
+    run = _check_outputs(output, may_replace or plan, [] if plan else inputs)
+    begun = _begun(run)
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
@@ -111,28 +118,55 @@ def command(
         max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
-    with show.progress("photographs") as progress, show.progress("steps") as steps:
-        events = Events(_announce(stop=plan), progress, steps, show.say)
-        fitted = choices.plan_and_fit(images, None, events)
-    if isinstance(fitted, Plan):
-        show.result(fitted.model_dump(mode="json"), [])
-    else:
-        show.result(*_written(choices, fitted, output))
+    with _told(output, run, begun):
+        with show.progress("photographs") as progress, show.progress("steps") as steps:
+            events = Events(_announce(stop=plan), progress, steps, show.say)
+            fitted = choices.plan_and_fit(images, None, events)
+        if isinstance(fitted, Plan):
+            show.result(fitted.model_dump(mode="json"), [])
+        else:
+            show.result(*_written(choices, fitted, output, may_replace))
 
 
-def _check_output(output: Path, may_replace: bool) -> Path:
-    """Refuse an output that could not be written before any work is done; the run's folder."""
+def _check_outputs(output: Path, may_replace: bool, inputs: list[Path]) -> Path:
+    """Refuse outputs that could not be written before any work is done; the run's folder."""
+    run = output.with_suffix(".run")
     if rank():  # the first process alone writes, perhaps on another machine
-        return output.with_suffix(".run")
+        return run
     if output.suffix != ".safetensors":
         raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
-    if not output.parent.is_dir():
-        raise UsageError(f"no folder {output.parent} to write {output.name} into: make it first")
-    if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{output.parent} cannot be written: choose another folder for -o")
-    if output.exists() and not may_replace:
-        raise UsageError(f"{output} exists: --force replaces it, or choose another name")
-    return output.with_suffix(".run")
+    for path in (output, output.with_suffix(_REPORT), output.with_suffix(_SPLIT)):
+        check_output(path, may_replace, inputs)
+    if os.path.lexists(run) and not run.is_dir():
+        raise UsageError(f"{run} is no folder, where a run would be kept: choose another name")
+    return run
+
+
+def _begun(run: Path) -> set[tuple[Path, int]]:
+    """The runs that have begun in a folder, its own and its members'."""
+    names = [run / "run.json", *run.glob("*/run.json")]
+    return {(path, path.stat().st_mtime_ns) for path in names if path.exists()}
+
+
+@contextlib.contextmanager
+def _told(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[None]:
+    """Work of which Ctrl-C says truly what is there and how it goes on."""
+    written = _written_at(output)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if _written_at(output) != written:
+            raise TortieError(f"stopped; {output}, its report and its split are written") from None
+        if _begun(run) - begun:
+            raise TortieError(
+                f"stopped; {run} keeps the last checkpoint, and the same command with --resume "
+                "goes on"
+            ) from None
+        raise
+
+
+def _written_at(output: Path) -> int | None:
+    return output.stat().st_mtime_ns if output.exists() else None
 
 
 def _announce(stop: bool) -> "Callable[[Plan], bool]":
@@ -144,7 +178,7 @@ def _announce(stop: bool) -> "Callable[[Plan], bool]":
 
 
 def _written(
-    classifier: "ImageClassifier", fitted: "FitResult", output: Path
+    classifier: "ImageClassifier", fitted: "FitResult", output: Path, may_replace: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
     if rank():
@@ -154,18 +188,20 @@ def _written(
     from tortie.images.split import write_split
     from tortie.learning.metadata import report_of, scores_of, uncalibrated_scores_of
 
-    report = output.with_suffix(".report.html")
-    split = output.with_suffix(".split.csv")
+    report, split = output.with_suffix(_REPORT), output.with_suffix(_SPLIT)
     for one in fitted.skipped:
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
     try:
-        classifier.save(output)
-        write_split(split, fitted.split_rows())
-        write_report(report, report_of(fitted, output.name))
+        with together(may_replace):
+            classifier.save(output)
+            write_split(split, fitted.split_rows())
+            write_report(report, report_of(fitted, output.name))
     except TortieError as error:
-        if not fitted.history:
+        if not fitted.history or (
+            output.exists() and not may_replace
+        ):  # another fit has written it
             raise
         raise TortieError(
             f"{error}; nothing that was learnt is lost: the same command with --resume goes on"

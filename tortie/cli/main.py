@@ -57,9 +57,10 @@ def tortie(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; errors are one line, and the exit code is 1 or 2."""
-    show.begin("--json" in (sys.argv[1:] if arguments is None else arguments))
     try:
-        code = app(args=arguments, prog_name="tortie", standalone_mode=False)
+        show.begin("--json" in (sys.argv[1:] if arguments is None else arguments))
+        with show.warnings():
+            code = app(args=arguments, prog_name="tortie", standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
     except _WrongUse as error:

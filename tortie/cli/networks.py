@@ -6,107 +6,189 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
-from tortie.cli.columns import columns, shape
+from tortie.cli.columns import columns, shape, short_count, side
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.networks.entry import Entry, Published
 
 NAME = "networks"
+_DEFAULT = "efficientnet-lite0"
 
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(help="One network, stage by stage; timm:NAME for one of timm's.")
+        str | None,
+        typer.Argument(help="One network; timm:NAME for one of timm's; NAME(argument=value, ...)."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw that network's stages: a .png, .svg or .pdf.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """List the networks with their papers, sizes and published errors, or describe one.
+    """List the networks with their sizes and published errors, or describe one layer by layer.
 
     Example: tortie networks lenet5
+
+    Example: tortie networks "lenet5(pooling=average, activation=tanh)"
     """
     show.begin(json)
-    from tortie.networks.table import TABLE, find
+    from tortie.networks.table import TABLE
 
     if name is None:
         if plot is not None:
             raise UsageError("--plot draws one network: name it, as in tortie networks lenet5")
         show.result([entry.document() for entry in TABLE], _table(TABLE))
     else:
-        show.result(*_described(find(name), plot))
+        show.result(*_described(name, plot))
 
 
 def _table(entries: "tuple[Entry, ...]") -> list[str]:
-    """A line a network; the first error that is published, its protocol by letter."""
+    """A line a network, those with trained weights first; the first error that is published."""
     protocols = list(dict.fromkeys(one.published[0].protocol for one in entries if one.published))
-    rows = []
-    for entry in entries:
-        error = entry.published[0] if entry.published else None
-        rows.append(
-            (
-                entry.name, _authors(entry.paper), str(entry.year or ""),
-                shape(entry.preprocessing.shape), entry.parameters or "",
-                entry.multiplications or "", _percent(error.top1 if error else None),
-                _percent(error.top5 if error else None),
-                chr(ord("a") + protocols.index(error.protocol)) if error else "",
-                ", ".join(entry.weights),
-            )
-        )  # fmt: skip
-    heading = (
-        "network", "paper", "year", "input", "parameters", "multiplications", "top-1", "top-5",
-        "on", "weights",
-    )  # fmt: skip
+    lines: list[str] = []
+    for weights in dict.fromkeys([*(one.default_weights for one in entries), None]):
+        if not weights:
+            continue
+        rows = [_row(one, protocols) for one in entries if one.default_weights == weights]
+        lines += [*_section(f"trained weights: {weights}", rows), ""]
+    rows = [_row(one, protocols) for one in entries if not one.weights]
+    lines += _section("no published weights", rows)
     legend = [f"{chr(ord('a') + i)}  {protocol}" for i, protocol in enumerate(protocols)]
     return [
-        *columns(heading, rows),
+        *lines,
         "",
+        "*  what is taken where no network is named",
+        "mult.: multiplications of convolutions and linear layers for one image;",
+        "exact figures: tortie networks NAME",
         "top-1, top-5: error in percent, as published, measured on:",
         *legend,
-        "multiplications: of convolutions and linear layers for one image, padding counted",
     ]
 
 
-def _described(entry: "Entry", plot: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """One network as JSON, and as lines."""
-    from tortie.cost.count import count
-    from tortie.cost.meta_network import meta_network
+def _section(title: str, rows: list[tuple[str | int, ...]]) -> list[str]:
+    widest = max(len(str(row[0])) for row in rows)
+    heading = (
+        "network".ljust(max(widest, 19)), "year", "input", "params", "mult.", "top-1 err",
+        "top-5 err", "on",
+    )  # fmt: skip
+    return [title, *columns(heading, rows, right=(3, 4, 5, 6))]
 
-    cost = count(meta_network(entry.name))
+
+def _row(entry: "Entry", protocols: list[str]) -> tuple[str | int, ...]:
+    error = entry.published[0] if entry.published else None
+    return (
+        entry.name + ("*" if entry.name == _DEFAULT else ""), str(entry.year or ""),
+        shape(entry.preprocessing.shape), short_count(entry.parameters or 0),
+        short_count(entry.multiplications or 0), _percent(error.top1 if error else None),
+        _percent(error.top5 if error else None),
+        chr(ord("a") + protocols.index(error.protocol)) if error else "",
+    )  # fmt: skip
+
+
+def _described(name: str, plot: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """One network as JSON, and as lines."""
+    from tortie.networks.arguments import arguments_of, parse_network, titled
+    from tortie.networks.described import described
+
+    if plot is not None:
+        from tortie.cost.pictures import check_format
+
+        check_format(plot)
+    entry, given = parse_network(name)
+    stages = None if given else described(entry.name)
+    input_shape: tuple[int, ...] = entry.preprocessing.shape
+    if stages is None:
+        from tortie.cost.count import count
+        from tortie.cost.describe import describe
+        from tortie.cost.meta_network import meta_network
+
+        cost = count(meta_network(entry.name, **given))
+        stages, input_shape = describe(cost), cost.input
+    title = titled(entry.name, given)
+    parameters = sum(stage["parameters"] for stage in stages)
+    multiplications = sum(stage["multiplications"] for stage in stages)
+    arguments = arguments_of(entry)
     document = entry.document() | {
-        "parameters": cost.parameters,
-        "multiplications": cost.multiplications,
-        "stages": [stage.name for stage in cost.stages[:-1]],
-        "shapes": {stage.name: list(stage.output) for stage in cost.stages},
-        "multiplications_by_stage": {stage.name: stage.multiplications for stage in cost.stages},
-        "parameters_by_stage": {stage.name: stage.parameters for stage in cost.stages},
+        "given": given,
+        "input": list(input_shape),
+        "parameters": parameters,
+        "multiplications": multiplications,
+        "stages": [stage["name"] for stage in stages[:-1]],
+        "shapes": {stage["name"]: stage["output"] for stage in stages},
+        "multiplications_by_stage": {stage["name"]: stage["multiplications"] for stage in stages},
+        "parameters_by_stage": {stage["name"]: stage["parameters"] for stage in stages},
+        "layers_by_stage": stages,
+        "arguments": [argument.document() for argument in arguments],
     }
     if plot is not None:
         from tortie.cost.blocks import draw_network
+        from tortie.cost.count import count
+        from tortie.cost.meta_network import meta_network
 
-        draw_network(entry.name, cost, plot)
-    rows: list[tuple[str | int, ...]] = [("input", shape(cost.input), "", "")]
-    rows += [(s.name, shape(s.output), s.parameters, s.multiplications) for s in cost.stages]
-    rows.append(("all", "", cost.parameters, cost.multiplications))
-    sibling = [f"no published weights: {entry.sibling} has them"] if entry.sibling else []
+        draw_network(title, count(meta_network(entry.name, **given)), plot)
     lines = [
-        f"{entry.name}, {entry.year}" if entry.year else entry.name,
+        f"{title}, {entry.year}" if entry.year else title,
         entry.paper,
         *[_error(error) for error in entry.published],
         *[f"weights: {weights}" for weights in entry.weights],
-        *sibling,
+        *([f"no published weights: {entry.sibling} has them"] if entry.sibling else []),
+        _input(entry),
+        *([f"{entry.name}(...) takes:"] if arguments else []),
+        *[f"  {argument.line()}" for argument in arguments],
         "",
-        *columns(("stage", "output", "parameters", "multiplications"), rows),
+        *_layers(input_shape, stages, parameters, multiplications),
     ]
     return [document], lines + ([f"{plot}"] if plot else [])
 
 
-def _authors(paper: str) -> str:
-    """The paper's authors, three and more by the first."""
-    names = paper.split(":")[0].split(", ")
-    return ", ".join(names) if len(names) < 3 else f"{names[0]} et al."
+def _layers(
+    input_shape: tuple[int, ...],
+    stages: list[dict[str, Any]],
+    parameters: int,
+    multiplications: int,
+) -> list[str]:
+    """A line a stage, and below it one of each layer that it has, if that is not the stage."""
+    grouped = any(layer["groups"] > 1 for stage in stages for layer in stage["layers"])
+    rows: list[tuple[str | int, ...]] = []
+    heading: tuple[str, ...] = ("stage", "f", "s", "p")
+    heading += (*(("groups",) if grouped else ()), "activation", "output", "sees")
+
+    def row(name: str, part: dict[str, Any]) -> None:
+        groups = (str(part["groups"]) if part["groups"] > 1 else "",) if grouped else ()
+        rows.append(
+            (
+                name, side(part["kernel"]), side(part["stride"]), side(part["padding"]), *groups,
+                part["activation"] or "", shape(part["output"]),
+                side(part["receptive_field"]) or "all", part["parameters"],
+                part["multiplications"],
+            )
+        )  # fmt: skip
+
+    blank = ("",) * (len(heading) - 3)
+    rows.append(("input", *blank, shape(input_shape), "1", "", ""))
+    for stage in stages:
+        row(stage["name"], stage)
+        if len(stage["layers"]) > 1:
+            for layer in stage["layers"]:
+                times = f" to {layer['last']}" if layer["repeats"] > 1 else ""
+                row(f"  {layer['name']}{times}", layer)
+    rows.append(("all", *blank, "", "", parameters, multiplications))
+    return [
+        *columns((*heading, "parameters", "multiplications"), rows),
+        "",
+        "f, s, p: side of the window, stride, padding; sees: side of what one value sees of the "
+        "image",
+    ]
+
+
+def _input(entry: "Entry") -> str:
+    own = entry.preprocessing
+    levels = ["/".join(f"{level:g}" for level in values) for values in (own.mean, own.std)]
+    return (
+        f"input: shorter side to {own.resize} ({own.interpolation}), centre {own.height}×"
+        f"{own.width}, minus {levels[0]}, by {levels[1]}: {entry.preprocessing_source}"
+    )
 
 
 def _percent(error: float | None) -> str:

@@ -1,7 +1,6 @@
 """``tortie predict``: what a classifier says of photographs."""
 
-import csv
-import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +54,10 @@ def command(
         judged = classifier.judge(found.paths, progress, reject_below=reject_below)
     show.no_temperature(classifier.metadata, crops)
     _say_empty(images, judged)
-    show.result(*_told(judged, top, as_csv))
+    if as_csv:
+        show.table(_rows(judged))
+    else:
+        show.result(*_told(judged, top))
     if any(judgement.reason for judgement in judged):
         raise typer.Exit(1)
 
@@ -67,7 +69,7 @@ def _say_empty(images: list[Path], judged: "list[Prediction]") -> None:
             show.say(f"note: no image in {folder}")
 
 
-def _told(judged: "list[Prediction]", top: int, as_csv: bool) -> tuple[list[Any], list[str]]:
+def _told(judged: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
     """Judgements as JSON, and as lines."""
     document = [
         {"path": str(one.source), "reason": one.reason}
@@ -82,8 +84,6 @@ def _told(judged: "list[Prediction]", top: int, as_csv: bool) -> tuple[list[Any]
         }
         for one in judged
     ]
-    if as_csv:
-        return document, _csv(judged)
     for one in judged:
         if one.reason:
             show.say(f"{one.source}: {one.reason}", always=True)
@@ -102,12 +102,10 @@ def _line(one: "Prediction", top: int) -> str:
     return f"{one.source}  {unsure}{ranked}{far}"
 
 
-def _csv(judged: "list[Prediction]") -> list[str]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "probability", "reason", "rejected", "novelty_percentile"))
+def _rows(judged: "list[Prediction]") -> Iterator[tuple[object, ...]]:
+    """Predictions as the rows of a CSV."""
+    yield "path", "label", "probability", "reason", "rejected", "novelty_percentile"
     for one in judged:
         rejected = None if one.reason else str(one.rejected).lower()
         far = None if one.novelty_percentile is None else round(one.novelty_percentile, 1)
-        writer.writerow((one.source, one.label, one.probability, one.reason, rejected, far))
-    return text.getvalue().splitlines()
+        yield str(one.source), one.label, one.probability, one.reason, rejected, far

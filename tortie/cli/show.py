@@ -1,11 +1,13 @@
 """How the commands speak: results on stdout, progress, plan and notes on stderr."""
 
-import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tortie.errors import TortieWarning
+from tortie.text import csv_text, json_text, shown
 
 if TYPE_CHECKING:
     from tortie.learning.plan import Plan
@@ -29,17 +31,22 @@ def result(document: Any, lines: list[str]) -> None:
     _state["printed"] = True
     if rank():
         return
-    # A file name may hold bytes that are no text. Lines carry them as they are; in JSON, which is
-    # UTF-8, the escape of each is the one that Python's reader turns back into the name.
     if _state["json"]:
-        text = json.dumps(document, ensure_ascii=False, indent=2).encode(
-            "utf-8", "backslashreplace"
-        )
-    else:
-        text = "\n".join(lines).encode("utf-8", "surrogateescape")
-    if text:
-        sys.stdout.buffer.write(text + b"\n")
-        sys.stdout.flush()
+        _print(sys.stdout, json_text(document, indent=2))
+    elif lines:
+        _print(sys.stdout, "\n".join(map(shown, lines)))
+
+
+def table(rows: Iterable[Sequence[object]]) -> None:
+    """A result as CSV: names as they are, unless a terminal shows them."""
+    _state["printed"] = True
+    text = csv_text(rows, terminal=sys.stdout.isatty())
+    _print(sys.stdout, text.removesuffix("\n"))
+
+
+def _print(stream: TextIO, text: str) -> None:
+    stream.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+    stream.flush()
 
 
 def part(line: str) -> None:
@@ -66,11 +73,28 @@ def failure(message: str, code: int) -> int:
     return code
 
 
+@contextmanager
+def warnings() -> Iterator[None]:
+    """A block in which tortie's warnings are notes; those of others are shown as Python does."""
+    import warnings as all_warnings
+
+    with all_warnings.catch_warnings():
+        usual = all_warnings.showwarning
+
+        def show_one(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, TortieWarning):
+                say(f"note: {message}")
+            else:
+                usual(message, category, *where, **more)
+
+        all_warnings.showwarning = show_one
+        yield
+
+
 def say(line: str, always: bool = False) -> None:
-    """A line on stderr, unless ``--quiet``."""
+    """A line on stderr, unless ``--quiet``; what it quotes cannot end it or steer a terminal."""
     if always or not _state["quiet"]:
-        sys.stderr.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
-        sys.stderr.flush()
+        _print(sys.stderr, shown(line))
 
 
 def plan(planned: "Plan") -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from tortie.cost.count import Cost, count
 from tortie.cost.meta_network import meta_network
-from tortie.networks.entry import Published
-from tortie.networks.table import Entry, find
+from tortie.networks.arguments import parse_network, titled
+from tortie.networks.entry import Entry, Published
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,18 @@ def compare(names: Sequence[str]) -> Comparison:
     Raises:
         UsageError: no such network.
     """
-    entries = [find(name) for name in names]
+    parsed = [parse_network(name) for name in names]
+    entries = [entry for entry, _ in parsed]
     measure, protocol = _most_common(entries)
     networks = []
-    for entry in entries:
-        published = _chosen(entry, measure, protocol)
+    for entry, given in parsed:
+        # what is published is of the table's arguments
+        published = None if given else _chosen(entry, measure, protocol)
         networks.append(
             Compared(
-                name=entry.name,
+                name=titled(entry.name, given),
                 year=entry.year,
-                cost=count(meta_network(entry.name)),
+                cost=count(meta_network(entry.name, **given)),
                 published=published,
                 error=_value(published, measure) if published else None,
                 alike=published is not None and published.protocol == protocol,

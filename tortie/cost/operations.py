@@ -115,7 +115,7 @@ def _divide(args: tuple[Any, ...], out: Any) -> Operations:
 
 
 def _power(args: tuple[Any, ...], out: Any) -> Operations:
-    if args[1] == 2:
+    if not isinstance(args[1], Tensor) and args[1] == 2:
         return Operations(other_multiplications=out.numel())
     return Operations(functions=Counter(power=out.numel()))
 
@@ -224,7 +224,10 @@ def operations(name: str, args: tuple[Any, ...], out: Any) -> Operations:
     if name in _FREE:
         return Operations()
     rule = _RULES.get(name)
-    counted = rule(args, out) if rule else None
+    try:
+        counted = rule(args, out) if rule else None
+    except (TypeError, ValueError, IndexError, AttributeError):
+        counted = None  # arguments that the rule was not made for: named below, no reason to fail
     if counted is not None:
         return counted
     tensors = out if isinstance(out, tuple | list) else (out,)

@@ -16,7 +16,7 @@ from matplotlib.transforms import Bbox
 from tortie.cost.compare import Compared, Comparison
 from tortie.cost.count import Part
 from tortie.errors import UsageError
-from tortie.files import replacing
+from tortie.files import check_output, replacing
 
 INK, PALE, GRID = "#22303c", "#6b7884", "#dfe4e8"
 FAMILIES = {
@@ -51,8 +51,7 @@ def check_format(path: Path) -> None:
     """
     if path.suffix.lower() not in _FORMATS:
         raise UsageError(f"cannot draw {path}: expected a name that ends in .png, .svg or .pdf")
-    if not path.parent.is_dir():
-        raise UsageError(f"no folder {path.parent} to draw {path.name} into: make it first")
+    check_output(path)
 
 
 def save(figure: Figure, path: Path) -> None:

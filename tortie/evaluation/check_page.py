@@ -13,6 +13,7 @@ from tortie.files import replacing
 from tortie.images import UnreadableImage, decode
 from tortie.images.finding import Finding, by_kind, summary
 from tortie.images.inspection import Inspection
+from tortie.text import utf8
 
 PICTURED = 40  # findings of a kind that are shown with pictures, at most
 LISTED = 500  # findings of a kind that are listed below these, at most
@@ -96,7 +97,7 @@ def write_page(
         serious=any(one.severity == "serious" for one in findings),
     )  # fmt: skip
     with replacing(path) as file:
-        file.write(html.encode("utf-8", "surrogateescape"))
+        file.write(utf8(html))
 
 
 def _shown(examined: Inspection, finding: Finding, root: Path, dropped: set[int]) -> Shown:

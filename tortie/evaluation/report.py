@@ -1,7 +1,6 @@
 """The report of a fit or an evaluation: one HTML file that asks nothing of the network."""
 
 import platform
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from tortie.evaluation.metrics import Interval, Scores, wilson
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
+from tortie.text import utf8
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -46,7 +46,6 @@ _ENOUGH = 20  # answers, below which a point of the curve says nothing
 _ROWS = 20  # classes in a table; of more, the weakest come first and the others are folded
 _CONFUSED = 12  # pairs listed beside that picture
 _COVERED = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)  # thresholds of the table
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -135,9 +134,8 @@ def write_report(path: Path, report: Report) -> None:
         context = beside.submit(_context, report)
         template = _template()  # jinja2's import and work, while pictures are decoded
         html = template.render(report=report, **context.result())
-    # A file name may hold bytes that are no text; the page is UTF-8, and shows one sign for each.
     with replacing(path) as file:
-        file.write(_SURROGATES.sub("\ufffd", html).encode("utf-8"))
+        file.write(utf8(html))
 
 
 def _template() -> "Template":

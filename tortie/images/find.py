@@ -1,7 +1,7 @@
 """Which images there are, and of which class: from a folder, or from a CSV."""
 
-import csv
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from tortie.errors import TortieError, UsageError
 from tortie.images.class_names import LONGEST, class_name
+from tortie.images.table import EXPECTED, read_table, windows_text
 from tortie.images.walk import Strays, entries, images, listed, sort_files, telling
 
 Split = Literal["train", "validation", "calibration", "test"]
@@ -25,7 +26,7 @@ _SPLIT_NAMES: dict[str, Split] = {
 }
 _SPLIT_CELLS: dict[str, Split] = {**_SPLIT_NAMES, "calibration": "calibration"}
 _LAYOUT = "one folder for each class, IMAGES/CLASS/*.jpg, or IMAGES/{train,validation,test}/CLASS"
-_COLUMNS = "path,label[,split[,group]] with commas between"
+_WINDOWS = re.compile(r"^[A-Za-z]:/|\\")  # a path as Windows writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +202,11 @@ def _split_folders(root: Path, folders: dict[str, list[Path]]) -> dict[str, Spli
 
 
 def _find_in_csv(source: Path) -> Collection:
-    rows = list(_rows(source))
     seen: dict[Path, tuple[int, Photograph]] = {}
     repeated: list[str] = []
-    for line, photograph in rows:
+    cells: list[str] = []
+    for line, row in read_table(source):
+        photograph = _photograph(source.parent, f"{str(source)!r}, line {line}", row)
         first, earlier = seen.setdefault(photograph.path, (line, photograph))
         if earlier != photograph:
             raise UsageError(
@@ -213,45 +215,21 @@ def _find_in_csv(source: Path) -> Collection:
             )
         if first != line:
             repeated.append(str(photograph.path))
-    if not rows:
-        raise UsageError(f"no image in {str(source)!r}: a header, {_COLUMNS}, and a line an image")
+        cells.append(row["path"])
+    if not seen:
+        raise UsageError(f"no image in {str(source)!r}: a header, {EXPECTED}, and a line an image")
     photographs = tuple(photograph for _, photograph in seen.values())
+    foreign = next((number for number, cell in enumerate(cells) if _WINDOWS.search(cell)), None)
+    if foreign is not None and not any(os.path.lexists(one.path) for one in photographs):
+        raise UsageError(
+            f"{str(source)!r}: none of its {len(photographs):,} images is here; one would be "
+            f"{str(source.parent / cells[foreign])!r}, also tried with /: make the paths relative "
+            "to the CSV's folder"
+        )
     return Collection(source, photographs, tuple(Strays(repeated=repeated).notes()))
 
 
-def _rows(source: Path) -> Iterator[tuple[int, Photograph]]:
-    """Line numbers and photographs of a CSV."""
-    with (
-        telling(source),
-        open(source, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
-    ):
-        reader = csv.reader(file, strict=True)
-        try:
-            columns = _columns(source, next(reader, []))
-            for cells in reader:
-                if cells:
-                    where = f"{str(source)!r}, line {reader.line_num}"
-                    yield reader.line_num, _photograph(source.parent, where, columns, cells)
-        except csv.Error as error:
-            raise UsageError(f"{str(source)!r}, line {reader.line_num}: {error}") from error
-
-
-def _columns(source: Path, header: list[str]) -> list[str]:
-    columns = [name.strip().lower() for name in header]
-    unknown = [name for name in columns if name not in ("path", "label", "split", "group")]
-    missing = {"path", "label"} - set(columns)
-    if unknown or missing or len(set(columns)) < len(columns):
-        raise UsageError(
-            f"{str(source)!r}, line 1: the columns are {','.join(header)!r}; "
-            f"expected {_COLUMNS}, in UTF-8"
-        )
-    return columns
-
-
-def _photograph(folder: Path, where: str, columns: list[str], cells: list[str]) -> Photograph:
-    if len(cells) != len(columns):
-        raise UsageError(f"{where}: {len(cells)} cells; expected {len(columns)}")
-    row = dict(zip(columns, cells, strict=True))
+def _photograph(folder: Path, where: str, row: dict[str, str]) -> Photograph:
     for column in ("path", "label", "split"):
         if column in row and not row[column].strip():
             raise UsageError(f"{where}: no {column}; only a group may be left empty")
@@ -263,10 +241,26 @@ def _photograph(folder: Path, where: str, columns: list[str], cells: list[str]) 
                 f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
             )
     group = row.get("group", "").strip() or None
-    label = class_name(row["label"])
+    label = class_name(windows_text(row["label"]))
     if len(label) > LONGEST:
         raise UsageError(f"{where}: a label of {len(label):,} characters; at most {LONGEST:,}")
-    return Photograph(folder / row["path"], label, split, group)
+    return Photograph(_path(folder, row["path"]), label, split, group)
+
+
+def _path(folder: Path, cell: str) -> Path:
+    """The file that a cell names: as it is written, or as Windows wrote it."""
+    path = folder / cell
+    if os.path.lexists(path) or not ("\\" in cell or not _is_utf8(cell)):
+        return path
+    text = windows_text(cell)
+    for other in (cell.replace("\\", "/"), text, text.replace("\\", "/")):
+        if os.path.lexists(folder / other):
+            return folder / other
+    return path
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _missing_classes(collection: Collection) -> Iterator[str]:

@@ -1,15 +1,12 @@
 """A CSV of the images that a check has nothing against, which ``fit`` takes for the folder."""
 
-import csv
-import io
-import os
 from collections.abc import Collection as Names
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tortie.files import replacing
 from tortie.images.find import Photograph
 from tortie.images.finding import Finding
+from tortie.images.table import write_table
 
 
 def dropped(findings: Iterable[Finding], accept: Names[str] = ()) -> set[int]:
@@ -37,17 +34,11 @@ def write_manifest(path: Path, photographs: Sequence[Photograph]) -> None:
     Raises:
         TortieError: the file cannot be written.
     """
-    folder = Path(os.path.abspath(path)).parent
     columns = ["path", "label"]
     columns += ["split"] if all(one.split for one in photographs) else []
     columns += ["group"] if any(one.group for one in photographs) else []
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for one in photographs:
-        image = Path(os.path.abspath(one.path))
-        shown = image.relative_to(folder).as_posix() if image.is_relative_to(folder) else str(image)
-        cells = {"path": shown, "label": one.label, "split": one.split, "group": one.group}
-        writer.writerow([cells[column] or "" for column in columns])
-    with replacing(path) as file:
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+    rows = (
+        {"path": one.path, "label": one.label, "split": one.split, "group": one.group}
+        for one in photographs
+    )
+    write_table(path, columns, rows, line_end="\n")

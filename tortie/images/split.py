@@ -5,9 +5,7 @@ the seed and of its content: neither the order of the files, nor their names, no
 change it.
 """
 
-import csv
 import hashlib
-import io
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.errors import UsageError
-from tortie.files import replacing
 from tortie.images.duplicates import connected, links_of
+from tortie.images.table import write_table
 
 Split = Literal["train", "validation", "calibration", "test"]
 
@@ -132,17 +130,7 @@ def write_split(path: Path, rows: Iterable[Row]) -> None:
     Raises:
         TortieError: the file cannot be written.
     """
-    folder = path.absolute().parent  # ".." is kept: beyond a link it leads elsewhere
-    lines = io.StringIO(newline="")
-    # Only of the characters in the line's end does the writer know that they need quotes.
-    writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow(Row._fields)
-    for row in rows:
-        image = row.path.absolute()
-        shown = image.relative_to(folder).as_posix() if image.is_relative_to(folder) else str(image)
-        writer.writerow([shown, row.label, row.split, row.group or ""])
-    with replacing(path) as file:
-        file.write(lines.getvalue().encode("utf-8", "surrogateescape"))
+    write_table(path, Row._fields, (row._asdict() for row in rows))
 
 
 def _units(

@@ -133,7 +133,8 @@ def gather(collection: Collection, whole: Photographs, options: FitOptions) -> D
     examined = Inspection(collection.photographs, whole.sha256, whole.facts, whole.reasons)
     if not examined.rows:
         raise TortieError(
-            f"none of the {len(whole.sources)} photographs can be read: {skipped[0].reason}"
+            f"none of the {len(whole.sources)} photographs can be read; the first, "
+            f"{skipped[0].path}: {skipped[0].reason}"
         )
     photographs = [collection.photographs[row] for row in examined.rows]
     labels = [photograph.label for photograph in photographs]

@@ -52,6 +52,7 @@ from tortie.learning.softmax import Floats, Integers, LinearHead, few_threads, s
 from tortie.learning.tracking import check_tracker
 from tortie.networks.table import Entry, find
 from tortie.processes import contents, core_count, current, join
+from tortie.text import json_text
 
 if TYPE_CHECKING:
     from tortie.activations.extract import Extraction
@@ -102,7 +103,7 @@ def fit(
     processes = join(options.device)
     events = processes.heard(events)
     own = {"run", "resume", "threads", "device"}  # what may differ between machines
-    processes.check_equal("choices", options.model_dump_json(exclude=own))
+    processes.check_equal("choices", json_text(options.model_dump(mode="json", exclude=own)))
     if options.steps:
         from tortie.learning.stepwise_fit import fit_deep
 
@@ -155,7 +156,8 @@ def fit(
     ]
     if not len(rows):
         raise TortieError(
-            f"none of the {len(sources)} photographs can be read: {skipped[0].reason}"
+            f"none of the {len(sources)} photographs can be read; the first, "
+            f"{skipped[0].path}: {skipped[0].reason}"
         )
     photographs = [collection.photographs[i] for i in rows]
     labels = [photograph.label for photograph in photographs]

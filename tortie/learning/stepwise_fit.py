@@ -44,6 +44,7 @@ from tortie.networks.table import Entry, find
 from tortie.processes import contents, core_count, current
 from tortie.runs.resume import Listed, check_freeze
 from tortie.runs.run import Run
+from tortie.text import json_text
 from tortie.training.feed import Feed, Integers, Live, Prepare, Stored
 from tortie.training.loop import TrainConfig, TrainData, train
 from tortie.training.photographs import Photographs, free_memory
@@ -232,7 +233,7 @@ def learn(depth: Candidate, plan: Plan, data: Dataset, run: Run, events: Events)
     """Train what is not frozen; the network is left with the weights of its best epoch."""
     with run.told():
         run.begin(_document(depth, data), listed(data))
-        run.write("plan.json", plan.model_dump_json(indent=2))
+        run.write("plan.json", json_text(plan.model_dump(mode="json"), indent=2))
         return _trained(depth, data, run, events)
 
 

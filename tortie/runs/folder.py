@@ -8,16 +8,13 @@ import json
 import os
 import re
 import shutil
+import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
-from tortie.errors import TortieError, UsageError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs in one folder are not noticed there
-    fcntl = None  # type: ignore[assignment]
+from tortie.errors import TortieError, TortieWarning, UsageError
+from tortie.files import open_lock, try_lock
 
 RUN, ENVIRONMENT, README = "run.json", "environment.json", "README.txt"
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -118,7 +115,7 @@ def clear(folder: Path, held: Path | None = None) -> None:
                 if one != held:
                     shutil.rmtree(one)
             _empty(folder)
-            if held is None:
+            if held is None and os.name != "nt":
                 leave(folder)
             elif held != folder:  # whoever waits for this lock has a member's to wait for
                 (folder / _LOCK).unlink()
@@ -126,19 +123,24 @@ def clear(folder: Path, held: Path | None = None) -> None:
         raise TortieError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def locked(folder: Path) -> IO[str]:
+def locked(folder: Path) -> BinaryIO:
     """The folder's lock, which a process that ends gives back however it ends.
 
     Raises:
         UsageError: another process has it.
+        OSError: it cannot be made, or is a link.
     """
-    lock = (folder / _LOCK).open("w")
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise UsageError(f"another fit is at work in {folder}: wait for it") from None
+    lock = open_lock(folder / _LOCK)
+    held = try_lock(lock.fileno())
+    if held is False:
+        lock.close()
+        raise UsageError(f"another fit is at work in {folder}: wait for it")
+    if held is None and os.name != "nt":
+        warnings.warn(
+            f"{folder} is on a drive without locks: let no second fit work in it",
+            TortieWarning,
+            stacklevel=2,
+        )
     if not os.fstat(lock.fileno()).st_nlink:  # the other one took its folder away meanwhile
         lock.close()
         raise UsageError(f"another fit was at work in {folder}: try again")

@@ -7,7 +7,6 @@ and ``sha256``, over the rest of the header and the tensors, so that one flipped
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -20,7 +19,7 @@ from tortie.errors import TortieError
 from tortie.files import replacing
 from tortie.images.class_names import LONGEST
 from tortie.images.preprocess import Preprocessing
-from tortie.text import is_clean, shown
+from tortie.text import is_clean, utf8
 from tortie.weights.header import Header, NoHeader, TensorInfo, open_safetensors, parse, read_header
 from tortie.weights.tensors import read_tensors
 
@@ -168,7 +167,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, str):
-        return re.sub("[\ud800-\udfff]", lambda found: shown(found[0]), value)
+        return utf8(value).decode()
     return value
 
 

@@ -1,0 +1,63 @@
+"""What a command writes: nothing of the user's is lost, and of two commands one says so."""
+
+import subprocess
+import sys
+
+import pytest
+
+import tortie
+from tests.cli.test_cli import run  # noqa: F401
+
+OUTPUTS = ("pets.safetensors", "pets.split.csv", "pets.report.html")
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_none_of_the_three_outputs_is_replaced_unasked(run, photographs, tmp_path, name):  # noqa: F811
+    (tmp_path / name).write_text("mine")
+    code, _, err = run("fit", photographs, "-o", tmp_path / "pets.safetensors")
+    assert code == 2
+    assert err == f"tortie: {tmp_path / name} exists: --force replaces it, or choose another name\n"
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_an_output_never_replaces_an_input(run, photographs, tmp_path):  # noqa: F811
+    assert run("fit", photographs, "-o", tmp_path / "pets.safetensors", "-q")[0] == 0
+    before = {name: (tmp_path / name).read_bytes() for name in OUTPUTS}
+    split, model = tmp_path / "pets.split.csv", tmp_path / "pets.safetensors"
+    (tmp_path / "same.html").hardlink_to(split)
+    for words in (
+        ("fit", split, "-o", model, "--force"),
+        ("fit", photographs, "--weights", model, "-o", model, "--force"),
+        ("check", split, "--write", split, "--force"),
+        ("evaluate", model, split, "--report", tmp_path / "same.html", "--force"),
+    ):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "is an input of this command: choose another output" in err
+    assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == before
+
+
+def test_a_report_is_not_replaced_unasked(run, fitted_file, photographs, tmp_path):  # noqa: F811
+    (tmp_path / "a.html").write_text("mine")
+    words = ("evaluate", fitted_file, photographs, "--report", tmp_path / "a.html")
+    assert run(*words)[0] == 2
+    assert (tmp_path / "a.html").read_text() == "mine"
+    assert run(*words, "--force")[0] == 0
+    assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
+
+
+def test_of_two_fits_with_one_output_one_is_refused(photographs, tmp_path):
+    """Both begin while nothing is there; one creates the three files, and the other says so."""
+    command = [sys.executable, "-m", "tortie", "fit", str(photographs), "-o", "pets.safetensors"]
+    both = [
+        subprocess.Popen(
+            [*command, "--seed", str(seed)], cwd=tmp_path, stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, text=True,
+        )
+        for seed in range(2)
+    ]  # fmt: skip
+    said = [one.communicate(timeout=300)[1] for one in both]
+    assert sorted(one.returncode for one in both) in ([0, 1], [0, 2])
+    loser = next(n for n, one in enumerate(both) if one.returncode)
+    assert "was written meanwhile" in said[loser] or "exists: --force" in said[loser]
+    assert tortie.load(tmp_path / "pets.safetensors").metadata.training["seed"] == 1 - loser

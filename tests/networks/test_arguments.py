@@ -1,0 +1,103 @@
+"""Networks with arguments in a line of text, against the builders' signatures."""
+
+import importlib
+import inspect
+
+import pytest
+
+from tortie.cost.count import count
+from tortie.cost.describe import describe
+from tortie.cost.meta_network import meta_network
+from tortie.errors import UsageError
+from tortie.networks import names
+from tortie.networks.arguments import arguments_of, parse_network, titled
+from tortie.networks.described import described
+from tortie.networks.table import TABLE
+
+
+@pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
+def test_arguments_are_those_of_the_builder(entry):
+    module, function = entry.builder.split(":")
+    signature = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+    arguments = arguments_of(entry)
+    expected = [name for name in signature if name not in ("classes", "in_channels")]
+    assert [argument.name for argument in arguments] == expected
+    for argument in arguments:
+        default = entry.arguments.get(argument.name, signature[argument.name].default)
+        assert argument.default == default
+        assert argument.meaning, argument.name
+        assert (
+            argument.parse(str(default).lower() if argument.kind == "bool" else str(default))
+            == default
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "given"),
+    [
+        ("lenet5", "lenet5", {}),
+        ("lenet5()", "lenet5", {}),
+        (
+            "lenet5(pooling=average, activation=tanh, activation_after=pooling)",
+            "lenet5",
+            {"pooling": "average", "activation": "tanh", "activation_after": "pooling"},
+        ),
+        (" ResNet20_cifar( shortcut = 'fixed' )", "resnet20-cifar", {"shortcut": "fixed"}),
+        ("alexnet(input-size=224,groups=1,bias=0.1)", "alexnet",
+         {"input_size": 224, "groups": 1, "bias": 0.1}),
+        ("resnet18(residual=false)", "resnet18", {"residual": False}),
+    ],
+)  # fmt: skip
+def test_text_is_a_network_and_its_arguments(text, name, given):
+    entry, arguments = parse_network(text)
+    assert (entry.name, arguments) == (name, given)
+    assert parse_network(titled(name, given))[1] == given
+    meta_network(entry.name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lenet5(", "is no network: expected NAME or NAME"),
+        ("lenet5(poling=max)", "lenet5 has no argument 'poling': did you mean pooling"),
+        ("lenet5(pooling=sum)", "lenet5: pooling must be one of max, average, not 'sum'"),
+        ("lenet5(average)", "lenet5: expected argument=value, not 'average'"),
+        ("lenet5(pooling=max,pooling=max)", "pooling is given twice"),
+        ("lenet5(classes=3)", "lenet5 has no argument 'classes': the images decide it"),
+        ("densenet121(depth=3)", "densenet121 has no argument 'depth': it takes none"),
+        ("alexnet(bias=x)", "alexnet: bias must be a number, not 'x'"),
+        ("resnet18(residual=2)", "resnet18: residual must be true or false, not '2'"),
+        ("resnet20-cifar(depth=2.5)", "depth must be a whole number, not '2.5'"),
+        ("lenet6(a=b)", "no network 'lenet6'"),
+    ],
+)
+def test_what_it_does_not_take_is_refused_in_a_line(text, message):
+    with pytest.raises(UsageError) as refused:
+        parse_network(text)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if "1202" not in name])
+def test_the_stored_layers_are_what_is_counted(name):
+    """Else: python -m tortie.cost.describe > tortie/networks/layers.json."""
+    cost = count(meta_network(name))
+    stored = described(name)
+    assert stored == describe(cost)
+    assert sum(stage["parameters"] for stage in stored) == cost.parameters
+    assert sum(stage["multiplications"] for stage in stored) == cost.multiplications
+    for stage in stored:  # what is left out multiplies nothing
+        told = sum(layer["multiplications"] for layer in stage["layers"])
+        assert told == stage["multiplications"], stage["name"]
+
+
+@pytest.mark.slow
+def test_the_stored_layers_of_the_deepest_are_what_is_counted():
+    test_the_stored_layers_are_what_is_counted("resnet1202-cifar")
+
+
+def test_blocks_in_a_row_are_told_once():
+    layers = {layer["name"]: layer for layer in described("resnet50")[3]["layers"]}
+    row = layers["block2.conv2"]
+    assert (row["last"], row["repeats"]) == ("block6.conv2", 5)
+    assert row["parameters"] == 5 * 256 * 256 * 9
+    assert described("timm:resnet18") is None

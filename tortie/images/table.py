@@ -1,0 +1,122 @@
+"""Lists of images as CSV: what is written can be given back, and what spreadsheets write is read.
+
+Written as UTF-8 with commas, and a path below the CSV's folder relative to it. Read with commas,
+semicolons or tabs, as UTF-8 with or without its mark, as UTF-16, and as Windows-1252.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tortie.errors import TortieError, UsageError
+from tortie.files import open_regular, replacing
+from tortie.text import csv_text, from_cell
+
+COLUMNS = ("path", "label", "split", "group")
+EXPECTED = "path,label[,split[,group]] with commas between"
+_DELIMITERS = ",;\t"
+_LIVE = re.compile(r"[=+\-@\t\r']")
+
+
+def write_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]], line_end: str = "\r\n"
+) -> None:
+    """Write images as CSV (RFC 4180) that :func:`read_table` reads.
+
+    A path below the CSV's folder is written relative to it, any other in full. Bytes of a file's
+    name that are no UTF-8 are kept as they are.
+
+    Args:
+        path: of the CSV.
+        columns: some of ``path``, ``label``, ``split`` and ``group``.
+        rows: the cell of each column; that of ``path`` is a :class:`~pathlib.Path`.
+        line_end: after each row.
+
+    Raises:
+        TortieError: the file cannot be written.
+    """
+    folder = path.absolute().parent  # ".." is kept: beyond a link it leads elsewhere
+    table: list[list[object]] = [list(columns)]
+    for row in rows:
+        cells = [row[column] or "" for column in columns]
+        table.append([_shown(c, folder) if isinstance(c, Path) else c for c in cells])
+    text = csv_text(table, line_end)
+    with replacing(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def _shown(image: Path, folder: Path) -> str:
+    image = image.absolute()
+    if not image.is_relative_to(folder):
+        return str(image)
+    shown = image.relative_to(folder).as_posix()
+    return f"./{shown}" if _LIVE.match(shown) else shown  # no formula, and the same file
+
+
+def read_table(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line numbers and cells of a CSV of images, by the names of its columns.
+
+    Raises:
+        UsageError: it has other columns, a row of other length, or is no CSV.
+        TortieError: it cannot be read.
+    """
+    lines = io.StringIO(_text(source), newline="")
+    reader = csv.reader(lines, strict=True, delimiter=_delimiter(source, lines))
+    try:
+        columns = [name.strip().lower() for name in next(reader)]
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(columns):
+                raise UsageError(
+                    f"{str(source)!r}, line {reader.line_num}: {len(cells)} cells; expected "
+                    f"{len(columns)}"
+                )
+            row = dict(zip(columns, map(from_cell, cells), strict=True))
+            if any("\0" in cell for cell in row.values()):
+                raise UsageError(f"{str(source)!r}, line {reader.line_num}: a cell holds a null")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UsageError(f"{str(source)!r}, line {reader.line_num}: {error}") from error
+
+
+def windows_text(cell: str) -> str:
+    """A cell of which some bytes are no UTF-8, as Windows-1252; other cells as they are."""
+    raw = cell.encode("utf-8", "surrogateescape")
+    try:
+        raw.decode("utf-8")
+        return cell
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _text(source: Path) -> str:
+    try:
+        with open_regular(source) as file:
+            content = file.read()
+    except OSError as error:
+        raise TortieError(f"cannot read {str(source)!r}: {error.strerror}") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+
+def _delimiter(source: Path, lines: io.StringIO) -> str:
+    """What stands between the columns of the header, which comes next in ``lines`` afterwards."""
+    begin = 0
+    first = lines.readline()
+    if re.fullmatch(r"sep=(.)\s*", first):  # a line that Excel writes before the header
+        begin = lines.tell()
+        first = lines.readline()
+    lines.seek(begin)
+    for delimiter in _DELIMITERS:
+        columns = [one.strip(' "\r\n').lower() for one in first.split(delimiter)]
+        if {"path", "label"} <= set(columns) <= set(COLUMNS) and len(set(columns)) == len(columns):
+            return delimiter
+    raise UsageError(
+        f"{str(source)!r}, line 1: the columns are {first.strip()[:200]!r}; expected {EXPECTED}, "
+        "in UTF-8"
+    )

@@ -1,0 +1,177 @@
+"""Arguments of a network in a line of text: ``lenet5(pooling=average, activation=tanh)``.
+
+They are checked against the signature of the builder, which is read from its source, so that torch
+need not be imported.
+"""
+
+import ast
+import difflib
+import importlib.util
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tortie.errors import UsageError
+from tortie.networks.entry import Entry
+from tortie.networks.table import find
+
+_FROM_IMAGES = ("model", "classes", "in_channels")  # what the images or the table decide
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A named argument of a builder.
+
+    Attributes:
+        name: as in Python.
+        kind: ``int``, ``float``, ``bool`` or ``str``; of choices, the kind of the first.
+        choices: all values that it may have; empty where any of its kind will do.
+        default: of this network.
+        meaning: from the builder's documentation.
+    """
+
+    name: str
+    kind: str
+    choices: tuple[int | str, ...]
+    default: Any
+    meaning: str
+
+    def document(self) -> dict[str, Any]:
+        """JSON's types only."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "choices": list(self.choices),
+            "default": self.default,
+            "meaning": self.meaning,
+        }
+
+    def parse(self, text: str) -> Any:
+        """Its value from text.
+
+        Raises:
+            UsageError: a value of another kind, or none of its choices.
+        """
+        if self.choices:
+            for choice in self.choices:
+                if str(choice) == text:
+                    return choice
+            raise UsageError(f"{self.name} must be one of {self._choices()}, not {text!r}")
+        try:
+            if self.kind == "bool":
+                return {"true": True, "false": False, "yes": True, "no": False}[text.lower()]
+            return {"int": int, "float": float}.get(self.kind, str)(text)
+        except (KeyError, ValueError):
+            expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+            raise UsageError(
+                f"{self.name} must be {expected.get(self.kind, 'text')}, not {text!r}"
+            ) from None
+
+    def _choices(self) -> str:
+        return ", ".join(map(str, self.choices))
+
+    def line(self) -> str:
+        """How to give it, and what it means."""
+        given = self._choices() if self.choices else self.kind
+        default = str(self.default).lower() if self.kind == "bool" else self.default
+        return f"{self.name}={default} ({given}): {self.meaning}"
+
+
+def arguments_of(entry: Entry) -> tuple[Argument, ...]:
+    """The named arguments of a network's builder, in the order of its signature."""
+    return tuple(
+        replace(argument, default=entry.arguments.get(argument.name, argument.default))
+        for argument in _signature(entry.builder)
+    )
+
+
+def parse_network(text: str) -> tuple[Entry, dict[str, Any]]:
+    """A network and its arguments from text.
+
+    Args:
+        text: ``NAME`` or ``NAME(argument=value, ...)``; NAME as :func:`tortie.networks.find` takes
+            it.
+
+    Returns:
+        The table's entry, and the arguments that were given, in Python's types.
+
+    Raises:
+        UsageError: no such network, no such argument, or a value that it cannot have.
+    """
+    found = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
+    if not found:
+        raise UsageError(
+            f"{text!r} is no network: expected NAME or NAME(argument=value, ...), as in "
+            "lenet5(pooling=average, activation=tanh)"
+        )
+    entry = find(found[1])
+    known = {argument.name: argument for argument in arguments_of(entry)}
+    given: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in (found[2] or "").split(","))):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        name = name.replace("-", "_")
+        if not equals:
+            raise UsageError(f"{entry.name}: expected argument=value, not {part!r}")
+        if name in given:
+            raise UsageError(f"{entry.name}: {name} is given twice")
+        if name not in known:
+            raise UsageError(f"{entry.name} has no argument {name!r}: {_instead(name, known)}")
+        try:
+            given[name] = known[name].parse(value.strip("'\""))
+        except UsageError as error:
+            raise UsageError(f"{entry.name}: {error}") from None
+    return entry, given
+
+
+def titled(name: str, given: dict[str, Any]) -> str:
+    """The text of a network and its arguments, as :func:`parse_network` reads it."""
+    listed = ", ".join(f"{key}={value}" for key, value in given.items())
+    return f"{name}({listed})" if given else name
+
+
+def _instead(name: str, known: dict[str, Argument]) -> str:
+    if name in _FROM_IMAGES:
+        return "the images decide it"
+    close = difflib.get_close_matches(name, known, n=2)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"it takes {', '.join(known)}" if known else "it takes none"
+
+
+@cache
+def _signature(builder: str) -> tuple[Argument, ...]:
+    """The named arguments of ``module:function``, read from its source."""
+    module, name = builder.split(":")
+    spec = importlib.util.find_spec(module)
+    assert spec and spec.origin, builder
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    (function,) = (
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    meanings = _meanings(ast.get_docstring(function) or "")
+    names = function.args.args[len(function.args.args) - len(function.args.defaults) :]
+    found = []
+    for argument, default in zip(names, function.args.defaults, strict=True):
+        if argument.arg not in _FROM_IMAGES:
+            choices = _choices(argument.annotation)
+            kind = type(choices[0]).__name__ if choices else ast.unparse(argument.annotation)  # type: ignore[arg-type]
+            meaning = meanings.get(argument.arg, "")
+            found.append(Argument(argument.arg, kind, choices, ast.literal_eval(default), meaning))
+    return tuple(found)
+
+
+def _choices(annotation: ast.expr | None) -> tuple[int | str, ...]:
+    """Values of a ``Literal``."""
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        value = ast.literal_eval(annotation.slice)
+        return value if isinstance(value, tuple) else (value,)
+    return ()
+
+
+def _meanings(documentation: str) -> dict[str, str]:
+    """What the section ``Args:`` of a docstring says of each argument."""
+    section = documentation.partition("Args:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.replace("``", "").split()).rstrip(".") for name, text in entries}
