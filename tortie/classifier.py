@@ -68,6 +68,7 @@ class ImageClassifier:
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
+        engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
         threads: that read and multiply; ``None`` for one a core.
         max_megapixels: a photograph with more is left out.
         budget: seconds that comparing depths may take, or ``"10m"``.
@@ -110,6 +111,7 @@ class ImageClassifier:
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
+        engine: str = "auto",
         threads: int | None = None,
         max_megapixels: float = 200,
         budget: float | str = 600.0,
@@ -138,6 +140,7 @@ class ImageClassifier:
         self.seed = seed
         self.device = device
         self.precision = precision
+        self.engine = engine
         self.threads = threads
         self.max_megapixels = max_megapixels
         self.budget = budget
@@ -329,7 +332,7 @@ class ImageClassifier:
             if name not in _PARAMETERS:
                 raise UsageError(f"no argument {name!r}: {', '.join(_PARAMETERS)}")
             setattr(self, name, value)
-        self._members = None  # made for another device, precision or number of threads
+        self._members = None  # made for another device, precision, engine or number of threads
         return self
 
     def __repr__(self) -> str:
@@ -385,7 +388,7 @@ class ImageClassifier:
         if self._members is None:
             store = ActivationStore.default()
             device = device_name(self.device)
-            choice = choose("auto", device, chosen_precision(self.precision, device))
+            choice = choose(self.engine, device, chosen_precision(self.precision, device))
             members = []
             for part, described in zip(self._parts, self.metadata.members, strict=True):
                 entry = table.find(described.network)

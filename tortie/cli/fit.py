@@ -79,6 +79,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
     budget: Annotated[str, typer.Option(help="Time for --freeze auto, as 90s or 10m.")] = "10m",
@@ -114,8 +115,8 @@ def command(
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
-        members=members, seed=seed, device=device, precision=precision, threads=threads,
-        max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
+        members=members, seed=seed, device=device, precision=precision, engine=engine,
+        threads=threads, max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
     with _told(output, run, begun):

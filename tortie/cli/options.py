@@ -11,6 +11,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Precision = Annotated[
     str, typer.Option(help="auto, float32 or bfloat16: of the frozen part's multiplications.")
 ]
+Engine = Annotated[
+    str, typer.Option(help="auto, onnxruntime, onednn or eager: what runs the frozen part.")
+]
 Threads = Annotated[
     int | None, typer.Option(help="That read and multiply.", show_default="one a core")
 ]

@@ -65,7 +65,7 @@ def freeze_network(
     device = chosen_device(options.device)
     extractor = Extractor.of(
         network, entry, store=store, device=device,
-        precision=chosen_precision(options.precision, device),
+        precision=chosen_precision(options.precision, device), engine=options.engine,
         threads=threads, max_pixels=max_pixels,
     )  # fmt: skip
     return Backbone(network, freeze, extractor)

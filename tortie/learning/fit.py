@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tortie.activations.device import device_name
+from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
@@ -96,10 +98,9 @@ def fit(
         TortieError: no photograph can be read.
     """
     check_tracker(options)
-    if options.precision == "bfloat16":  # refused before a photograph is read
-        from tortie.learning.backbone import chosen_device, chosen_precision
-
-        chosen_precision(options.precision, chosen_device(options.device))
+    if options.precision == "bfloat16" or options.engine != "auto":
+        device = device_name(options.device)  # refused before a photograph is read
+        choose(options.engine, device, chosen_precision(options.precision, device))
     processes = join(options.device)
     events = processes.heard(events)
     own = {"run", "resume", "threads", "device"}  # what may differ between machines

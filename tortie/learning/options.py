@@ -131,6 +131,7 @@ class FitOptions(BaseModel):
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    engine: Literal["auto", "onnxruntime", "onednn", "eager"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     max_megapixels: float = Field(default=200, gt=0)
     budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = _BUDGET

@@ -69,7 +69,7 @@ def extractor_of(
     device = chosen_device(options.device)
     return Extractor.of(
         network, entry, store=store, device=device,
-        precision=chosen_precision(options.precision, device),
+        precision=chosen_precision(options.precision, device), engine=options.engine,
         threads=options.threads or core_count(),
         max_pixels=int(options.max_megapixels * 1e6), cut=cut,
     )  # fmt: skip

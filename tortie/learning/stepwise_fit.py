@@ -279,6 +279,7 @@ def _document(depth: Candidate, data: Dataset) -> dict[str, Any]:
         "device": options.device,
         "precision": step_plan.precision,
         "frozen precision": options.precision if depth.extractor else None,
+        "engine": depth.extractor.choice.engine if depth.extractor else None,
         "activations": step_plan.activations,
         "accumulate": options.accumulate or 1,
         "threads": options.threads or core_count(),
