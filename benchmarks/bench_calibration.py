@@ -16,7 +16,7 @@ from machine import describe
 
 from tortie.classifier import ImageClassifier
 from tortie.images import find
-from tortie.learning.metadata import scores_of, uncalibrated_scores_of
+from tortie.learning.fit_report import scores_of, uncalibrated_scores_of
 
 
 def main() -> None:

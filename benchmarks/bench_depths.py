@@ -22,7 +22,7 @@ from machine import describe
 
 from tortie import ImageClassifier
 from tortie.learning.freeze import middle_stage
-from tortie.learning.result import Events
+from tortie.learning.job import Events
 from tortie.networks.table import find
 
 

@@ -25,7 +25,7 @@ from machine import describe
 
 from tortie import ImageClassifier, load
 from tortie.images import decode
-from tortie.learning.result import Events
+from tortie.learning.job import Events
 from tortie.networks.table import find
 
 A_CLASS = 500

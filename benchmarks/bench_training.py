@@ -31,7 +31,7 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tortie import ImageClassifier
-from tortie.learning.result import Events
+from tortie.learning.job import Events
 from tortie.networks import build, find
 from tortie.training.recipes import recipe
 
@@ -102,9 +102,8 @@ class Watched:
         """Whom the fit tells."""
         return Events(plan=self._planned, note=self._noted, steps=self._stepped)
 
-    def _planned(self, plan) -> bool:
+    def _planned(self, plan) -> None:
         self.plan = plan
-        return True
 
     def _stepped(self, done: int, total: int) -> None:
         if done == 1:
@@ -206,13 +205,13 @@ def ants_and_bees(images: Path, rounds: int, folder: Path) -> None:
 
 def _live_epoch(source: Path, choices: dict) -> float:
     """An epoch of the same with the frozen half live, as where memory has no room for it."""
-    from tortie.learning import training
+    from tortie.learning import step_plan
 
-    room, training.free_memory = training.free_memory, lambda: 0
+    room, step_plan.free_memory = step_plan.free_memory, lambda: 0
     try:
         watched = ours(source, "efficientnet-lite0", 3, freeze="mbconv4", views=2, **choices)
     finally:
-        training.free_memory = room
+        step_plan.free_memory = room
     assert watched.plan is not None and watched.plan.training.activations == "live"
     return statistics.median(watched.epochs)
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.children import children, ended
+from tests.learning.examples import job_of
 from tests.learning.pairs import everything, learnt, small
 from tortie import processes
 from tortie.errors import TortieError, UsageError
-from tortie.learning.sharing import refuse_auto
 from tortie.processes import ALONE, Processes, core_count, join
 
 HOME = Path(__file__).parents[2]
@@ -164,10 +164,10 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch):
 
 
 def test_depths_are_not_timed_on_several_processes():
-    refuse_auto("auto", ALONE)
-    refuse_auto("none", Processes(2))
+    job_of(freeze="auto")
+    job_of(freeze="none", processes=Processes(2))
     with pytest.raises(UsageError, match="--freeze auto times depths on one process"):
-        refuse_auto("auto", Processes(2))
+        job_of(freeze="auto", processes=Processes(2))
 
 
 def test_a_process_that_ends_is_one_line():

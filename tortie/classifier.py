@@ -15,11 +15,12 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, judged
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
-from tortie.learning.ensemble import fit_members
+from tortie.learning.fit import fit
+from tortie.learning.job import Events, PlanOnly
 from tortie.learning.metadata import describe
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
-from tortie.learning.result import Events, FitResult
+from tortie.learning.result import FitResult
 from tortie.networks import table
 from tortie.processes import core_count
 from tortie.weights import classifier_file
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-_OF_MEMBERS = ("member", "replaces")  # each is told its own
-_PARAMETERS = [name for name in FitOptions.model_fields if name not in _OF_MEMBERS]
+_PARAMETERS = list(FitOptions.model_fields)
 
 
 def _silent(done: int, total: int) -> None:
@@ -164,21 +164,33 @@ class ImageClassifier:
                 CSV of ``path,label[,split[,group]]``, or a sequence of paths, PIL images or uint8
                 arrays ``(H, W, 3)`` with ``labels``.
             labels: class names, where ``images`` is a sequence.
-            events: whom to tell of the plan and the progress.
+            events: callbacks for the plan, the progress and the notes.
 
         Raises:
-            UsageError: what was given cannot be meant.
+            UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
-        result = self.plan_and_fit(images, labels, events or Events())
-        if isinstance(result, Plan):
-            raise UsageError("the plan was refused, so nothing was fitted")
+        self._take(self._fit(images, labels, events or Events(), plan_only=False))
         return self
 
-    def plan_and_fit(
-        self, images: Images, labels: Sequence[str] | None, events: Events
-    ) -> FitResult | Plan:
-        """As :meth:`fit`; returns the plan alone where ``events.plan`` says to stop there."""
+    def plan(
+        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
+    ) -> Plan:
+        """What :meth:`fit` of the same photographs would do and cost; nothing is trained.
+
+        Raises:
+            UsageError: an invalid value, or photographs that cannot be learnt from.
+            TortieError: no photograph can be read.
+        """
+        try:
+            self._fit(images, labels, events or Events(), plan_only=True)
+        except PlanOnly as stopped:
+            return stopped.plan
+        raise AssertionError("every fit announces its plan")
+
+    def _fit(
+        self, images: Images, labels: Sequence[str] | None, events: Events, plan_only: bool
+    ) -> FitResult:
         options = self._options
         collection, sources = labelled(images, labels)
         if isinstance(options.valid, Path):
@@ -186,10 +198,7 @@ class ImageClassifier:
         if isinstance(options.test, Path):
             collection, sources = with_split(collection, sources, options.test, "test")
         store = ActivationStore.default(events.note)
-        result = fit_members(collection, sources, options, store, events)
-        if isinstance(result, FitResult):
-            self._take(result)
-        return result
+        return fit(collection, sources, options, store, events, plan_only)
 
     def _take(self, fitted: FitResult) -> None:
         self.fitted_ = fitted
@@ -201,8 +210,8 @@ class ImageClassifier:
         self._novelty = fitted.novelty
         trained = [
             bytes.fromhex(digest)
-            for digest, split in zip(fitted.sha256, fitted.protocol.splits, strict=True)
-            if split != fitted.protocol.on
+            for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
+            if split != fitted.data.split.on
         ]
         self._training_sha256 = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
 

@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tortie.images import Collection
-    from tortie.learning.plan import Plan
-    from tortie.learning.result import Events
 
 _MEETING = timedelta(minutes=10)  # for all to begin: torch is imported from a slow disk, perhaps
 _STEP = timedelta(seconds=60)  # a machine that falls silent ends the others after so long
@@ -218,17 +216,6 @@ class Processes:
                 "needs the same command, the same photographs and the same packages"
             )
 
-    def heard(self, events: "Events") -> "Events":
-        """The events, told by the first process alone; all take its answer to the plan."""
-        if self.count == 1:
-            return events
-        from tortie.learning.result import Events
-
-        def planned(plan: "Plan") -> bool:
-            return bool(self.broadcast_bytes(lambda: b"go on" if events.plan(plan) else b""))
-
-        return replace(events if self.first else Events(), plan=planned)
-
     def fatal(self, message: str) -> BaseException:
         """What to raise where all processes end together: the first alone says why."""
         return TortieError(message) if self.first else SystemExit(TortieError.exit_code)
@@ -286,11 +273,6 @@ def core_count() -> int:
     else:
         cores = os.cpu_count() or 1
     return max(1, cores // local_count())
-
-
-def current() -> Processes:
-    """The processes that were joined; this one alone before that."""
-    return _joined
 
 
 def join(device: str) -> Processes:

@@ -81,6 +81,12 @@ def test_a_processor_is_found_without_torch(monkeypatch):
     assert device_name("auto") == device_name("cpu") == "cpu"
 
 
+def test_weights_may_lie_channels_last(tmp_path):
+    network = build("efficientnet-lite0").eval().to(memory_format=torch.channels_last)
+    run = ready(Prefix.of(network, SMALL), "cpu", Choice("onnxruntime", "float32"), tmp_path)
+    assert isinstance(run, OnnxRuntimeEngine)
+
+
 @pytest.mark.parametrize("engine", ["onnxruntime", "onednn", "eager"])
 def test_engines_compute_what_eager_pytorch_does(prefix, tmp_path, engine):
     run = ready(prefix, "cpu", choose(engine, "cpu", "float32"), tmp_path)

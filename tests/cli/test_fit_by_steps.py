@@ -86,7 +86,7 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     rows = [json.loads(line) for line in rows]
     best = max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
     assert f"epoch {best['epoch']} of 4 is kept" in document["notes"]
-    assert document["freeze"] == {"asked": "none", "stages": 0, "last_frozen": None}
+    assert document["freeze"] == {"stages": 0, "of": 6, "last_frozen": None}
     assert (document["accuracy"]["on"], document["accuracy"]["n"]) == ("test", 20)
     assert "epoch 4 of 4: training loss" in err
     code, out, _ = run("evaluate", output, folder, "--json")
@@ -225,7 +225,7 @@ def test_ctrl_c_while_measuring_says_that_the_run_goes_on(run, folder, tmp_path,
 
     output = tmp_path / "pets.safetensors"
     with monkeypatch.context() as patched:
-        patched.setattr(stepwise_fit, "_judged", stop)
+        patched.setattr(stepwise_fit, "_predictions", stop)
         code, _, err = run("fit", folder, "-o", output, *SHORT)
     assert code == 1
     assert err.splitlines()[-1].endswith("and the same command with --resume goes on")

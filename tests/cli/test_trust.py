@@ -30,7 +30,7 @@ def test_fit_says_what_the_probabilities_are_worth(run, photographs, tmp_path): 
     assert document["calibration"] == {"on": "training part, cross-fitted", "n": 24}
     assert document["log_loss"] > 0 and 0 <= document["ece"] <= 1 and 0 <= document["brier"] <= 2
     assert set(document["uncalibrated"]) == {"log_loss", "ece", "brier"}
-    assert any("take the probabilities as rough" in note for note in document["notes"])
+    assert any("only roughly calibrated" in note for note in document["notes"])
 
 
 def test_evaluate_shows_crops_and_coverage(run, model):  # noqa: F811

@@ -141,11 +141,11 @@ def test_the_error_of_the_temperature_is_what_repeated_draws_show():
 def test_too_little_is_said_with_the_count():
     few, labels = drawn(12, 1)
     words = too_little_to_calibrate(few, fit_temperature(few, labels), "calibration split")
-    assert "12 photographs (calibration split)" in words
+    assert "12 photographs of the calibration split; temperature within a factor of" in words
     many, labels = drawn(2000, 1)
     assert too_little_to_calibrate(many, 1.0, "calibration split") is None
     sure = np.repeat(np.array([[1, 0]], np.float32), 50, axis=0)
-    assert "not at all" in too_little_to_calibrate(sure, 1.0, "calibration split")
+    assert "temperature unknown" in too_little_to_calibrate(sure, 1.0, "calibration split")
 
 
 @pytest.mark.parametrize("figure", [brier, expected_calibration_error, reliability])

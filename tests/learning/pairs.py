@@ -14,10 +14,9 @@ import torch
 from torch import nn
 
 from tortie.errors import TortieError
-from tortie.learning.options import FitOptions
-from tortie.learning.sharing import open_run
 from tortie.networks.network import TrainedPart
 from tortie.processes import ALONE, join
+from tortie.runs.run import Run
 from tortie.training.batch_norm import norms_of, synchronised
 from tortie.training.loop import TrainConfig, TrainData, probabilities, train
 from tortie.training.recipe import Recipe
@@ -66,7 +65,7 @@ def learnt(processes, folder, count=17, norm=True, resume=False, stop_at=None, *
     accumulate = recipe.pop("accumulate", 1)
     trained, run = (
         small(norm),
-        open_run(folder, FitOptions(run=folder, resume=resume, freeze="none"), processes),
+        Run(folder, resume, processes=processes),
     )
 
     def progress(done, total):

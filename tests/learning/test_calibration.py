@@ -7,19 +7,12 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out, photograph
-from tests.learning.test_fit import labelled
+from tests.learning.examples import dataset_of, labelled, learn, split_of
 from tortie.evaluation.calibration import fit_temperature, tempered
-from tortie.images.split_rules import SplitRules
-from tortie.learning.calibration import CROSS_FITTED, CropFeatures, calibrate, cropped_rows
-from tortie.learning.cross_fitting import LabelledFeatures, cross_validate, judge, train_on
-from tortie.learning.fit import learn
-from tortie.learning.result import Events
+from tortie.learning.calibration import CropFeatures, calibrate, crop_rows
+from tortie.learning.cross_fitting import LabelledFeatures, cross_validate, predict_by, train_on
 from tortie.learning.softmax import softmax
 from tortie.weights import classifier_file
-
-
-def protocol(on, **counts):
-    return SplitRules(tuple(name for name, n in counts.items() for _ in range(n)), on, "")
 
 
 def relabelled(data, rows):
@@ -31,13 +24,13 @@ def relabelled(data, rows):
 
 def test_the_calibration_part_fits_the_temperature_and_nothing_else():
     data = labelled(400)
-    parts = protocol("test", train=240, calibration=80, test=80)
+    parts = split_of("test", train=240, calibration=80, test=80)
     learnt = learn(data, parts, 0)
     rows = np.arange(240, 320)
-    wanted = fit_temperature(judge(data, learnt.head, rows).probabilities, data.labels[rows])
+    wanted = fit_temperature(predict_by(data, learnt.head, rows).probabilities, data.labels[rows])
     assert learnt.calibration.temperature == {"1": wanted}
     assert (learnt.calibration.on, learnt.calibration.n) == ("calibration part", 80)
-    assert learnt.temperatures == wanted
+    assert learnt.held_out.temperatures is None
     turned = learn(relabelled(data, rows), parts, 0)
     np.testing.assert_array_equal(turned.head.weight, learnt.head.weight)
     assert turned.calibration.temperature["1"] == pytest.approx(16)  # as unsure as can be
@@ -45,8 +38,7 @@ def test_the_calibration_part_fits_the_temperature_and_nothing_else():
 
 def test_a_leak_does_not_calibrate():
     data = labelled(400)
-    parts = protocol("test", train=240, calibration=80, test=80)
-    leaky = SplitRules(parts.splits, "test", "", leaks=tuple(range(240, 250)))
+    leaky = split_of("test", leaks=tuple(range(240, 250)), train=240, calibration=80, test=80)
     assert learn(data, leaky, 0).calibration.n == 70
 
 
@@ -55,13 +47,13 @@ def test_without_a_part_of_its_own_training_photographs_are_cross_fitted(counts)
     """What is scored has no say: with its labels turned round the temperature is the same."""
     data = labelled(300)
     on = "test" if "test" in counts else "validation"
-    parts = protocol(on, train=200, **counts)
+    parts = split_of(on, train=200, **counts)
     learnt = learn(data, parts, 0)
-    assert (learnt.calibration.on, learnt.calibration.n) == (CROSS_FITTED, 200)
+    assert (learnt.calibration.on, learnt.calibration.n) == ("training part, cross-fitted", 200)
     scored = np.array(parts.scored)
     assert learn(relabelled(data, scored), parts, 0).calibration == learnt.calibration
     # Judged by what they trained, photographs of noise would look certain: T far below this.
-    own = judge(data, learnt.head, np.arange(200)).probabilities
+    own = predict_by(data, learnt.head, np.arange(200)).probabilities
     assert learnt.calibration.temperature["1"] > fit_temperature(own, data.labels[:200])
 
 
@@ -90,21 +82,24 @@ def cross_validate_with_folds_of(data, turned):
 
 def test_cross_validation_fits_the_files_temperature_on_all_that_was_held_out():
     data = labelled(200)
-    parts = protocol("cross-validation", train=200)
+    parts = split_of("cross-validation", train=200)
     learnt = learn(data, parts, 0)
-    wanted = fit_temperature(learnt.held.probabilities, data.labels)
+    wanted = fit_temperature(learnt.held_out.probabilities, data.labels)
     assert learnt.calibration.temperature["1"] == wanted
-    np.testing.assert_array_equal(learnt.temperatures, learnt.held.temperatures)
+    assert len(learnt.held_out.temperatures) == 200
 
 
 def test_too_few_to_score_are_too_few_to_calibrate():
     data = labelled(8)
-    learnt = learn(data, protocol("cross-validation", train=8), 0, measure=False)
+    learnt = learn(data, split_of("cross-validation", train=8), 0)
     assert learnt.calibration.temperature == {"1": 1.0}
-    assert "too little to calibrate" in learnt.calibration.notes[0]
-    some = learn(labelled(24), protocol("cross-validation", train=24), 0).calibration
-    assert "take the probabilities as rough: 24 photographs" in some.notes[0]
-    many = learn(labelled(2000), protocol("test", train=1000, test=1000), 0).calibration
+    assert "not calibrated: too few photographs" in learnt.calibration.notes[0]
+    some = learn(labelled(24), split_of("cross-validation", train=24), 0).calibration
+    assert (
+        "only roughly calibrated (24 photographs of the training part, cross-fitted"
+        in some.notes[0]
+    )
+    many = learn(labelled(2000), split_of("test", train=1000, test=1000), 0).calibration
     assert many.notes == ()
 
 
@@ -115,13 +110,13 @@ def test_crops_have_a_temperature_of_their_own(part):
     counts = {"train": 200, "calibration": 60, "test": 40}
     if part == "train":
         counts = {"train": 260, "test": 40}
-    parts = protocol("test", **counts)
-    rows = cropped_rows(data, parts, 0, 10)
+    parts = split_of("test", **counts)
+    rows = crop_rows(data, dataset_of(data, parts), 10)
     assert len(rows) == counts[part]
     noise = np.random.default_rng(7).normal(0, 1.5, (len(rows), 10, 40))
     cropped = CropFeatures(10, (data.features[rows][:, None] + noise).astype(np.float32), rows)
     head = train_on(data, np.arange(200), 0.1)
-    found = calibrate(data, parts, head, 0.1, 0, None, cropped).temperature
+    found = calibrate(data, dataset_of(data, parts), head, 0.1, None, cropped).temperature
     mean = np.zeros((len(rows), 2), np.float32)
     if part == "calibration":
         folds = [(head, np.ones(len(rows), bool))]
@@ -137,19 +132,19 @@ def test_crops_have_a_temperature_of_their_own(part):
 
 def test_crops_of_many_photographs_are_of_some_by_content():
     data = labelled(9000)
-    parts = protocol("test", train=8000, test=1000)
-    rows = cropped_rows(data, parts, 0, 10)
+    parts = split_of("test", train=8000, test=1000)
+    rows = crop_rows(data, dataset_of(data, parts), 10)
     assert len(rows) == 1600 == len(set(rows.tolist()))  # the one fold of five that is held out
-    assert len(cropped_rows(data, parts, 0, 144)) == 50_000 // 144
-    calibrating = protocol("test", train=4000, calibration=4000, test=1000)
-    assert len(cropped_rows(data, calibrating, 0, 10)) == 2000
+    assert len(crop_rows(data, dataset_of(data, parts), 144)) == 50_000 // 144
+    calibrating = split_of("test", train=4000, calibration=4000, test=1000)
+    assert len(crop_rows(data, dataset_of(data, calibrating), 10)) == 2000
 
 
 def test_the_plan_counts_the_crops(tmp_path):
     folder = lay_out(tmp_path / "photographs")
     for crops in (1, 10):
         classifier = tortie.ImageClassifier(crops=crops)
-        plan = classifier.plan_and_fit(folder, None, Events(lambda plan: False))
+        plan = classifier.plan(folder)
         forward_passes = plan.images_to_compute + 24 * (crops - 1)
         assert plan.multiplications == forward_passes * plan.multiplications_per_image
 
@@ -160,11 +155,13 @@ def test_a_file_keeps_its_temperatures_and_predictions_follow(tmp_path):
     temperature = fitted.metadata.temperature
     assert temperature.keys() == {"1", "10"}
     held = fitted.fitted_
-    np.testing.assert_array_equal(held.probabilities.argmax(1), held.uncalibrated.argmax(1))
+    np.testing.assert_array_equal(
+        held.probabilities.argmax(1), held.held_out.probabilities.argmax(1)
+    )
     fitted.save(tmp_path / "a.safetensors")
     metadata, tensors = classifier_file.read(tmp_path / "a.safetensors")
     assert metadata.temperature == temperature
-    assert metadata.training["calibration"] == {"on": CROSS_FITTED, "n": 24}
+    assert metadata.training["calibration"] == {"on": "training part, cross-fitted", "n": 24}
     assert tensors["novelty.quantiles"].shape == (101,)
     again = tortie.load(tmp_path / "a.safetensors")
     assert again.crops == 1

@@ -7,18 +7,17 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
-from tortie.learning import depths, step_plan
-from tortie.learning.plan import Plan
-from tortie.learning.result import Events
-from tortie.networks import build
+from tortie.learning import step_plan
+from tortie.learning.depths import worth_comparing
+from tortie.learning.job import Events
+from tortie.networks.table import find
 
 
 @pytest.mark.parametrize(
     ("smallest", "expected"), [(19, []), (20, ["mbconv4", "none"]), (1000, ["none", "mbconv4"])]
 )
 def test_little_data_freezes_more(smallest, expected):
-    network = build("efficientnet-lite0")
-    found, rule = depths._worth_comparing(smallest, network)
+    found, rule = worth_comparing(smallest, find("efficientnet-lite0").stages)
     assert found == expected
     assert rule.startswith(f"{smallest} photographs of the smallest class")
 
@@ -26,16 +25,12 @@ def test_little_data_freezes_more(smallest, expected):
 def fit(folder, **choices):
     told, plans = [], []
 
-    def plan(one: Plan) -> bool:
-        plans.append(one)
-        return True
-
     classifier = tortie.ImageClassifier(
         "resnet20-cifar", weights=choices.pop("weights"), freeze="auto", epochs=1, batch=16,
         precision="float32", augment="none", **choices,
     )  # fmt: skip
     images = lay_out(folder / "photographs", count=40)
-    classifier.fit(images, events=Events(plan=plan, note=told.append))
+    classifier.fit(images, events=Events(plan=plans.append, note=told.append))
     assert classifier.fitted_ is not None
     return classifier.fitted_, told, plans
 
@@ -54,7 +49,7 @@ def weights(tmp_path):
 def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, weights):
     run = tmp_path / "a.run"
     fitted, told, plans = fit(tmp_path, weights=str(weights), run=run)
-    assert "any depth may win" in plans[0].training.auto
+    assert "any depth may win" in plans[0].depth_rule
     assert json.loads((run / "run.json").read_text())["compared"] == ["conv3_x", "none"]
     verdict = told[-1] if told[-1].startswith("depth:") else next(t for t in told if "is kept" in t)
     shares = {
@@ -63,13 +58,15 @@ def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, weig
     }
     kept = verdict.rsplit("; ", 1)[1].split()[0]
     assert shares[kept] == max(shares.values())
-    assert str(fitted.plan.freeze.asked) == kept
+    names = {"all": "avgpool", "conv3_x": "conv3_x", "none": None}
+    assert fitted.plan.freeze.last_frozen == names[kept]
+    assert len(plans) == 1  # one plan for all depths
     assert np.isfinite(fitted.probabilities).all()
 
 
 def test_what_does_not_fit_the_budget_is_left_out_and_said(tmp_path, weights):
     fitted, told, _ = fit(tmp_path, weights=str(weights), budget="0.001s")
-    assert fitted.plan.freeze.asked == "all"
+    assert fitted.plan.freeze.is_complete
     assert "left out within" in told[-1] and "none would take" in told[-1]
 
 

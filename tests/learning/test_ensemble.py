@@ -5,12 +5,12 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
+from tests.learning.examples import jobs_of
 from tortie.errors import UsageError
 from tortie.evaluation.calibration import tempered
 from tortie.learning.cross_fitting import HeldOut
-from tortie.learning.ensemble import _mean, members_of
-from tortie.learning.options import FitOptions
-from tortie.learning.result import Events
+from tortie.learning.ensemble import _mean
+from tortie.learning.job import Events
 
 
 def test_the_mean_is_of_the_photographs_that_every_member_judged():
@@ -35,11 +35,11 @@ def test_the_mean_is_of_the_photographs_that_every_member_judged():
     ],
 )
 def test_each_member_draws_its_own_views_of_one_split(choices, networks):
-    each = members_of(FitOptions.of(**choices))
-    assert [one.network for one in each] == networks
-    assert len({one.draws for one in each}) == len(each)
-    assert {one.seed for one in each} == {0}
-    assert {one.members for one in each} == {1}
+    each = jobs_of(**choices)
+    assert [one.entry.name for one in each] == networks
+    assert len({one.draw_seed for one in each}) == len(each)
+    assert {one.options.seed for one in each} == {0}
+    assert {one.options.members for one in each} == {1}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_each_member_draws_its_own_views_of_one_split(choices, networks):
 )
 def test_members_that_cannot_be_are_refused(choices, message):
     with pytest.raises(UsageError, match=message):
-        members_of(FitOptions.of(**choices))
+        jobs_of(**choices)
 
 
 def test_a_member_that_cannot_be_trained_is_refused_before_another_is(tmp_path):
@@ -76,15 +76,15 @@ def test_an_ensemble_averages_outputs_and_is_one_file(tmp_path):
     fitted = classifier.fitted_
     assert fitted is not None and len(fitted.members) == 2
     one, other = fitted.members
-    assert one.protocol.splits == other.protocol.splits
+    assert one.data.split.splits == other.data.split.splits
     assert any(
         not np.array_equal(mine, yours)
         for mine, yours in zip(
             one.network.state_dict().values(), other.network.state_dict().values(), strict=True
         )
     )
-    mean = (one.uncalibrated + other.uncalibrated) / 2
-    np.testing.assert_allclose(fitted.uncalibrated, mean, rtol=1e-5)
+    mean = (one.held_out.probabilities + other.held_out.probabilities) / 2
+    np.testing.assert_allclose(fitted.held_out.probabilities, mean, rtol=1e-5)
     temperature = fitted.calibration.temperature["1"]
     np.testing.assert_allclose(fitted.probabilities, tempered(mean, temperature), rtol=1e-4)
     assert [path.name for path in sorted((tmp_path / "a.run").iterdir())] == [
@@ -94,7 +94,7 @@ def test_an_ensemble_averages_outputs_and_is_one_file(tmp_path):
     classifier.save(tmp_path / "a.safetensors")
     loaded = tortie.load(tmp_path / "a.safetensors").set_params(precision="float32")
     assert len(loaded.metadata.members) == 2
-    paths = [fitted.photographs[i].path for i in fitted.held]
+    paths = [fitted.data.photographs[i].path for i in fitted.held_out.positions]
     np.testing.assert_allclose(loaded.predict_proba(paths), fitted.probabilities, atol=1e-5)
 
 
@@ -104,6 +104,6 @@ def test_a_split_that_is_drawn_is_drawn_once(tmp_path):
     classifier = tortie.ImageClassifier(members=2, augment="mirror", views=1, test=0.4)
     classifier.fit(images)
     fitted = classifier.fitted_
-    assert fitted is not None and fitted.protocol.on == "test"
-    one, other = (member.protocol.splits for member in fitted.members)
-    assert one == other and one.count("test") == len(fitted.held) == 10
+    assert fitted is not None and fitted.data.split.on == "test"
+    one, other = (member.data.split.splits for member in fitted.members)
+    assert one == other and one.count("test") == len(fitted.held_out.positions) == 10

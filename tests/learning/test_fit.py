@@ -13,23 +13,14 @@ from safetensors.torch import save_file
 
 import tortie
 from tests.conftest import lay_out, photograph
+from tests.learning.examples import labelled, learn
 from tortie.cost.count import count
 from tortie.errors import UsageError
 from tortie.images.split_rules import SplitRules
 from tortie.learning.cross_fitting import LabelledFeatures
-from tortie.learning.fit import learn
+from tortie.learning.job import Events
 from tortie.learning.plan import Plan
-from tortie.learning.result import Events
 from tortie.learning.softmax import Problem, softmax
-
-
-def labelled(n=200, classes=2, seed=0):
-    """Features in which only the photographs of one label share anything."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    features = rng.normal(size=(n, 40)).astype(np.float32)
-    features[np.arange(n), labels] += 2
-    return LabelledFeatures(features, labels, [f"{i:064x}" for i in range(n)], [None] * n, classes)
 
 
 def test_cross_validation_of_noise_is_chance():
@@ -38,7 +29,7 @@ def test_cross_validation_of_noise_is_chance():
     noise = np.random.default_rng(1).normal(size=(200, 400)).astype(np.float32)
     data = LabelledFeatures(noise, data.labels, data.keys, data.groups, 2)
     protocol = SplitRules(("train",) * 200, "cross-validation", "")
-    held = learn(data, protocol, 0).held
+    held = learn(data, protocol, 0).held_out
     right = (held.probabilities.argmax(axis=1) == data.labels).mean()
     assert abs(right - 0.5) < 0.15  # four standard deviations
     assert sorted(held.positions) == list(range(200))
@@ -55,7 +46,7 @@ def test_copies_in_one_group_do_not_inflate_cross_validation():
     together = LabelledFeatures(features, labels, keys, [i // 4 for i in range(200)], 2)
     accuracy = {}
     for name, data in (("apart", apart), ("together", together)):
-        held = learn(data, protocol, 0)[2]
+        held = learn(data, protocol, 0).held_out
         accuracy[name] = (held.probabilities.argmax(axis=1) == labels).mean()
     assert accuracy["apart"] > 0.9
     assert accuracy["together"] < 0.75
@@ -66,30 +57,30 @@ def test_what_is_scored_has_no_part_in_training_or_choice(on):
     """Whatever the labels of the scored part, the head is the same."""
     data = labelled()
     splits = tuple("train" if i < 140 else on for i in range(200))
-    head = learn(data, SplitRules(splits, on, ""), 0)[1]
+    head = learn(data, SplitRules(splits, on, ""), 0).head
     flipped = data.labels.copy()
     flipped[140:] = 1 - flipped[140:]
     changed = LabelledFeatures(data.features, flipped, data.keys, data.groups, 2)
-    again = learn(changed, SplitRules(splits, on, ""), 0)[1]
+    again = learn(changed, SplitRules(splits, on, ""), 0).head
     np.testing.assert_array_equal(head.weight, again.weight)
 
 
 def test_validation_chooses_where_there_is_a_test_too():
     data = labelled()
     splits = tuple(["train"] * 120 + ["validation"] * 40 + ["test"] * 40)
-    penalty, head, held, _ = learn(data, SplitRules(splits, "test", ""), 0)
+    head, penalty, held, _ = learn(data, SplitRules(splits, "test", ""), 0)
     assert list(held.positions) == list(range(160, 200))
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[160:])))
     noise = data.features.copy()
     noise[120:160] = np.random.default_rng(3).normal(size=(40, 40)) * 3
     noisy = LabelledFeatures(noise, data.labels, data.keys, data.groups, 2)
-    assert learn(noisy, SplitRules(splits, "test", ""), 0)[0] > penalty
+    assert learn(noisy, SplitRules(splits, "test", ""), 0).penalty > penalty
 
 
 def test_leaks_are_not_counted():
     data = labelled()
     splits = tuple(["train"] * 160 + ["test"] * 40)
-    held = learn(data, SplitRules(splits, "test", "", leaks=(170, 180)), 0)[2]
+    held = learn(data, SplitRules(splits, "test", "", leaks=(170, 180)), 0).held_out
     assert set(range(160, 200)) - set(held.positions.tolist()) == {170, 180}
 
 
@@ -127,13 +118,8 @@ def test_the_plan_comes_first_and_can_stop_there(tmp_path, monkeypatch):
     plans: list[Plan] = []
     done = []
 
-    def refuse(plan):
-        plans.append(plan)
-        return False
-
-    result = tortie.ImageClassifier().plan_and_fit(
-        folder, None, Events(refuse, lambda *counts: done.append(counts))
-    )
+    events = Events(plans.append, lambda *counts: done.append(counts))
+    result = tortie.ImageClassifier().plan(folder, events=events)
     assert result is plans[0]
     assert not done  # the work had not begun
     assert (result.images, result.classes, result.freeze.stages) == (12, 2, 10)
@@ -150,8 +136,8 @@ def test_a_class_that_is_wholly_unreadable_is_said(tmp_path):
     for i in range(3):
         (folder / "broken" / f"{i}.jpg").write_text("no image")
     fitted = tortie.ImageClassifier().fit(folder).fitted_
-    assert fitted.classes == ("blobs", "stripes")
-    assert len(fitted.skipped) == 3
+    assert fitted.data.classes == ("blobs", "stripes")
+    assert len(fitted.data.skipped) == 3
     assert "class broken has no readable photograph" in fitted.notes
 
 
@@ -163,7 +149,7 @@ def test_near_copies_are_kept_on_one_side(tmp_path):
     fitted = tortie.ImageClassifier(test=0.4).fit(folder).fitted_
     place = {
         Path(one.path).name: split
-        for one, split in zip(fitted.photographs, fitted.protocol.splits, strict=True)
+        for one, split in zip(fitted.data.photographs, fitted.data.split.splits, strict=True)
         if one.label == "blobs"
     }
     together = sum(place[f"{i:02}.jpg"] == place[f"copy{i}.jpg"] for i in range(10))
@@ -172,7 +158,7 @@ def test_near_copies_are_kept_on_one_side(tmp_path):
 
 def test_drawn_views_are_trained_on_and_never_judged():
     """The problem of all views is that of their rows one below the other."""
-    data = labelled(20)
+    data = labelled(30)
     drawn = np.random.default_rng(5).normal(size=(15, 3, 40)).astype(np.float32)
     both = data.with_drawn(drawn, np.arange(15))
     train = np.arange(10, 20)  # of these, 10 to 14 have drawn views
@@ -181,8 +167,8 @@ def test_drawn_views_are_trained_on_and_never_judged():
     wanted = Problem(rows, labels, 2).solve(0.1)
     got = both.problem(train).solve(0.1)
     np.testing.assert_array_equal(got.weight, wanted.weight)
-    protocol = SplitRules(tuple(["train"] * 15 + ["test"] * 5), "test", "")
-    _, head, held, _ = learn(both, protocol, 0)
+    protocol = SplitRules(tuple(["train"] * 15 + ["test"] * 15), "test", "")
+    head, _, held, _ = learn(both, protocol, 0)
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[15:])))
 
 

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from tests.learning.examples import job_of
 from tortie import networks
 from tortie.errors import UsageError
-from tortie.learning.freeze import build_trainable, frozen_stages, middle_stage
+from tortie.learning.backbone import make_backbone
+from tortie.learning.freeze import middle_stage, resolve
 from tortie.learning.input_size import resized
-from tortie.learning.options import FitOptions
 from tortie.networks.table import find
 
 
@@ -21,8 +22,9 @@ def lenet5():
     [("all", 6, "f6"), ("none", 0, None), ("0", 0, None), (2, 2, "s2"), ("c3", 3, "c3")],
 )
 def test_depths(lenet5, asked, stages, last):
-    freeze = frozen_stages(lenet5, asked)
-    assert (freeze.asked, freeze.stages, freeze.last_frozen) == (str(asked), stages, last)
+    freeze = resolve(asked, lenet5.stage_names)
+    assert (freeze.stages, freeze.of, freeze.last_frozen) == (stages, 6, last)
+    assert freeze.is_complete == (stages == 6)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +38,12 @@ def test_depths(lenet5, asked, stages, last):
 )
 def test_depths_that_are_not_there(lenet5, asked, message):
     with pytest.raises(UsageError) as refused:
-        frozen_stages(lenet5, asked)
+        resolve(asked, lenet5.stage_names)
     assert message in str(refused.value)
 
 
 def test_the_middle(lenet5):
-    assert middle_stage(lenet5) == "c3"
+    assert middle_stage(lenet5.stage_names) == "c3"
 
 
 @pytest.mark.parametrize(
@@ -76,22 +78,19 @@ def test_another_input():
 def test_fresh_networks_are_a_function_of_the_seed_and_draw_from_nobody():
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    options = FitOptions.of(network="lenet5", weights=None, freeze="none", head="mlp:5", seed=7)
-    one, _ = build_trainable(find("lenet5"), options, 3)
-    again, freeze = build_trainable(find("lenet5"), options, 3)
+    options = {"network": "lenet5", "weights": None, "freeze": "none", "head": "mlp:5"}
+    one, again, other = (make_backbone(job_of(**options, seed=seed), 3) for seed in (7, 7, 8))
     assert torch.equal(before, torch.get_rng_state())
-    assert freeze.stages == 0
-    for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name])
-    other, _ = build_trainable(find("lenet5"), options.model_copy(update={"seed": 8}), 3)
-    assert not torch.equal(one.state_dict()["head.0.weight"], other.state_dict()["head.0.weight"])
-    assert [tuple(one.state_dict()[f"head.{i}.weight"].shape) for i in (0, 2)] == [(5, 84), (3, 5)]
+    assert one.freeze.stages == 0
+    tensors = one.network.state_dict()
+    for name, tensor in again.network.state_dict().items():
+        assert torch.equal(tensor, tensors[name])
+    assert not torch.equal(tensors["head.0.weight"], other.network.state_dict()["head.0.weight"])
+    assert [tuple(tensors[f"head.{i}.weight"].shape) for i in (0, 2)] == [(5, 84), (3, 5)]
 
 
 def test_random_numbers_are_not_frozen():
-    options = FitOptions.of(network="lenet5", weights=None, freeze=2)
     with pytest.raises(UsageError, match="fresh weights cannot be frozen"):
-        build_trainable(find("lenet5"), options, 2)
-    options = FitOptions.of(network="lenet5", freeze="none")
+        job_of(network="lenet5", weights=None, freeze=2)
     with pytest.raises(UsageError, match="lenet5 has no trained weights"):
-        build_trainable(find("lenet5"), options, 2)
+        job_of(network="lenet5", freeze="none")

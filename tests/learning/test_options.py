@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.learning.examples import job_of
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions, hidden_units
 
@@ -18,10 +19,13 @@ from tortie.learning.options import FitOptions, hidden_units
 def test_choices_of_a_training_by_steps_are_refused_without_one(choice):
     name = next(iter(choice))
     with pytest.raises(UsageError, match=f"{name} is for training by steps: freeze none"):
-        FitOptions.of(**choice)
-    FitOptions.of(**choice, freeze="none")
-    FitOptions.of(**choice, freeze=3)
-    FitOptions.of(**choice, head="mlp:16")
+        job_of(**choice)
+    for freeze in (10, "avgpool"):  # the same ten stages by other names
+        with pytest.raises(UsageError, match=f"{name} is for training by steps: freeze none"):
+            job_of(**choice, freeze=freeze)
+    job_of(**choice, freeze="none")
+    job_of(**choice, freeze=3)
+    job_of(**choice, head="mlp:16")
 
 
 def test_resume_needs_a_run():
@@ -55,7 +59,7 @@ def test_resume_needs_a_run():
 )
 def test_what_cannot_be_meant_is_one_line(choice, message):
     with pytest.raises(UsageError) as refused:
-        FitOptions.of(**choice)
+        job_of(**choice)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert str(refused.value).count("mlp") in (0, 3)  # what was given is said once
@@ -75,10 +79,13 @@ def test_durations(text, seconds):
         ("all", "mlp:8", True),
         ("none", "linear", True),
         (3, "linear", True),
+        (10, "linear", False),
+        ("avgpool", "linear", False),
+        ("auto", "linear", True),
     ],
 )
 def test_what_goes_by_steps(freeze, head, steps):
-    assert FitOptions.of(freeze=freeze, head=head).steps is steps
+    assert job_of(freeze=freeze, head=head).by_steps is steps
 
 
 def test_hidden_units():

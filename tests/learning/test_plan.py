@@ -1,13 +1,14 @@
 """The words of a plan: true to its numbers."""
 
-from tortie.learning.plan import Freeze, Plan
+from tortie.learning.freeze import Freeze
+from tortie.learning.plan import Plan
 
 
 def plan(**changes):
     """A plan of 10 photographs and 10 more views, with some of its figures changed."""
     figures = {
         "network": "resnet18", "weights": "imagenet", "classes": 2, "images": 10,
-        "freeze": Freeze(asked="all", stages=6, last_frozen="avgpool"), "splits": {"train": 10},
+        "freeze": Freeze(stages=6, of=6, last_frozen="avgpool"), "splits": {"train": 10},
         "on": "cross-validation", "rule": "", "images_in_store": 0, "images_to_compute": 10,
         "trained_parameters": 1026, "frozen_parameters": 11_176_512,
         "multiplications_per_image": 1_000_000, "multiplications": 20_000_000, "seconds": 3.0,

@@ -9,8 +9,8 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tortie.errors import TortieError, UsageError
 from tortie.learning import step_plan
-from tortie.learning.result import Events
-from tortie.training.photographs import Photographs
+from tortie.learning.job import Events
+from tortie.training.decoded import DecodedPhotographs
 from tortie.training.recipes import recipe
 
 
@@ -206,7 +206,7 @@ def test_four_photographs_in_all(tmp_path):
     few = lay_out(tmp_path / "few", 2)
     fitted = classifier(epochs=2).fit(few).fitted_
     assert fitted.probabilities.shape == (0, 2)
-    assert fitted.too_few
+    assert fitted.data.too_few
     assert fitted.best_epoch == 2
     assert "the last epoch is kept" in dict(fitted.plan.lines())["training"]
 
@@ -217,9 +217,8 @@ def test_interruption_without_a_folder_promises_nothing(folder):
 
 def test_the_plan_can_be_refused_and_trains_nothing(folder, tmp_path):
     done = []
-    plan = classifier().plan_and_fit(
-        folder, None, Events(plan=lambda plan: False, steps=lambda *step: done.append(step))
-    )
+    events = Events(steps=lambda *step: done.append(step))
+    plan = classifier().plan(folder, events=events)
     assert not done
     assert plan.training.steps == 3 * -(-plan.training.images // 6)
     assert plan.training.activations == "none"
@@ -278,7 +277,7 @@ def test_wrong_choices_are_one_line_before_a_photograph_is_read(
     if choices.get("weights") == "FILE":
         choices = {**choices, "weights": str(weights)}
     if "do not fit" not in message:
-        monkeypatch.setattr(Photographs, "load", None)
+        monkeypatch.setattr(DecodedPhotographs, "load", None)
     with pytest.raises(UsageError) as refused:
         classifier("resnet20-cifar", **choices).fit(folder)
     assert message in str(refused.value)

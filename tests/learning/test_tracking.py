@@ -7,6 +7,7 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
+from tests.learning.examples import job_of
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
 from tortie.learning.tracking import check_tracker, tracked
@@ -62,7 +63,7 @@ def test_any_tracker_of_accelerate_hears_the_recipe_and_every_epoch(tmp_path):
             heard.append("finished")
 
     chosen = recipe("resnet-cifar")
-    with tracked(FitOptions(freeze=3), tmp_path / "pets.run", chosen, Listening()) as tell:
+    with tracked(job_of(freeze=3), tmp_path / "pets.run", chosen, Listening()) as tell:
         tell({"epoch": 1, "train_loss": 0.5})
         tell({"epoch": 2, "train_loss": 0.25})
     configuration, *trained = heard
@@ -75,7 +76,7 @@ def test_any_tracker_of_accelerate_hears_the_recipe_and_every_epoch(tmp_path):
 
 
 def test_without_a_tracker_nothing_is_written(tmp_path):
-    with tracked(FitOptions(freeze="none"), tmp_path / "pets.run", recipe("scratch")) as tell:
+    with tracked(job_of(freeze="none"), tmp_path / "pets.run", recipe("scratch")) as tell:
         tell({"epoch": 1})
     assert not list(tmp_path.iterdir())
 

@@ -219,7 +219,7 @@ def test_the_best_epoch_is_kept_and_told_apart_from_the_last(tmp_path, monkeypat
     monkeypatch.setattr(Run, "save_best", remember)
     found = run_training(tmp_path / "run", recipe(epochs=5))
     assert (found.place.best_epoch, found.place.best) == (3, (0.8, 0.6))
-    assert (found.place.epoch, found.place.finished) == (6, "all 5 epochs")
+    assert (found.place.epoch, found.place.finished) == (6, "epochs")
     assert len(saved) == 3  # of the epochs 1, 2 and 3
     for name, tensor in found.weights.items():
         assert torch.equal(tensor, saved[2][name])
@@ -233,7 +233,7 @@ def test_patience_counts_epochs_since_the_best(tmp_path, monkeypatch):
     found = run_training(tmp_path / "run", recipe(epochs=20, patience=2))
     assert len(found.place.history) == 6
     assert found.place.best_epoch == 4
-    assert found.place.finished == "2 epochs without a better one"
+    assert found.place.finished == "patience"
 
 
 def test_without_photographs_to_choose_by_the_last_epoch_is_kept(tmp_path):
@@ -343,9 +343,9 @@ def test_divergence_stops_and_leaves_the_last_good_checkpoint(tmp_path, monkeypa
     with pytest.raises(TortieError) as stopped:
         train(network(), data(), recipe(epochs=3), config(), run, lambda *_: 0, lambda _: None)
     wanted = {
-        "loss": "the loss is nan in epoch 2, step 2",
-        "weights": "a weight is no number in epoch 2, step 4",
-        "validation": "the validation loss is nan in epoch 2, step 4",
+        "loss": "the loss is nan (epoch 2, step 2)",
+        "weights": "NaN or Inf in the weights (epoch 2, step 4)",
+        "validation": "the validation loss is nan (epoch 2, step 4)",
     }[how]
     assert wanted in str(stopped.value)
     assert "try --learning-rate 0.01 with --force" in str(stopped.value)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
 
+Reader = Callable[[Sequence[int], Sequence[View]], Reading]
+"""Reads the given views of the images at the given positions."""
+
 _PIXELS_AHEAD = 512  # views made before their turn, 77 MB at 224×224×3, whatever their number
 
 
@@ -150,6 +153,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         sha256: Sequence[str | None],
         reads: Reading | None = None,
         views: Sequence[View] = (),
+        reader: "Reader | None" = None,
     ) -> None:
         """Load what the store has and begin to read what it has not.
 
@@ -159,6 +163,7 @@ class Extraction(AbstractContextManager["Extraction"]):
             sha256: of each source's content; ``None`` where it could not be opened.
             reads: of all the sources, where reading began before the network was there.
             views: of each image, in order; by default the undistorted one alone.
+            reader: reads images in place of their sources, as where they are decoded already.
         """
         self._extractor = extractor
         self._single = not views
@@ -182,6 +187,9 @@ class Extraction(AbstractContextManager["Extraction"]):
         if reads is not None:
             self._reads = reads
             self._positions: Sequence[int] = range(len(sources))
+        elif reader is not None:
+            self._positions = [int(position) for position in wanted]
+            self._reads = reader(self._positions, views)
         else:
             self._positions = [int(position) for position in wanted]
             self._reads = read(

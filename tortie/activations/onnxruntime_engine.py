@@ -77,7 +77,9 @@ def _session(runnable: Runnable, tensors: Mapping[str, NDArray[Any]]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors, which are raised as well
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(tensors[n]) for n in runnable.tensors]
+    # Row by row: of another layout, as channels-last, it would make a copy that it then refuses.
+    arrays = [np.ascontiguousarray(tensors[name]) for name in runnable.tensors]
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays]
     options.add_external_initializers(list(runnable.tensors), values)
     return onnxruntime.InferenceSession(runnable.content, options, ["CPUExecutionProvider"])
 

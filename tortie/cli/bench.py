@@ -41,7 +41,8 @@ def command(
     from tortie.networks.table import find
 
     entry = find(network) if network else None
-    from tortie.learning.backbone import chosen_device, chosen_precision
+    from tortie.activations.engine import chosen_precision
+    from tortie.learning.backbone import chosen_device
 
     chosen = chosen_device(device)
     asked = chosen_precision(precision, chosen)
@@ -65,8 +66,8 @@ def _loader(
     images: Path, entry: "Entry", policy: str, device: "torch.device", asked: "Precision | None"
 ) -> tuple[dict[str, Any], list[str]]:
     """What the loader gives against what the steps take, as JSON and as lines."""
-    from tortie.learning.fit import core_count
     from tortie.learning.loader import measure_loader
+    from tortie.processes import core_count
 
     found = measure_loader(images, entry, policy, device, asked, core_count())
     enough = "the loader keeps up" if found.share >= 1 else "the steps would wait for the loader"

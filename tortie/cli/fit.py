@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +16,6 @@ from tortie.processes import rank
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
-    from tortie.learning.plan import Plan
-    from tortie.learning.result import FitResult
 
 _BEGAN = time.monotonic()
 
@@ -102,8 +100,7 @@ def command(
     """
     show.begin(json, quiet)
     from tortie.classifier import ImageClassifier
-    from tortie.learning.plan import Plan
-    from tortie.learning.result import Events
+    from tortie.learning.job import Events
 
     inputs = [images, *(Path(one) for one in (weights, recipe, valid, test) if one)]
     # What lies beside a classifier that is not there was written by the run that goes on.
@@ -121,12 +118,13 @@ def command(
     )  # fmt: skip
     with _told(output, run, begun):
         with show.progress("photographs") as progress, show.progress("steps") as steps:
-            events = Events(_announce(stop=plan), progress, steps, show.say)
-            fitted = choices.plan_and_fit(images, None, events)
-        if isinstance(fitted, Plan):
-            show.result(fitted.model_dump(mode="json"), [])
-        else:
-            show.result(*_written(choices, fitted, output, may_replace))
+            events = Events(show.plan, progress, steps, show.say)
+            if plan:
+                show.result(choices.plan(images, events=events).model_dump(mode="json"), [])
+            else:
+                choices.fit(images, events=events)
+        if not plan:
+            show.result(*_written(choices, output, may_replace))
 
 
 def _check_outputs(output: Path, may_replace: bool, inputs: list[Path]) -> Path:
@@ -170,27 +168,20 @@ def _written_at(output: Path) -> int | None:
     return output.stat().st_mtime_ns if output.exists() else None
 
 
-def _announce(stop: bool) -> "Callable[[Plan], bool]":
-    def announce(plan: "Plan") -> bool:
-        show.plan(plan)
-        return not stop
-
-    return announce
-
-
 def _written(
-    classifier: "ImageClassifier", fitted: "FitResult", output: Path, may_replace: bool
+    classifier: "ImageClassifier", output: Path, may_replace: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Write the classifier, its report and its split; the result as JSON and as lines."""
-    if rank():
+    fitted = classifier.fitted_
+    if rank() or fitted is None:
         return {}, []
     from tortie.evaluation.metrics import calibration_metrics
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.metadata import report_of, scores_of, uncalibrated_scores_of
+    from tortie.learning.fit_report import report_of, scores_of, uncalibrated_scores_of
 
     report, split = output.with_suffix(_REPORT), output.with_suffix(_SPLIT)
-    for one in fitted.skipped:
+    for one in fitted.data.skipped:
         show.say(f"left out: {one.path}: {one.reason}")
     for note in fitted.notes:
         show.say(f"note: {note}")
@@ -213,8 +204,8 @@ def _written(
         "report": str(report),
         "split": str(split),
         "classes": metadata.classes,
-        "images": len(fitted.photographs),
-        "skipped": [one._asdict() for one in fitted.skipped],
+        "images": len(fitted.data.photographs),
+        "skipped": [one._asdict() for one in fitted.data.skipped],
         "network": fitted.plan.network,
         "members": [member.network for member in metadata.members],
         "freeze": fitted.plan.freeze.model_dump(),
@@ -229,8 +220,8 @@ def _written(
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [
-        f"{output}: {', '.join(metadata.classes)}; {len(fitted.photographs):,} photographs"
-        + (f", {len(fitted.skipped)} left out" if fitted.skipped else ""),
+        f"{output}: {', '.join(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
+        + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
         show.accuracy(metadata.accuracy, metadata.accuracy_reason),
         f"report {report}, split {split}",
     ]

@@ -123,10 +123,10 @@ def too_little_to_calibrate(
     if error <= _SURE_ENOUGH:
         return None
     factor = math.exp(min(1.96 * error, 9))
-    known = "not at all" if factor > 20 else f"to a factor of {factor:.1f} only"
+    known = "temperature unknown" if factor > 20 else f"temperature within a factor of {factor:.1f}"
     return (
-        f"take the probabilities as rough: {len(probabilities):,} photographs ({on}) fix their "
-        f"temperature {known}"
+        f"probabilities are only roughly calibrated ({len(probabilities):,} photographs of the "
+        f"{on}; {known})"
     )
 
 

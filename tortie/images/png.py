@@ -130,15 +130,6 @@ def lacks_rows(png: Png, data: bytes) -> bool:
     return needed > 0
 
 
-def with_key(png: Png) -> bytes:
-    """What a decoder is given, and the transparent colour, for one that compares it rightly."""
-    png.stream.seek(0)
-    whole = png.stream.read()
-    body = b"tRNS" + struct.pack(f">{len(png.key or ())}H", *(png.key or ()))
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return whole[:33] + chunk + whole[33:] + (b"" if whole.endswith(_END) else _END)
-
-
 def _passes(png: Png, interlaced: int) -> list[tuple[int, int]]:
     """Width and height of each pass that has pixels: one, or the seven of Adam7."""
     width, height = png.header.width, png.header.height

@@ -33,7 +33,9 @@ class SplitRules:
         on: ``test`` or ``validation``: that part is scored once, and where there is no validation
             part, or it is the one scored, every choice is made by cross-fitting inside train;
             ``cross-validation``: nested, grouped cross-fitting over train, the last fit on all.
-        rule: which rule was applied, in words.
+        rule: which rule was applied, and how choices are made, in words.
+        measured_rule: which rule was applied and what is measured, in words, for a fit that makes
+            its choices in another way.
         notes: what the user should know, a sentence each.
         leaks: indices of the images outside train that are copies of, or grouped with, an image
             of an earlier part; they are left out of what they would measure.
@@ -42,6 +44,7 @@ class SplitRules:
     splits: tuple[Split, ...]
     on: ScoredOn
     rule: str
+    measured_rule: str = ""
     notes: tuple[str, ...] = ()
     leaks: tuple[int, ...] = ()
 
@@ -105,14 +108,21 @@ def split_rules_for(
     elif "validation" in parts:
         on = "validation"
     leaks = _leaks(splits, keys, groups)
-    rule.append(_scored_rule(on, "validation" in parts, len(labels)))
+    measured, choices = _scored_rule(on, "validation" in parts, len(labels))
     notes += _missing(labels, splits)
     notes += [
         f"{split} images that are copies of, or grouped with, images of an earlier part, and are"
         f" not counted: {number}"
         for split, number in Counter(splits[index] for index in leaks).items()
     ]
-    return SplitRules(tuple(splits), on, "; ".join(rule), tuple(notes), leaks)
+    return SplitRules(
+        splits=tuple(splits),
+        on=on,
+        rule="; ".join([*rule, measured, *choices]),
+        measured_rule="; ".join([*rule, measured]),
+        notes=tuple(notes),
+        leaks=leaks,
+    )
 
 
 def enough_to_score(
@@ -173,16 +183,20 @@ def _by_rule(parts: set[Split], images: int) -> dict[Split, float]:
     return {split: share / whole for split, share in fractions.items()}
 
 
-def _scored_rule(on: ScoredOn, chosen_on_validation: bool, images: int) -> str:
-    inside = "choices are made by cross-fitting inside train"
+def _scored_rule(
+    on: ScoredOn, chosen_on_validation: bool, images: int
+) -> tuple[str, tuple[str, ...]]:
+    """What the accuracy is measured on, and how hyperparameters are chosen, in words."""
+    inside = "hyperparameters: cross-validated on the training set"
     if on == "test":
-        choices = "choices are made on validation" if chosen_on_validation else inside
-        return f"accuracy is measured on test, once; {choices}"
+        choices = "hyperparameters: chosen on validation" if chosen_on_validation else inside
+        return "accuracy: measured once, on test", (choices,)
     if on == "validation":
-        return f"accuracy is measured on validation, once; {inside}"
+        return "accuracy: measured once, on validation", (inside,)
     return (
-        f"{images} images without a test part are too few to set some aside: accuracy is measured"
-        " by nested cross-validation, and the classifier learns from all of them"
+        f"{images} images without a test part are too few to set some aside; accuracy: by nested "
+        "cross-validation; the classifier is trained on all of them",
+        (),
     )
 
 

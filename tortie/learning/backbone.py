@@ -1,77 +1,116 @@
-"""A network of the table, frozen and cut, ready to compute activations."""
+"""A network of the table for one fit: built, its head chosen, frozen and cut."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from tortie.activations.device import device_name
-from tortie.activations.engine import chosen_precision
 from tortie.activations.extract import Extractor
-from tortie.activations.store import ActivationStore
-from tortie.activations.views import Drawn
 from tortie.augment import Policy, policy
-from tortie.learning.freeze import check_weights, frozen_stages
-from tortie.learning.options import FitOptions
-from tortie.learning.plan import Freeze
+from tortie.learning.freeze import Freeze, resolve
+from tortie.learning.job import Job
+from tortie.learning.options import hidden_units
 from tortie.learning.softmax import LinearHead
 from tortie.networks import build
-from tortie.networks.network import Network
-from tortie.networks.table import Entry
+from tortie.networks.entry import Entry
+from tortie.networks.network import Network, TrainedPart
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network.
+    """A network, frozen as far as the job says and cut there.
 
     Attributes:
-        network: all of its stages are frozen.
-        freeze: how deep, and what was asked.
-        extractor: computes what the last frozen stage yields.
+        job: the fit.
+        network: its head fresh, its frozen stages frozen.
+        freeze: the frozen stages.
+        published_classes: of the head that the network had in the table.
     """
 
+    job: Job
     network: Network
     freeze: Freeze
-    extractor: Extractor
+    published_classes: int
+
+    @property
+    def entry(self) -> Entry:
+        """The network's row in the table."""
+        return self.job.entry
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """Computes what the last frozen stage yields; there is none where nothing is frozen."""
+        assert self.freeze.last_frozen is not None
+        return self._extractor(None if self.freeze.is_complete else self.freeze.last_frozen)
+
+    def whole_extractor(self) -> Extractor:
+        """Computes what the last stage yields, by the weights that the network has at this call."""
+        return self._extractor(None)
+
+    def _extractor(self, cut: str | None) -> Extractor:
+        job = self.job
+        return Extractor.of(
+            self.network, job.entry, store=job.store, device=job.device, precision=job.precision,
+            threads=job.threads, max_pixels=job.max_pixels, cut=cut, engine=job.options.engine,
+        )  # fmt: skip
+
+    @cached_property
+    def trained(self) -> TrainedPart:
+        """What is trained by steps: the stages after the cut and the head, on the job's device."""
+        trained = self.network.cut(self.freeze.stages)[1] if self.freeze.stages else self.network
+        trained.to(self.job.device)
+        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return trained
 
     def with_head(self, head: LinearHead) -> Network:
-        """The network with a trained softmax layer in place of its head."""
+        """The network with a solved softmax layer in place of its head."""
         self.network.new_head(len(head.bias))
         fill_head(self.network, head)
         return self.network.eval()
 
 
+def make_backbone(job: Job, classes: int, freeze: Freeze | None = None) -> Backbone:
+    """Build the job's network, begin its parameters, and freeze its frozen stages.
+
+    From fresh weights it keeps the head of its paper; from trained ones it gets a fresh head.
+
+    Args:
+        job: the fit.
+        classes: of the head.
+        freeze: in place of the job's, as where depths are compared.
+
+    Raises:
+        UsageError: a head that does not exist.
+        TortieError: weights that cannot be fetched, or are damaged.
+    """
+    options, entry = job.options, job.entry
+    hidden = hidden_units(options.head)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.draw_seed)
+        if options.weights is None:
+            network, published = entry.build(classes=classes), classes
+            if hidden:
+                network.new_head(classes, hidden)
+        else:
+            network = build(entry.name, weights=options.weights, **dict(entry.arguments))
+            published = network.classes
+            network.new_head(classes, hidden)
+    chosen = freeze or job.freeze or resolve("all", network.stage_names)
+    assert chosen is not None
+    network.freeze(chosen.stages)
+    return Backbone(job, network, chosen, published)
+
+
 def fill_head(network: Network, head: LinearHead) -> None:
-    """Give a network's linear head the values of a trained softmax layer."""
+    """Give a network's linear head the values of a solved softmax layer."""
     with torch.no_grad():
         network.head.get_parameter("weight").copy_(torch.from_numpy(head.weight))
         network.head.get_parameter("bias").copy_(torch.from_numpy(head.bias))
 
 
-def freeze_network(
-    entry: Entry, options: FitOptions, store: ActivationStore, threads: int, max_pixels: int
-) -> Backbone:
-    """Build the network with its weights, freeze what was asked, and cut it there.
-
-    Raises:
-        UsageError: a stage that is not there, a depth that cannot be learnt yet, freezing a
-            network without trained weights, a device that is not there.
-    """
-    check_weights(entry, options.weights, options.freeze)
-    network = build(entry.name, weights=options.weights, **dict(entry.arguments))
-    if network.head_sees_maps:
-        network.new_head(network.classes)  # means of the maps, for a softmax layer
-    freeze = frozen_stages(network, options.freeze)
-    network.freeze(freeze.stages)
-    device = chosen_device(options.device)
-    extractor = Extractor.of(
-        network, entry, store=store, device=device,
-        precision=chosen_precision(options.precision, device), engine=options.engine,
-        threads=threads, max_pixels=max_pixels,
-    )  # fmt: skip
-    return Backbone(network, freeze, extractor)
-
-
-def chosen_policy(entry: Entry, name: str, mirror: bool) -> tuple[Policy | None, list[str]]:
+def chosen_policy(entry: Entry, name: str, mirror: bool) -> tuple[Policy | None, Sequence[str]]:
     """A policy as far as it suits a network and the photographs, and what the user should know.
 
     Args:
@@ -95,15 +134,6 @@ def chosen_policy(entry: Entry, name: str, mirror: bool) -> tuple[Policy | None,
         notes.append(f"grey input takes no {', '.join(chosen.colour_operations)}")
         chosen = chosen.for_grey()
     return chosen, notes
-
-
-def drawn_views(entry: Entry, options: FitOptions) -> tuple[list[Drawn], list[str]]:
-    """The drawn views of a training photograph, and what the user should know of them."""
-    chosen, notes = chosen_policy(entry, options.augment or "none", options.mirror)
-    if chosen is None:
-        return [], notes
-    numbers = range(1, options.views + 1)
-    return [Drawn(entry.preprocessing, chosen, options.draws, n) for n in numbers], notes
 
 
 def chosen_device(name: str) -> torch.device:

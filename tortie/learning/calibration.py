@@ -4,23 +4,24 @@ Where a part of the split is for calibration, that is it. Elsewhere, where photo
 training photographs are judged by cross-fitting: each by a layer that was trained without it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tortie.evaluation.calibration import fit_temperature, too_little_to_calibrate
-from tortie.images.split_rules import SplitRules, enough_to_score
+from tortie.images.split_rules import SplitRules
 from tortie.learning.cross_fitting import (
     HeldOut,
     LabelledFeatures,
     cross_fit,
     cross_fitted_parts,
-    judge,
+    predict_by,
 )
+from tortie.learning.dataset import CalibratedOn, Dataset
 from tortie.learning.softmax import Floats, Integers, LinearHead, softmax
 
-CROSS_FITTED = "training part, cross-fitted"
 MOST = 2000
 """Photographs whose crops are judged to fit a temperature: they fix it to about 3%."""
 _MOST_VIEWS = 50_000  # of all of them: 256 MB at 1,280 activations each
@@ -35,14 +36,14 @@ class Calibration:
         on: the photographs that they were fitted on, in words.
         n: how many.
         notes: what the user should know.
-        said: what was said of these photographs, by crop setting; uncalibrated.
+        predictions: of these photographs, by crop setting, before calibration.
     """
 
     temperature: dict[str, float]
-    on: str
+    on: CalibratedOn
     n: int
     notes: tuple[str, ...] = ()
-    said: dict[str, HeldOut] = field(default_factory=dict, repr=False, compare=False)
+    predictions: dict[str, HeldOut] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -60,89 +61,88 @@ class CropFeatures:
     positions: Integers
 
 
-def calibration_rows(protocol: SplitRules) -> tuple[Integers, str]:
-    """Photographs that the temperature is fitted on, and what to call them."""
-    parts = np.array(protocol.splits)
-    apart = np.setdiff1d(np.flatnonzero(parts == "calibration"), np.array(protocol.leaks, np.int64))
-    if len(apart):
-        return apart, "calibration part"
-    return np.flatnonzero(parts == "train"), CROSS_FITTED
-
-
-def cropped_rows(data: LabelledFeatures, protocol: SplitRules, seed: int, crops: int) -> Integers:
-    """Those of them whose crops are computed: at most 2,000, by their content's hash."""
-    rows, on = calibration_rows(protocol)
-    if on == CROSS_FITTED:
-        rows = np.concatenate([held for _, held in cross_fitted_parts(data, rows, seed)])
-    by_content = np.argsort(np.array([data.keys[i] for i in rows]))
+def crop_rows(table: LabelledFeatures, data: Dataset, crops: int) -> Integers:
+    """The calibration photographs whose crops are computed: at most 2,000, by content's hash."""
+    rows = data.calibration.positions
+    if data.calibration.is_cross_fitted:
+        rows = np.concatenate([held for _, held in cross_fitted_parts(table, rows, data.seed)])
+    by_content = np.argsort(np.array([data.sha256[i] for i in rows]))
     return np.sort(rows[by_content[: min(MOST, _MOST_VIEWS // crops)]])
 
 
-def crops_to_compute(protocol: SplitRules, crops: int) -> int:
+def crops_to_compute(split: SplitRules, crops: int) -> int:
     """Views that a fit computes beside the undistorted ones to calibrate so many crops, at most."""
-    rows, _ = calibration_rows(protocol)
-    return min(len(rows), MOST, _MOST_VIEWS // crops) * (crops - 1)
+    counts = Counter(split.splits)
+    rows = counts["calibration"] or counts["train"]
+    return min(rows, MOST, _MOST_VIEWS // crops) * (crops - 1)
 
 
 def calibrate(
-    data: LabelledFeatures,
-    protocol: SplitRules,
+    table: LabelledFeatures,
+    data: Dataset,
     head: LinearHead,
     penalty: float,
-    seed: int,
-    judged: HeldOut | None,
-    cropped: CropFeatures | None,
+    cross_fitted: HeldOut | None,
+    crops: CropFeatures | None,
 ) -> Calibration:
     """Fit the temperature of one crop, and of more where their activations are given.
 
     Args:
-        data: activations of all photographs.
-        protocol: what each is for.
-        head: trained; it judges the calibration part.
-        penalty: of the layers that judge the training photographs by cross-fitting.
-        seed: of the folds.
-        judged: training photographs that were cross-fitted already; ``None`` does it here.
-        cropped: activations of crops of calibration photographs.
+        table: activations of all photographs.
+        data: what each photograph is for.
+        head: trained; it predicts the calibration part.
+        penalty: of the heads that predict the training photographs by cross-fitting.
+        cross_fitted: predictions of training photographs that were cross-fitted already; ``None``
+            makes them here.
+        crops: activations of crops of calibration photographs.
     """
-    rows, on = calibration_rows(protocol)
-    settings = ["1"] if cropped is None else ["1", str(cropped.crops)]
-    too_few = enough_to_score(
-        [str(data.labels[i]) for i in rows], [data.groups[i] for i in rows],
-        crossed=on == CROSS_FITTED,
-    )  # fmt: skip
-    if too_few is not None:
-        note = f"probabilities are as the network gives them: too little to calibrate ({on})"
-        return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
+    rows, crossed = data.calibration.positions, data.calibration.is_cross_fitted
+    settings = ["1"] if crops is None else ["1", str(crops.crops)]
+    if data.too_few_of(rows, crossed) is not None:
+        return uncalibrated(data, settings)
     folds: Sequence[tuple[LinearHead, Integers]] = [(head, rows)]
-    if on == CROSS_FITTED and (judged is None or cropped is not None):
-        folds = cross_fit(data, rows, seed, penalty)
-    if on != CROSS_FITTED or judged is None:
-        parts = [judge(data, own, held) for own, held in folds]
-        judged = HeldOut(
+    if crossed and (cross_fitted is None or crops is not None):
+        folds = cross_fit(table, rows, data.seed, penalty)
+    held_out = cross_fitted if crossed else None
+    if held_out is None:
+        parts = [predict_by(table, own, held) for own, held in folds]
+        held_out = HeldOut(
             np.concatenate([one.positions for one in parts]),
             np.concatenate([one.probabilities for one in parts]),
         )
-    said = {"1": judged}
-    if cropped is not None:
-        said[str(cropped.crops)] = HeldOut(cropped.positions, _of_crops(cropped, folds))
-    return calibrated(said, data.labels, on)
+    by_crops = {"1": held_out}
+    if crops is not None:
+        by_crops[str(crops.crops)] = HeldOut(crops.positions, _of_crops(crops, folds))
+    return calibrated(by_crops, data)
 
 
-def calibrated(said: dict[str, HeldOut], labels: Integers, on: str) -> Calibration:
-    """The temperatures that suit what was said.
+def uncalibrated(data: Dataset, settings: Sequence[str]) -> Calibration:
+    """Temperatures of 1, where the photographs are too few to fit any.
 
     Args:
-        said: of photographs that were not learnt from, by crop setting.
-        labels: class indices ``(N,)`` of all photographs.
-        on: what to call those photographs.
+        data: what each photograph is for.
+        settings: numbers of crops.
+    """
+    on = data.calibration.on
+    note = f"probabilities are not calibrated: too few photographs for it ({on})"
+    return Calibration(dict.fromkeys(settings, 1.0), on, 0, (note,))
+
+
+def calibrated(by_crops: dict[str, HeldOut], data: Dataset) -> Calibration:
+    """The temperatures that suit predictions.
+
+    Args:
+        by_crops: predictions of photographs that were not trained on, by crop setting.
+        data: their labels, and what part of the split they are.
     """
     temperature = {
-        crops: fit_temperature(one.probabilities, labels[one.positions])
-        for crops, one in said.items()
+        crops: fit_temperature(one.probabilities, data.labels[one.positions])
+        for crops, one in by_crops.items()
     }
-    warning = too_little_to_calibrate(said["1"].probabilities, temperature["1"], on)
-    count = len(said["1"].positions)
-    return Calibration(temperature, on, count, (warning,) if warning else (), said)
+    on = data.calibration.on
+    warning = too_little_to_calibrate(by_crops["1"].probabilities, temperature["1"], on)
+    count = len(by_crops["1"].positions)
+    return Calibration(temperature, on, count, (warning,) if warning else (), by_crops)
 
 
 def _of_crops(cropped: CropFeatures, heads: Sequence[tuple[LinearHead, Integers]]) -> Floats:

@@ -21,10 +21,10 @@ from tortie.images.findings import file_findings
 from tortie.images.inputs import Images, labelled
 from tortie.images.inspection import Inspection
 from tortie.learning.cross_fitting import LabelledFeatures, choose_among, train_on
+from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
-from tortie.networks.table import find
-from tortie.processes import core_count
+from tortie.processes import ALONE, core_count
 
 _CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
@@ -114,10 +114,10 @@ def check(
     alike: list[tuple[int, int]] = []
     if labels and len(collection.classes) > 1:
         from tortie.activations.extract import Extraction
-        from tortie.learning.backbone import freeze_network
+        from tortie.learning.backbone import make_backbone
 
-        frozen = freeze_network(find(options.network), options, store, threads, max_pixels)
-        with Extraction(frozen.extractor, sources, sha256) as extraction:
+        job = make_job(collection, sources, options, store, ALONE, Events())
+        with Extraction(make_backbone(job, 2).extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
             alike = feature_duplicate_pairs(features)

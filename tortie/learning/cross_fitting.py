@@ -152,6 +152,6 @@ def cross_fit(
     ]
 
 
-def judge(data: LabelledFeatures, head: LinearHead, positions: Integers) -> HeldOut:
+def predict_by(data: LabelledFeatures, head: LinearHead, positions: Integers) -> HeldOut:
     """Probabilities of ``positions`` by a trained head."""
     return HeldOut(positions, softmax(head.logits(data.features[positions])))

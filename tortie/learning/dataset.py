@@ -1,150 +1,265 @@
-"""What reading the photographs came to: which take part, what each is for, and their classes."""
+"""The photographs of a fit: which take part, what each is for, and their classes."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.errors import TortieError
-from tortie.images import Collection, Photograph, Source
+from tortie.errors import TortieError, UsageError
+from tortie.images import Facts, Photograph, Source, hash_all
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
 from tortie.images.split import draw
 from tortie.images.split_rules import SplitRules, enough_to_score, split_rules_for
-from tortie.learning.fit import enough_classes, fraction
-from tortie.learning.options import FitOptions
-from tortie.training.photographs import Photographs
+from tortie.learning.job import Job
+from tortie.processes import contents
 
 Integers = NDArray[np.int64]
 
-_FEW = 0.15
+CalibratedOn = Literal["calibration part", "validation part", "training part, cross-fitted"]
+
+_FEW = 1000  # photographs; with fewer, a training by steps draws these shares
+_FEW_SHARE = 0.15
 """Share set aside for validation, and for test, where nothing is given and photographs are few:
 training by steps once for each fold of a cross-validation would take as many times as long."""
-_CHOOSING = 0.15  # of train, where nothing else can choose the epoch
+_CHOOSING_SHARE = 0.15  # of train, where nothing else can choose the epoch
 _CHOOSING_FROM = 20  # photographs of train; with fewer the last epoch is kept
+
+
+class CalibrationRows(NamedTuple):
+    """Photographs that the temperature is fitted on.
+
+    Attributes:
+        positions: which photographs.
+        on: what part of the split they are.
+    """
+
+    positions: Integers
+    on: CalibratedOn
+
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Whether they are training photographs, each predicted by a head trained without it."""
+        return self.on == "training part, cross-fitted"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The photographs of a training by steps. Positions count those that can be read.
+    """The photographs that can be read; positions below count these.
 
     Attributes:
-        whole: all photographs, those that cannot be read too.
-        examined: what reading them told.
-        photographs: those that can be read.
+        inspection: what reading all of the listed photographs told.
+        photographs: paths, labels, splits and groups.
+        sources: what is read for each of them.
         classes: names in the order of the logits.
-        protocol: what each photograph is for.
+        split: what each photograph is for.
         seed: of what is drawn.
-        skipped: those that cannot be read.
+        by_steps: whether an epoch has to be chosen, on photographs that are not trained on.
+        skipped: listed photographs that cannot be read, and why.
+        empty_classes: classes that were listed and have no readable photograph.
     """
 
-    whole: Photographs
-    examined: Inspection
+    inspection: Inspection
     photographs: list[Photograph]
+    sources: list[Source]
     classes: tuple[str, ...]
-    protocol: SplitRules
+    split: SplitRules
     seed: int
+    by_steps: bool
     skipped: list[Skipped]
+    empty_classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    @property
+    def sha256(self) -> list[str]:
+        """Of each photograph's content."""
+        return self.inspection.keys
+
+    @property
+    def groups(self) -> list[int | None]:
+        """Photographs of one number are copies, or were given as one group."""
+        return self.inspection.groups
 
     @cached_property
     def labels(self) -> Integers:
         """Class indices ``(N,)``."""
-        return np.array([self.classes.index(one.label) for one in self.photographs], np.int64)
+        index = {name: number for number, name in enumerate(self.classes)}
+        return np.array([index[one.label] for one in self.photographs], np.int64)
 
-    @cached_property
-    def pixels(self) -> Photographs:
-        """The photographs, decoded as far as memory allows."""
-        return self.whole.only(self.examined.rows)
+    def part(self, name: str) -> Integers:
+        """Positions of the photographs in a part of the split, ascending."""
+        return np.flatnonzero(np.array(self.split.splits) == name)
 
-    @cached_property
-    def sources(self) -> list[Source]:
-        """What to read for each photograph."""
-        return list(self.pixels.sources)
+    def _without_leaks(self, name: str) -> Integers:
+        return np.setdiff1d(self.part(name), np.array(self.split.leaks, np.int64))
 
     @cached_property
     def chosen_on(self) -> Integers:
-        """Positions of those that choose the epoch: validation, or else a part of train."""
-        parts = np.array(self.protocol.splits)
-        if self.protocol.on == "test" and (parts == "validation").any():
-            leaks = set(self.protocol.leaks)
-            own = [i for i in np.flatnonzero(parts == "validation") if i not in leaks]
-            return np.array(own, np.int64)
-        train = np.flatnonzero(parts == "train")
+        """Positions of those that choose an epoch: validation, or else a share of train."""
+        if not self.by_steps:
+            return np.zeros(0, np.int64)
+        if self.split.on == "test" and len(self.part("validation")):
+            return self._without_leaks("validation")
+        train = self.part("train")
         if len(train) < _CHOOSING_FROM:
             return train[:0]
         drawn = draw(
-            [str(self.labels[i]) for i in train], [self.examined.keys[i] for i in train],
-            [self.examined.groups[i] for i in train],
-            {"train": 1 - _CHOOSING, "validation": _CHOOSING}, self.seed,
+            [str(self.labels[i]) for i in train], [self.sha256[i] for i in train],
+            [self.groups[i] for i in train],
+            {"train": 1 - _CHOOSING_SHARE, "validation": _CHOOSING_SHARE}, self.seed,
         )  # fmt: skip
         return train[np.array(drawn) == "validation"]
 
     @cached_property
     def train(self) -> Integers:
         """Positions of those that are trained on."""
-        train = np.flatnonzero(np.array(self.protocol.splits) == "train")
-        return np.setdiff1d(train, self.chosen_on)
+        return np.setdiff1d(self.part("train"), self.chosen_on)
 
     @cached_property
     def scored(self) -> Integers:
         """Positions of those that the accuracy is counted on; none where they are too few."""
-        return np.array([] if self.too_few else self.protocol.scored, np.int64)
-
-    @property
-    def calibrated_on(self) -> tuple[Integers, str]:
-        """Positions of those that the temperature is fitted on, and what to call them."""
-        leaks = set(self.protocol.leaks)
-        splits = self.protocol.splits
-        apart = [i for i, one in enumerate(splits) if one == "calibration" and i not in leaks]
-        if apart:
-            return np.array(apart, np.int64), "calibration part"
-        return self.chosen_on, "validation that chose the epoch"
-
-    @property
-    def rule(self) -> str:
-        """How the photographs are split, in words."""
-        chosen = {self.protocol.splits[i] for i in self.chosen_on}
-        inside = chosen == {"train"}
-        own = f"; {len(self.chosen_on)} of train choose the epoch" if inside else ""
-        drawn, _, rest = self.protocol.rule.rpartition("accuracy is measured on ")
-        return f"{drawn}accuracy is measured on {rest.split(';')[0]}{own}"
+        return np.array([] if self.too_few else self.split.scored, np.int64)
 
     @cached_property
     def too_few(self) -> str | None:
         """Why no accuracy can be told; ``None`` where it can."""
-        scored = self.protocol.scored
-        return enough_to_score(
-            [self.photographs[i].label for i in scored], [self.examined.groups[i] for i in scored]
+        return self.too_few_of(
+            np.array(self.split.scored, np.int64), self.split.on == "cross-validation"
         )
 
+    def too_few_of(self, positions: Integers, crossed: bool) -> str | None:
+        """Why some photographs are too few to judge a classifier by; ``None`` where they are not.
 
-def gather(collection: Collection, whole: Photographs, options: FitOptions) -> Dataset:
-    """Leave out what cannot be read, find the copies, and decide what each photograph is for.
+        Args:
+            positions: which photographs.
+            crossed: whether each is predicted by a head trained on the others.
+        """
+        return enough_to_score(
+            [self.photographs[i].label for i in positions],
+            [self.groups[i] for i in positions],
+            crossed=crossed,
+        )
+
+    @cached_property
+    def calibration(self) -> CalibrationRows:
+        """Photographs that the temperature is fitted on: what the weights were not fitted to."""
+        apart = self._without_leaks("calibration")
+        if len(apart):
+            return CalibrationRows(apart, "calibration part")
+        if self.by_steps:
+            return CalibrationRows(self.chosen_on, "validation part")
+        return CalibrationRows(self.part("train"), "training part, cross-fitted")
+
+    @property
+    def rule(self) -> str:
+        """How the photographs are split, in words."""
+        if not self.by_steps:
+            return self.split.rule
+        inside = len(self.chosen_on) and self.split.splits[self.chosen_on[0]] == "train"
+        epoch = f"; {len(self.chosen_on)} of train choose the epoch" if inside else ""
+        return f"{self.split.measured_rule}{epoch}"
+
+    @property
+    def split_counts(self) -> dict[str, int]:
+        """Number of photographs in each part of the split."""
+        return dict(Counter(self.split.splits))
+
+    def leaks(self) -> list[Path]:
+        """Photographs that are not counted, as a copy of them is in an earlier part."""
+        return [self.photographs[i].path for i in self.split.leaks]
+
+
+def hash_photographs(job: Job) -> list[str | None]:
+    """SHA-256 of each photograph's content, the same in every process.
+
+    Raises:
+        TortieError: another process reads other photographs.
+    """
+    sha256 = hash_all(job.sources, job.threads)
+    job.processes.check_equal("photographs", contents(job.collection, sha256))
+    return sha256
+
+
+def make_dataset(
+    job: Job,
+    sha256: Sequence[str | None],
+    facts: Sequence[Facts | None],
+    reasons: Mapping[int, str],
+    feature_duplicates: Sequence[tuple[int, int]] = (),
+) -> Dataset:
+    """Skip what cannot be read, find the copies, and decide what each photograph is for.
+
+    Args:
+        job: the fit.
+        sha256: of each listed photograph's content.
+        facts: of each listed photograph; ``None`` where it cannot be read.
+        reasons: why one cannot be read, by its place in the list.
+        feature_duplicates: pairs of readable photographs that the network sees as one.
 
     Raises:
         UsageError: fewer than two classes, or a class of one photograph.
         TortieError: no photograph can be read.
     """
-    skipped = [
-        Skipped(str(collection.photographs[i].path), reason)
-        for i, reason in sorted(whole.reasons.items())
-    ]
-    examined = Inspection(collection.photographs, whole.sha256, whole.facts, whole.reasons)
-    if not examined.rows:
+    listed = job.collection.photographs
+    skipped = [Skipped(str(listed[i].path), reason) for i, reason in sorted(reasons.items())]
+    inspection = Inspection(listed, sha256, facts, reasons, feature_duplicates)
+    if not inspection.rows:
         raise TortieError(
-            f"none of the {len(whole.sources)} photographs can be read; the first, "
-            f"{skipped[0].path}: {skipped[0].reason}"
+            f"none of the {len(listed)} photographs can be read; the first, {skipped[0].path}: "
+            f"{skipped[0].reason}"
         )
-    photographs = [collection.photographs[row] for row in examined.rows]
+    photographs = [listed[row] for row in inspection.rows]
     labels = [photograph.label for photograph in photographs]
     classes = enough_classes(labels)
     given = [photograph.split for photograph in photographs]
-    valid, test = fraction(options.valid), fraction(options.test)
-    if valid is None and test is None and not {"validation", "test"} & set(given):
-        few = len(photographs) < 1000
-        valid, test = (_FEW, _FEW) if few else (None, None)
-    protocol = split_rules_for(
-        labels, given, examined.keys, examined.groups, options.seed, valid, test
+    valid, test = fraction(job.options.valid), fraction(job.options.test)
+    unsplit = valid is None and test is None and not {"validation", "test"} & set(given)
+    if job.by_steps and unsplit and len(photographs) < _FEW:
+        valid = test = _FEW_SHARE
+    split = split_rules_for(
+        labels, given, inspection.keys, inspection.groups, job.options.seed, valid, test
     )
-    return Dataset(whole, examined, photographs, classes, protocol, options.seed, skipped)
+    return Dataset(
+        inspection=inspection,
+        photographs=photographs,
+        sources=[job.sources[row] for row in inspection.rows],
+        classes=classes,
+        split=split,
+        seed=job.options.seed,
+        by_steps=job.by_steps,
+        skipped=skipped,
+        empty_classes=tuple(sorted({one.label for one in listed} - set(classes))),
+    )
+
+
+def enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """The classes in the order of their names.
+
+    Raises:
+        UsageError: fewer than two classes, or a class of one photograph.
+    """
+    counts = Counter(labels)
+    if len(counts) < 2:
+        raise UsageError(
+            f"only one class, {next(iter(counts))!r}: a classifier needs two or more, each a "
+            "folder of photographs (a class of anything else will do)"
+        )
+    single = sorted(name for name, count in counts.items() if count < 2)
+    if single:
+        raise UsageError(
+            f"only one readable photograph of {', '.join(single)}: every class needs at least two; "
+            "add some, or take the folder away"
+        )
+    return tuple(sorted(counts))
+
+
+def fraction(part: float | Path | None) -> float | None:
+    """The share that is asked for; ``None`` where a folder is, or nothing."""
+    return part if isinstance(part, float) else None

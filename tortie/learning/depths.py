@@ -1,82 +1,159 @@
 """``--freeze auto``: how deep to freeze, by the rule of the trade and by a comparison.
 
 Little data, freeze more; much data, freeze less; enough, train everything. The rule says which
-depths are worth comparing; photographs that are not trained on say which of them is best.
+depths are worth comparing; photographs that are not trained on say which of them is best. All
+depths have one dataset, one split and one decode, and the best is measured on the same photographs
+whichever it is.
 """
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from tortie import __version__
-from tortie.activations.store import ActivationStore
-from tortie.images import Collection
+from tortie.learning.backbone import Backbone, make_backbone
+from tortie.learning.clock import Clock
 from tortie.learning.dataset import Dataset
-from tortie.learning.freeze import build_trainable, middle_stage
-from tortie.learning.options import FitOptions
+from tortie.learning.features import features
+from tortie.learning.freeze import middle_stage
+from tortie.learning.frozen_fit import frozen_fit, solve
+from tortie.learning.frozen_plan import plan_frozen
+from tortie.learning.job import Job
 from tortie.learning.plan import Plan, duration
 from tortie.learning.probe import probe
-from tortie.learning.result import Events
-from tortie.learning.step_plan import plan_of
-from tortie.learning.stepwise_fit import Candidate, at_depth, learn, listed
-from tortie.networks.network import Network
-from tortie.networks.table import Entry
+from tortie.learning.result import FitResult
+from tortie.learning.stepwise_fit import (
+    Candidate,
+    Trained,
+    check_stepwise,
+    listed,
+    make_candidate,
+    measure,
+    open_run,
+    read_dataset,
+    torch_threads,
+    train_candidate,
+)
+from tortie.networks.stage_names import stage_names
 from tortie.runs.folder import document_of
+from tortie.runs.resume import check_freeze
 from tortie.runs.run import Run
-from tortie.training.state import TrainState
+from tortie.training.decoded import DecodedPhotographs
 
 _FEW, _ENOUGH = 20, 1000
 """Training photographs of the smallest class: under the first, nothing but the softmax layer learns
 without learning them by heart; from the second on, freezing everything is not among the best."""
 
 
-def choose_depth(
-    collection: Collection, data: Dataset, entry: Entry, options: FitOptions,
-    store: ActivationStore, run: Run, events: Events,
-) -> tuple[Candidate, Plan, TrainState] | Plan | None:  # fmt: skip
-    """Compare the depths that the rule names and the budget allows, and keep the best.
+class Score(NamedTuple):
+    """What a depth is worth on photographs that it was not trained on.
 
-    Each is trained on the same photographs and judged on the same others; of equals, the one of
-    the lower log loss is kept. What takes longer than the budget is left out, and said.
-
-    Returns:
-        the trained network, its plan and its training; the plan alone where ``events.plan`` said to
-        stop; ``None`` where freezing everything is best.
+    Attributes:
+        accuracy: share of right answers, 0 to 1.
+        log_loss: of the probabilities, in nats.
     """
+
+    accuracy: float
+    log_loss: float
+
+
+@dataclass
+class Comparison:
+    """The depths to compare beside freezing everything, and why these.
+
+    Attributes:
+        candidates: those that freeze more first.
+        rule: why these, in words.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    rule: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the depths, as ``--freeze`` takes them."""
+        return [str(one.job.options.freeze) for one in self.candidates]
+
+
+def compare_depths(job: Job) -> FitResult:
+    """Fit at the depths that the rule names and the budget allows, and keep the best.
+
+    Of equals, the one of the lower log loss is kept.
+
+    Raises:
+        UsageError: an invalid option, or a run that cannot be resumed with these options.
+        TortieError: no photograph can be read, or a training failed.
+    """
+    clock = Clock()
+    check_stepwise(job)
+    data, listed_photographs = read_dataset(job)
+    photographs = listed_photographs.only(data.inspection.rows)
+    clock.lap("read")
+    all_frozen = job.with_freeze("all")
+    with torch_threads(job.threads), open_run(job) as run:
+        check_freeze(run.folder, run.document(), job.options.freeze)
+        comparison = _to_compare(job, data, photographs, run)
+        if not comparison.candidates:
+            run.clear_replaced()
+            job.events.note(f"depth: {comparison.rule}: everything is frozen")
+            return frozen_fit(all_frozen, listed_photographs, clock)
+        job.announce(_plan(comparison))
+        clock.lap("plan")
+        document = {"tortie": __version__, "freeze": "auto", "compared": comparison.names}
+        run.begin(document, listed(data))
+        frozen = make_backbone(all_frozen, len(data.classes))
+        trained, verdict = _best(frozen, photographs, comparison, run)
+        job.events.note(f"depth: {verdict}")
+        clock.lap("training")
+        if trained is None:
+            rows = np.arange(len(data))
+            table = features(all_frozen, frozen.extractor, data, rows, photographs=photographs)
+            plan = _with_rule(plan_frozen(all_frozen, frozen, data.split), verdict)
+            return solve(frozen, data, table.activations[:, 0], plan, clock)
+        return measure(replace(trained, plan=_with_rule(trained.plan, verdict)), clock)
+
+
+def _to_compare(
+    job: Job, data: Dataset, photographs: DecodedPhotographs, run: Run
+) -> Comparison:  # fmt: skip
+    """The depths that the rule names and the budget allows; what is left out, and why."""
     smallest = int(np.bincount(data.labels[data.train], minlength=len(data.classes)).min())
-    network = build_trainable(entry, options.model_copy(update={"freeze": "all"}), 2)[0]
-    asked, rule = _worth_comparing(smallest, network)
+    asked, rule = worth_comparing(smallest, stage_names(job.entry))
     if not len(data.chosen_on):
         asked, rule = [], f"{rule}, and there are too few photographs to compare depths on"
     before = run.document()
     if before is not None:  # go on with the comparison that was begun
         asked = before["compared"]
-    left, depths, dropped = options.budget, [], []
+    budget, dropped, comparison = job.options.budget, [], Comparison()
     for name in asked:
-        own = options.model_copy(update={"freeze": name})
-        depth = at_depth(data, entry, own, store, document_of(run.folder / name))
-        estimate = plan_of(collection, data, depth).seconds
-        if estimate > left and before is None:
+        candidate = make_candidate(
+            job.with_freeze(name), data, photographs, document_of(run.folder / name)
+        )
+        estimate = candidate.plan.seconds
+        if estimate > budget and before is None:
             dropped.append(f"{name} would take {duration(estimate)}")
         else:
-            left -= estimate
-            depths.append(depth)
+            budget -= estimate
+            comparison.candidates.append(candidate)
     if dropped:
-        rule += f"; left out within {duration(options.budget)}: {', '.join(dropped)} (--budget)"
-    compared = ", ".join(["all", *(str(depth.options.freeze) for depth in depths)])
-    rule += f"; compared on {len(data.chosen_on)} photographs: {compared}" if depths else ""
-    if not depths:
-        events.note(f"depth: {rule}: everything is frozen")
-        return None
-    plan = _with_rule(plan_of(collection, data, depths[-1]), rule)
-    if not events.plan(plan):
-        return plan
-    names = [str(depth.options.freeze) for depth in depths]
-    run.begin({"tortie": __version__, "freeze": "auto", "compared": names}, listed(data))
-    return _best(collection, data, depths, network, entry, rule, store, run, events)
+        allowed = duration(job.options.budget)
+        rule += f"; left out within {allowed}: {', '.join(dropped)} (--budget)"
+    if comparison.candidates:
+        names = ", ".join(["all", *comparison.names])
+        rule += f"; compared on {len(data.chosen_on)} photographs: {names}"
+    comparison.rule = rule
+    return comparison
 
 
-def _worth_comparing(smallest: int, network: Network) -> tuple[list[str], str]:
-    """Depths beside ``all``, those that freeze more first, and the rule that says so."""
-    middle = middle_stage(network)
+def worth_comparing(smallest: int, names: tuple[str, ...]) -> tuple[list[str], str]:
+    """Depths beside ``all``, those that freeze more first, and the rule that says so.
+
+    Args:
+        smallest: training photographs of the smallest class.
+        names: of the network's stages.
+    """
+    middle = middle_stage(names)
     if smallest < _FEW:
         return [], f"{smallest} photographs of the smallest class, under {_FEW}: too few to move it"
     if smallest < _ENOUGH:
@@ -84,46 +161,54 @@ def _worth_comparing(smallest: int, network: Network) -> tuple[list[str], str]:
     return ["none", middle], f"{smallest} photographs of the smallest class: enough to train all"
 
 
-def _best(
-    collection: Collection, data: Dataset, depths: list[Candidate], network: Network, entry: Entry,
-    rule: str, store: ActivationStore, run: Run, events: Events,
-) -> tuple[Candidate, Plan, TrainState] | None:  # fmt: skip
-    scores = [("all", *_softmax_alone(data, network, entry, depths[0], store, events))]
-    events.note(f"freeze all: {scores[0][1]:.1%} of {len(data.chosen_on)} right")
-    found = []
-    for depth in depths:
-        name = str(depth.options.freeze)
-        plan = _with_rule(plan_of(collection, data, depth), rule)
-        own = Run(run.folder / name, resume=(run.folder / name / "run.json").exists())
-        try:
-            state = learn(depth, plan, data, own, events)
-        finally:
-            own.close()
-        assert state.best is not None
-        scores.append((name, *state.best))
-        found.append((depth, plan, state))
-        events.note(f"freeze {name}: {state.best[0]:.1%} of {len(data.chosen_on)} right")
-    best = min(range(len(scores)), key=lambda i: (-scores[i][1], scores[i][2]))
-    told = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy, _ in scores)
-    verdict = f"{rule}; on photographs that none was trained on: {told}; {scores[best][0]} is kept"
-    events.note(f"depth: {verdict}")
-    if best == 0:
-        return None
-    depth, plan, state = found[best - 1]
-    return depth, _with_rule(plan, verdict), state
-
-
-def _softmax_alone(
-    data: Dataset, network: Network, entry: Entry, depth: Candidate, store: ActivationStore,
-    events: Events,
-) -> tuple[float, float]:  # fmt: skip
-    """Share of right answers and log loss of a softmax layer on frozen activations."""
-    said = probe(network, data, entry, depth.options, store, events, data.chosen_on)[1]
-    right = data.labels[data.chosen_on]
-    log_loss = -np.log(np.maximum(said[np.arange(len(right)), right], 1e-12)).mean()
-    return float((said.argmax(axis=1) == right).mean()), float(log_loss)
+def _plan(comparison: Comparison) -> Plan:
+    """The plan of all depths: that of the last, with the cost of them all."""
+    plans = [one.plan for one in comparison.candidates]
+    together = {
+        name: sum(getattr(plan, name) for plan in plans)
+        for name in ("seconds", "multiplications", "disk_bytes")
+    }
+    return _with_rule(plans[-1].model_copy(update=together), comparison.rule)
 
 
 def _with_rule(plan: Plan, rule: str) -> Plan:
-    assert plan.training is not None
-    return plan.model_copy(update={"training": plan.training.model_copy(update={"auto": rule})})
+    return plan.model_copy(update={"depth_rule": rule})
+
+
+def _best(
+    frozen: Backbone, photographs: DecodedPhotographs, comparison: Comparison, run: Run
+) -> tuple[Trained | None, str]:
+    """The best depth, ``None`` where that is freezing everything, and the verdict in words."""
+    note, data = frozen.job.events.note, comparison.candidates[0].data
+    scores = {"all": _softmax_alone(frozen, data, photographs)}
+    note(_scored("all", scores["all"], data))
+    found: dict[str, Trained] = {}
+    for name, candidate in zip(comparison.names, comparison.candidates, strict=True):
+        folder = run.folder / name
+        own = Run(folder, resume=(folder / "run.json").exists())
+        try:
+            plan = _with_rule(candidate.plan, comparison.rule)
+            found[name] = train_candidate(candidate, plan, own)
+        finally:
+            own.close()
+        state = found[name].state
+        assert state.best is not None
+        scores[name] = Score(*state.best)
+        note(_scored(name, scores[name], data))
+    best = min(scores, key=lambda name: (-scores[name].accuracy, scores[name].log_loss))
+    each = ", ".join(f"{name} {score.accuracy:.1%}" for name, score in scores.items())
+    verdict = f"{comparison.rule}; on photographs that none was trained on: {each}; {best} is kept"
+    return found.get(best), verdict
+
+
+def _scored(name: str, score: Score, data: Dataset) -> str:
+    return f"freeze {name}: {score.accuracy:.1%} of {len(data.chosen_on)} right"
+
+
+def _softmax_alone(frozen: Backbone, data: Dataset, photographs: DecodedPhotographs) -> Score:
+    """What the softmax layer of the training photographs is worth on those that choose."""
+    probabilities = probe(frozen, data, photographs, data.chosen_on)[1]
+    labels = data.labels[data.chosen_on]
+    right = probabilities[np.arange(len(labels)), labels]
+    log_loss = float(-np.log(np.maximum(right, 1e-12)).mean())
+    return Score(float((probabilities.argmax(axis=1) == labels).mean()), log_loss)

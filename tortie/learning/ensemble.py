@@ -12,83 +12,38 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import UsageError
-from tortie.evaluation.calibration import fit_temperature, tempered
+from tortie.evaluation.calibration import fit_temperature
 from tortie.images import Collection, Source
 from tortie.images.split import folds
-from tortie.learning.calibration import calibrated
+from tortie.learning.calibration import Calibration, calibrated
 from tortie.learning.cross_fitting import FOLDS, HeldOut
-from tortie.learning.fit import fit
+from tortie.learning.dataset import Dataset
+from tortie.learning.job import Events, Job, make_job
 from tortie.learning.options import FitOptions
-from tortie.learning.plan import Plan
-from tortie.learning.result import Events, FitResult
+from tortie.learning.result import FitResult
 from tortie.networks.table import find
-from tortie.processes import rank
-from tortie.runs.folder import check_beginning, clear, member_folder
+from tortie.processes import Processes
+from tortie.runs.folder import member_folder
 
 
-def fit_members(
-    collection: Collection,
-    sources: Sequence[Source],
-    options: FitOptions,
-    store: ActivationStore,
-    events: Events,
-) -> FitResult | Plan:
-    """Train each member, then measure and calibrate the mean of their probabilities.
+def member_jobs(
+    collection: Collection, sources: Sequence[Source], options: FitOptions,
+    store: ActivationStore, processes: Processes, events: Events, plan_only: bool,
+) -> list[Job]:  # fmt: skip
+    """A job for each network; one network of one member is an ordinary fit.
 
     Args:
         collection: the photographs' paths, labels, splits and groups.
         sources: what to read for each of them.
-        options: the user's choices; one network of one member is an ordinary fit.
+        options: the user's options.
         store: where activations are kept; all members share it.
-        events: whom to tell; ``plan`` is asked before each member's work.
-
-    Raises:
-        UsageError: members that would be copies of one another, or a choice that cannot be met.
-        TortieError: no photograph can be read, or a training failed.
-    """
-    each = members_of(options)
-    stale = options.run if options.force and not options.steps and not rank() else None
-    if stale is not None:
-        check_beginning(stale, resume=False, replaces=stale)
-    fitted = _fit_each(collection, sources, options, each, store, events)
-    if stale is not None and isinstance(fitted, FitResult):  # its classifier gives way to this one
-        clear(stale)
-    return fitted
-
-
-def _fit_each(
-    collection: Collection, sources: Sequence[Source], options: FitOptions,
-    each: Sequence[FitOptions], store: ActivationStore, events: Events,
-) -> FitResult | Plan:  # fmt: skip
-    if len(each) == 1:
-        return fit(collection, sources, each[0], store, events)
-    _check_each(each)
-    cost = sum(find(own.network).multiplications or 0 for own in each)
-    told = f"{len(each)} networks; together {cost:,} multiplications a photograph to predict"
-
-    def plan(planned: Plan) -> bool:
-        return events.plan(planned.model_copy(update={"ensemble": told}))
-
-    fitted: list[FitResult] = []
-    for number, own in enumerate(each, 1):
-        events.note(f"member {number} of {len(each)}: {own.network}")
-        if fitted and fitted[0].protocol.on != "cross-validation":  # what was drawn is now given
-            own = own.model_copy(update={"valid": None, "test": None})
-        made = fit(collection, sources, own, store, replace(events, plan=plan))
-        if isinstance(made, Plan):
-            return made.model_copy(update={"ensemble": told})
-        if number == 1:
-            collection = _as_split(collection, made)
-        fitted.append(made)
-    return _together(fitted, options)
-
-
-def members_of(options: FitOptions) -> list[FitOptions]:
-    """The options of each member.
+        processes: that compute this fit together.
+        events: callbacks.
+        plan_only: whether to stop at the plan.
 
     Raises:
         UsageError: two members would be copies: with everything frozen a softmax layer has one
-            solution, so they must differ in network or in drawn views.
+            solution, so they must differ in network or in drawn views; or an invalid option.
     """
     names = [find(name.strip()).name for name in options.network.split(",")]
     count = max(options.members, len(names))
@@ -97,92 +52,101 @@ def members_of(options: FitOptions) -> list[FitOptions]:
             f"{options.members} members of {len(names)} networks: expected as many of each, such "
             f"as {len(names)} or {2 * len(names)}"
         )
+    jobs = []
+    for number in range(count):
+        own = _member_options(options, names[number % len(names)], number, count)
+        job = make_job(collection, sources, own, store, processes, events, plan_only)
+        replaces = options.run if options.force and not options.resume and not number else None
+        jobs.append(replace(job, member=number, replaces=replaces))
     same_views = options.augment in (None, "none")
-    if count > len(set(names)) and not options.steps and same_views:
+    if count > len(set(names)) and not any(job.by_steps for job in jobs) and same_views:
         raise UsageError(
             f"{count} members of {', '.join(sorted(set(names)))} would be one: with everything "
             "frozen a softmax layer has a single solution; let them differ by --augment standard, "
             "by --network A,B, or freeze less"
         )
-    made = []
-    for number in range(count):
-        changes: dict[str, object] = {"network": names[number % len(names)], "members": 1}
-        changes["member"] = number
-        if options.force and not options.resume and not number:
-            changes["replaces"] = options.run
-        if options.run is not None and count > 1:
-            folder = member_folder(options.run, number + 1)
-            changes["run"] = folder
-            changes["resume"] = options.resume and (folder / "run.json").exists()
-        made.append(options.model_copy(update=changes))
-    return made
+    return [_with_cost_of_all(job, jobs) for job in jobs] if count > 1 else jobs
 
 
-def _check_each(each: Sequence[FitOptions]) -> None:
-    """Refuse a member that cannot be trained before another one has been."""
-    from tortie.learning.freeze import check_depth
+def _member_options(options: FitOptions, network: str, number: int, count: int) -> FitOptions:
+    changes: dict[str, object] = {"network": network, "members": 1}
+    if options.run is not None and count > 1:
+        folder = member_folder(options.run, number + 1)
+        changes["run"] = folder
+        changes["resume"] = options.resume and (folder / "run.json").exists()
+    return options.changed(**changes)
 
-    for own in each:
-        check_depth(find(own.network), own)
+
+def _with_cost_of_all(job: Job, jobs: Sequence[Job]) -> Job:
+    """The job of a member, whose plan says what all of them cost in a prediction."""
+    cost = sum(one.entry.multiplications or 0 for one in jobs)
+    ensemble = f"{len(jobs)} networks; together {cost:,} multiplications a photograph to predict"
+    return replace(job, ensemble=ensemble)
 
 
-def _as_split(collection: Collection, first: FitResult) -> Collection:
-    """The collection with the first member's split, which the others keep.
+def given_split(job: Job, first: FitResult) -> Job:
+    """The job of a later member, with the split of the first.
 
     Networks see different photographs as copies, and copies decide how a split is drawn.
     """
-    if first.protocol.on == "cross-validation":
-        return collection
-    known = {
-        one.path: split for one, split in zip(first.photographs, first.protocol.splits, strict=True)
-    }
-    photographs = tuple(replace(one, split=known.get(one.path)) for one in collection.photographs)
-    return replace(collection, photographs=photographs)
-
-
-def _together(fitted: Sequence[FitResult], options: FitOptions) -> FitResult:
-    """The mean of what the members say, measured and calibrated."""
-    first = fitted[0]
-    held = _mean([HeldOut(one.held, one.uncalibrated) for one in fitted])
-    settings = set.intersection(*(set(one.calibration.said) for one in fitted))
-    said = {
-        crops: _mean([one.calibration.said[crops] for one in fitted]) for crops in sorted(settings)
-    }
-    calibration = first.calibration
-    if said:
-        calibration = calibrated(said, first.labels, first.calibration.on)
-    temperatures: float | NDArray[np.float32] = calibration.temperature["1"]
-    if first.protocol.on == "cross-validation" and len(held.positions):
-        temperatures = _crossed(held, first, options.seed)
-    about_networks = [note for one in fitted for note in one.network.notes]
-    notes = [*first.notes, *about_networks, *calibration.notes]
+    if first.data.split.on == "cross-validation":
+        return job
+    pairs = zip(first.data.photographs, first.data.split.splits, strict=True)
+    known = {photograph.path: split for photograph, split in pairs}
+    photographs = tuple(
+        replace(one, split=known.get(one.path)) for one in job.collection.photographs
+    )
     return replace(
-        first,
-        held=held.positions,
-        uncalibrated=held.probabilities,
-        probabilities=tempered(held.probabilities, temperatures),
-        calibration=calibration,
-        notes=[
-            note
-            for note in dict.fromkeys(notes)
-            if note not in first.calibration.notes or note in calibration.notes
-        ],
-        seconds={
-            phase: round(sum(one.seconds.get(phase, 0.0) for one in fitted), 3)
-            for one in fitted
-            for phase in one.seconds
-        },
-        members=tuple(fitted),
+        job,
+        collection=replace(job.collection, photographs=photographs),
+        options=job.options.changed(valid=None, test=None),  # what was drawn is now given
     )
 
 
-def _mean(said: Sequence[HeldOut]) -> HeldOut:
-    """The mean of the probabilities of those photographs that every member judged."""
-    positions = np.sort(said[0].positions)
-    for one in said[1:]:
+def combine(results: Sequence[FitResult], options: FitOptions) -> FitResult:
+    """The mean of the members' probabilities, measured and calibrated as one classifier's."""
+    first = results[0]
+    held_out = _mean([one.held_out for one in results])
+    calibration = _calibrated(results)
+    if first.data.split.on == "cross-validation" and len(held_out.positions):
+        temperatures = _cross_fitted_temperatures(held_out, first.data, options.seed)
+        held_out = replace(held_out, temperatures=temperatures)
+    networks = [note for one in results for note in one.notes_by_source["network"]]
+    return replace(
+        first,
+        held_out=held_out,
+        calibration=calibration,
+        notes_by_source={
+            **first.notes_by_source,
+            "network": list(dict.fromkeys(networks)),
+            "calibration": calibration.notes,
+        },
+        seconds={
+            phase: round(sum(one.seconds.get(phase, 0.0) for one in results), 3)
+            for one in results
+            for phase in one.seconds
+        },
+        members=tuple(results),
+    )
+
+
+def _calibrated(results: Sequence[FitResult]) -> Calibration:
+    """The temperatures of the mean, for the crop settings that every member has."""
+    predictions = [one.calibration.predictions for one in results]
+    settings = sorted(set.intersection(*map(set, predictions)))
+    if not settings:
+        return results[0].calibration
+    by_crops = {crops: _mean([one[crops] for one in predictions]) for crops in settings}
+    return calibrated(by_crops, results[0].data)
+
+
+def _mean(each: Sequence[HeldOut]) -> HeldOut:
+    """The mean of the probabilities of those photographs that every member predicted."""
+    positions = np.sort(each[0].positions)
+    for one in each[1:]:
         positions = np.intersect1d(positions, one.positions)
     rows = []
-    for one in said:
+    for one in each:
         order = np.argsort(one.positions)
         places = order[np.searchsorted(one.positions, positions, sorter=order)]
         rows.append(one.probabilities[places])
@@ -190,16 +154,18 @@ def _mean(said: Sequence[HeldOut]) -> HeldOut:
     return HeldOut(positions, mean.astype(np.float32))
 
 
-def _crossed(held: HeldOut, first: FitResult, seed: int) -> NDArray[np.float32]:
+def _cross_fitted_temperatures(
+    held_out: HeldOut, data: Dataset, seed: int
+) -> NDArray[np.float32]:  # fmt: skip
     """A temperature for each photograph, fitted on the folds that it is not in."""
-    rows = held.positions
-    labels = first.labels[rows]
+    rows = held_out.positions
+    labels = data.labels[rows]
     own = folds(
-        [str(one) for one in labels], [first.sha256[i] for i in rows],
-        [first.groups[i] for i in rows], FOLDS, seed,
+        [str(one) for one in labels], [data.sha256[i] for i in rows],
+        [data.groups[i] for i in rows], FOLDS, seed,
     )  # fmt: skip
     temperatures = np.ones(len(rows), np.float32)
     for fold in np.unique(own):
         others = own != fold
-        temperatures[~others] = fit_temperature(held.probabilities[others], labels[others])
+        temperatures[~others] = fit_temperature(held_out.probabilities[others], labels[others])
     return temperatures

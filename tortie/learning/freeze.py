@@ -1,50 +1,73 @@
-"""A network for training at any depth: built, its head chosen, and frozen as far as asked."""
+"""``--freeze``: how many stages of a network are frozen, parsed once against the stages it has."""
 
-import torch
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
 
 from tortie.errors import UsageError
-from tortie.learning.options import FitOptions, hidden_units
-from tortie.learning.plan import Freeze
-from tortie.networks import build
-from tortie.networks.network import Network
-from tortie.networks.table import Entry
-from tortie.weights.meta import meta_device
+from tortie.networks.entry import Entry
+from tortie.networks.stage_names import stage_number
 
 
-def frozen_stages(network: Network, asked: str | int) -> Freeze:
-    """How deep ``all``, ``none``, a number of stages or a stage's name freezes.
+class Freeze(BaseModel):
+    """How deep a network is frozen, whichever way it was asked for.
+
+    Attributes:
+        stages: number of frozen stages, from the input.
+        of: number of stages of the network.
+        last_frozen: name of the last frozen stage, where the network is cut; ``None`` where nothing
+            is frozen.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stages: int
+    of: int
+    last_frozen: str | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every stage is frozen, so that the head alone is trained."""
+        return self.stages == self.of
+
+
+def resolve(asked: str | int, names: Sequence[str]) -> Freeze | None:
+    """How deep ``all``, ``none``, a number of stages or the name of a stage freezes a network.
+
+    Args:
+        asked: as the user wrote it.
+        names: of the network's stages, from the input.
+
+    Returns:
+        ``None`` for ``auto``: the depth is for the fit to find.
 
     Raises:
         UsageError: no such stage.
     """
-    names = network.stage_names
     text = str(asked)
+    if text == "auto":
+        return None
     if text == "all":
         stages = len(names)
     elif text == "none":
         stages = 0
     else:
-        stages = network.stage_index(int(text) if text.isdecimal() else text)
-    return Freeze(asked=text, stages=stages, last_frozen=names[stages - 1] if stages else None)
+        stages = stage_number(int(text) if text.isdecimal() else text, names)
+    last_frozen = names[stages - 1] if stages else None
+    return Freeze(stages=stages, of=len(names), last_frozen=last_frozen)
 
 
-def middle_stage(network: Network) -> str:
-    """The stage that halves the network: the last of its first half, by number of stages."""
-    names = network.stage_names
+def middle_stage(names: Sequence[str]) -> str:
+    """The stage that halves a network: the last of its first half, by number of stages."""
     return names[(len(names) + 1) // 2 - 1]
 
 
-def check_weights(entry: Entry, weights: str | None, freeze: str | int) -> None:
-    """Refuse to freeze random numbers, and weights that do not exist.
+def check_weights_exist(entry: Entry, weights: str | None) -> None:
+    """Refuse published weights that a network does not have.
 
     Raises:
         UsageError: with what to ask for instead.
     """
-    if weights is None and str(freeze) not in ("none", "0"):
-        raise UsageError(
-            "fresh weights cannot be frozen: they are random numbers; take --weights imagenet, or "
-            "--freeze none to train from scratch"
-        )
     if weights == "imagenet" and not entry.weights:
         instead = entry.sibling or "efficientnet-lite0"
         raise UsageError(
@@ -53,48 +76,18 @@ def check_weights(entry: Entry, weights: str | None, freeze: str | int) -> None:
         )
 
 
-def check_depth(entry: Entry, options: FitOptions) -> None:
-    """Refuse a depth or weights that are not there, before a photograph is read.
+def check_weights_trained(weights: str | None, freeze: Freeze | None) -> None:
+    """Refuse to freeze random numbers.
+
+    Args:
+        weights: where the parameters begin; ``None`` for fresh ones.
+        freeze: the frozen stages; ``None`` where depths are compared.
 
     Raises:
-        UsageError: with what there is.
+        UsageError: with what to ask for instead.
     """
-    check_weights(entry, options.weights, options.freeze)
-    if options.freeze == "auto":
-        if options.head != "linear":
-            raise UsageError(
-                f"--freeze auto compares softmax layers, not a head {options.head}: take --head "
-                "linear, or name the depth"
-            )
-        return
-    with meta_device():
-        network = entry.build()
-        if options.weights is not None:
-            network.new_head(network.classes, hidden_units(options.head))
-    frozen_stages(network, options.freeze)
-
-
-def build_trainable(entry: Entry, options: FitOptions, classes: int) -> tuple[Network, Freeze]:
-    """The network that a fit trains, its parameters begun and its frozen stages frozen.
-
-    From fresh weights it keeps the head of its paper; from trained ones it gets a fresh head.
-
-    Raises:
-        UsageError: a stage or a head that does not exist, or random numbers to be frozen.
-        TortieError: weights that cannot be fetched, or are damaged.
-    """
-    check_weights(entry, options.weights, options.freeze)
-    hidden = hidden_units(options.head)
-    arguments = dict(entry.arguments)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.draws)
-        if options.weights is None:
-            network = entry.build(classes=classes)
-            if hidden:
-                network.new_head(classes, hidden)
-        else:
-            network = build(entry.name, weights=options.weights, **arguments)
-            network.new_head(classes, hidden)
-    freeze = frozen_stages(network, options.freeze)
-    network.freeze(freeze.stages)
-    return network, freeze
+    if weights is None and (freeze is None or freeze.stages):
+        raise UsageError(
+            "fresh weights cannot be frozen: they are random numbers; take --weights imagenet, or "
+            "--freeze none to train from scratch"
+        )

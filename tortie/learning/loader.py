@@ -14,8 +14,8 @@ from tortie.errors import UsageError
 from tortie.images import find_files, hash_all
 from tortie.learning.backbone import chosen_policy
 from tortie.networks.entry import Entry
+from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
-from tortie.training.photographs import Photographs, free_memory
 from tortie.training.recipes import recipe_for
 from tortie.training.step_cost import measure_step
 
@@ -79,7 +79,7 @@ def measure_loader(
         UsageError: no photograph that can be read.
     """
     files = find_files([images]).paths[:_SOME]
-    photographs = Photographs(
+    photographs = DecodedPhotographs(
         files, hash_all(files, threads), entry.preprocessing, 200_000_000, free_memory() // 3
     )
     begin = time.perf_counter()

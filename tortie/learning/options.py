@@ -61,6 +61,7 @@ Part = Annotated[
 
 _VIEWS, _BUDGET = 4, 600.0
 _OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "resume")
+"""Options that have an effect only where stages, or a head of several layers, train by steps."""
 
 
 class FitOptions(BaseModel):
@@ -97,12 +98,11 @@ class FitOptions(BaseModel):
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
         force: whether a run in ``run`` gives way when this one begins.
-        replaces: folder of that run, for the member that begins first; not for a user to say.
         members: networks that are trained apart and whose probabilities are averaged.
-        member: which of them this is, from 0; each draws views and first weights of its own.
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         threads: that read photographs and multiply; ``None`` for one a core.
         max_megapixels: a photograph with more is left out.
     """
@@ -127,7 +127,6 @@ class FitOptions(BaseModel):
     views: int = Field(default=_VIEWS, ge=1, le=1000)
     crops: Literal[1, 10, 144] = 1
     members: int = Field(default=1, ge=1, le=100)
-    member: int = Field(default=0, ge=0)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -138,51 +137,31 @@ class FitOptions(BaseModel):
     run: Path | None = None
     resume: bool = False
     force: bool = False
-    replaces: Path | None = None
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "FitOptions":
-        given = [name for name in _OF_STEPS if getattr(self, name) not in (None, False)]
-        if given and not self.steps:
-            raise ValueError(
-                f"{given[0]} is for training by steps: freeze none, a number of stages or a "
-                "stage, or take the head mlp:N"
-            )
-        drawn = self.augment not in (None, "none") or self.steps
-        if self.views != _VIEWS and (not drawn or str(self.freeze) in ("none", "0")):
-            raise ValueError(
-                "views are drawn by --augment where a part is frozen; where nothing is, each epoch "
-                "draws anew"
-            )
-        if self.budget != _BUDGET and self.freeze != "auto":
-            raise ValueError(
-                "budget is time to compare depths in, with --freeze auto: elsewhere --epochs says "
-                "how long it takes"
-            )
         if self.augment == "mirror" and not self.mirror:
             raise ValueError(
                 "augment mirror draws nothing else: take another, or leave no-mirror out"
             )
         if self.resume and self.run is None:
-            raise ValueError("resume needs run, the folder of the run that goes on")
+            raise ValueError("resume needs run, the folder of the run to resume")
         return self
 
-    @property
-    def draws(self) -> int:
-        """The seed of this member's views and first weights; the split is all members'."""
-        return self.seed + 1_000_003 * self.member
+    def changed(self, **changes: object) -> "FitOptions":
+        """The same options with some of them changed, checked again.
 
-    @property
-    def steps(self) -> bool:
-        """Whether training goes by steps; else the softmax layer alone is solved for."""
-        return str(self.freeze) != "all" or self.head != "linear"
+        Raises:
+            UsageError: an invalid value, or options that contradict each other.
+        """
+        return FitOptions.of(**{**self.model_dump(), **changes})
 
     @classmethod
     def of(cls, **choices: object) -> "FitOptions":
         """The options, checked.
 
         Raises:
-            UsageError: the first choice that cannot be meant, with its value.
+            UsageError: the first option of an invalid value, with that value.
         """
         try:
             return cls.model_validate(choices)
@@ -195,6 +174,36 @@ class FitOptions(BaseModel):
             if message.startswith(f"{name} "):  # it names the value itself
                 raise UsageError(message) from None
             raise UsageError(f"{name} is {choices.get(name)!r}: {message}") from None
+
+
+def check_for_depth(options: FitOptions, by_steps: bool, frozen: bool) -> None:
+    """Refuse options that the depth of freezing would leave without effect.
+
+    Args:
+        options: of the fit.
+        by_steps: whether training goes by steps; otherwise the softmax layer alone is solved for.
+        frozen: whether any stage is frozen.
+
+    Raises:
+        UsageError: with the option and what it is for.
+    """
+    given = [name for name in _OF_STEPS if getattr(options, name) not in (None, False)]
+    if given and not by_steps:
+        raise UsageError(
+            f"{given[0]} is for training by steps: freeze none, or fewer stages than all, or take "
+            "the head mlp:N"
+        )
+    drawn = options.augment not in (None, "none") or by_steps
+    if options.views != _VIEWS and not (drawn and frozen):
+        raise UsageError(
+            "views are drawn by --augment where a part is frozen; where nothing is, each epoch "
+            "draws anew"
+        )
+    if options.budget != _BUDGET and options.freeze != "auto":
+        raise UsageError(
+            "budget is time to compare depths in, with --freeze auto: elsewhere --epochs says "
+            "how long it takes"
+        )
 
 
 def hidden_units(head: str) -> int:

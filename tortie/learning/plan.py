@@ -4,21 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-
-class Freeze(BaseModel):
-    """How deep the network is frozen.
-
-    Attributes:
-        asked: what the user asked for.
-        stages: number of frozen stages, from the input.
-        last_frozen: the last of them, where the network is cut.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    asked: str
-    stages: int
-    last_frozen: str | None
+from tortie.learning.freeze import Freeze
 
 
 class Training(BaseModel):
@@ -42,7 +28,6 @@ class Training(BaseModel):
         step_bytes: of the parameters, their gradients and averages, and the activations of a step.
         epoch_seconds: of an epoch and its judgement, with the activations as said above.
         epoch_seconds_live: the same, with the frozen part live.
-        auto: the rule that chose the depth, where it was left to the plan.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,7 +47,6 @@ class Training(BaseModel):
     step_bytes: int
     epoch_seconds: float
     epoch_seconds_live: float
-    auto: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
         """The training as a person reads it."""
@@ -81,8 +65,6 @@ class Training(BaseModel):
             lines.append(("head", "begins as the softmax layer of the network as it is"))
         if self.activations != "none":
             lines.append(("frozen part", f"{self.activations}: {self.why}"))
-        if self.auto:
-            lines.append(("depth", self.auto))
         return lines
 
 
@@ -118,6 +100,8 @@ class Plan(BaseModel):
         threads: that read and multiply, in each process.
         processes: that torchrun began; memory is that of each.
         training: the steps of the training, where there are any.
+        depth_rule: the rule that compares depths, and in the end the verdict; ``None`` where the
+            depth was given.
         ensemble: of how many networks this is one, and what they cost together.
         notes: what the user should know before the work begins.
     """
@@ -149,6 +133,7 @@ class Plan(BaseModel):
     threads: int
     processes: int = 1
     training: Training | None = None
+    depth_rule: str | None = None
     ensemble: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -168,12 +153,14 @@ class Plan(BaseModel):
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
         freeze = self.freeze
-        frozen = (
-            f"{freeze.stages} stage{'s' * (freeze.stages > 1)}, up to and with {freeze.last_frozen}"
-        )
-        if not freeze.stages:
-            frozen = "nothing"
-        trained = "softmax layer" if self.training is None else f"what follows, head {self.head}"
+        frozen = "nothing"
+        if freeze.stages:
+            frozen = f"{freeze.stages} of {freeze.of} stages (through {freeze.last_frozen})"
+        trained = "softmax layer"
+        if self.training is not None:
+            later = freeze.of - freeze.stages
+            trained = f"{later} stages and the head" if later else "the head"
+            trained += f" ({self.head})"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
         seconds = duration(self.seconds)
         if not self.multiplications:
@@ -193,6 +180,7 @@ class Plan(BaseModel):
             ("split", self.rule),
             *self._views_line(),
             *(self.training.lines() if self.training else []),
+            *([("depth", self.depth_rule)] if self.depth_rule else []),
             *self._processes_line(),
             ("activations", f"{stored} ({where})"),
             (

@@ -1,95 +1,65 @@
-"""What a fit tells while it runs, and what it has made and measured when it ends."""
+"""The outcome of a fit: the trained network and what was measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.evaluation.calibration import tempered
+from tortie.evaluation.label_errors import label_error_findings
 from tortie.evaluation.novelty import Novelty
-from tortie.images import Photograph, Source
-from tortie.images.inputs import Skipped
+from tortie.images.finding import worst
+from tortie.images.findings import file_findings
 from tortie.images.split import Row
-from tortie.images.split_rules import SplitRules
 from tortie.learning.calibration import Calibration
+from tortie.learning.cross_fitting import HeldOut
+from tortie.learning.dataset import Dataset
 from tortie.learning.plan import Plan
-from tortie.networks.table import Entry
+from tortie.networks.entry import Entry
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
 
-
-@dataclass
-class Events:
-    """Whom to tell what happens: each is called in the fit's own thread.
-
-    Attributes:
-        plan: the plan, before the work begins; ``False`` stops there.
-        progress: images done, images in all.
-        steps: steps of training done, steps in all.
-        note: one line that the user should know.
-    """
-
-    plan: Callable[[Plan], bool] = lambda plan: True
-    progress: Callable[[int, int], None] = lambda done, total: None
-    steps: Callable[[int, int], None] = lambda done, total: None
-    note: Callable[[str], None] = lambda line: None
+NoteSource = Literal["photographs", "network", "split", "views", "calibration", "training", "found"]
+Notes = dict[NoteSource, Sequence[str]]
+"""What the user should know, by what it is about, in the order in which it is told."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit made and measured.
+    """What a fit trained and measured.
 
     Attributes:
         network: the network, its head trained.
         entry: its row in the table.
         plan: what was planned.
-        seed: of every draw.
-        classes: names in the order of the logits.
-        photographs: those that took part.
-        sources: what was read for each of them.
-        sha256: content of each of them.
-        labels: class index of each of them.
-        protocol: the split of each of them, and what the accuracy is counted on.
-        groups: those of one number are copies, or were given as one group.
-        skipped: photographs that took no part.
-        held: positions ``(n,)`` among ``photographs`` of those the accuracy is counted on.
-        probabilities: theirs, ``(n, K)``, each at a temperature that was fitted without it.
-        uncalibrated: theirs, as the network gives them.
-        too_few: why there is no accuracy, where there is none.
-        penalty: λ of the softmax layer; ``None`` where it was trained by steps.
+        data: the photographs, their labels, and what each was for.
+        held_out: probabilities of those that the accuracy is counted on, before calibration, and
+            where each has its own, the temperature that was fitted without it.
         calibration: the temperatures, and what they were fitted on.
+        notes_by_source: what the user should know.
+        seconds: spent, by phase.
+        penalty: λ of the softmax layer; ``None`` where it was trained by steps.
         novelty: how far a photograph is from the training photographs; ``None`` where it cannot be
             told.
-        notes: what the user should know.
-        seconds: spent, by phase.
-        history: what each epoch of the training came to; empty where there was none.
+        history: metrics of each epoch of the training; empty where there was none.
         best_epoch: the one whose weights were kept.
-        members: what each network of an ensemble made by itself; empty for one network.
+        members: the results of an ensemble's networks; empty for one network.
     """
 
     network: "Network"
     entry: Entry
     plan: Plan
-    seed: int
-    classes: tuple[str, ...]
-    photographs: list[Photograph]
-    sources: list[Source]
-    sha256: list[str]
-    labels: NDArray[np.int64]
-    protocol: SplitRules
-    groups: list[int | None]
-    skipped: list[Skipped]
-    held: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    uncalibrated: NDArray[np.float32]
-    too_few: str | None
-    penalty: float | None
+    data: Dataset
+    held_out: HeldOut
     calibration: Calibration
-    novelty: Novelty | None
-    notes: list[str]
+    notes_by_source: Notes
     seconds: dict[str, float]
+    penalty: float | None = None
+    novelty: Novelty | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()
@@ -100,6 +70,23 @@ class FitResult:
         return self.members or (self,)
 
     @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of the photographs held out ``(n, K)``, calibrated without the photograph itself."""
+        own = self.held_out.temperatures
+        temperatures = self.calibration.temperature["1"] if own is None else own
+        return tempered(self.held_out.probabilities, temperatures)
+
+    @property
+    def scored_labels(self) -> NDArray[np.int64]:
+        """Class indices ``(n,)`` of the photographs held out."""
+        return self.data.labels[self.held_out.positions]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know, a line each."""
+        return [line for lines in self.notes_by_source.values() for line in lines]
+
+    @property
     def head(self) -> str:
         """What the file says of the head: the paper's own, or the one that was asked for."""
         own = self.plan.weights is None and self.plan.head == "linear"
@@ -107,8 +94,49 @@ class FitResult:
 
     def split_rows(self) -> Iterator[Row]:
         """The split of every photograph, to be written and given back."""
+        data = self.data
         for photograph, split, group in zip(
-            self.photographs, self.protocol.splits, self.groups, strict=True
+            data.photographs, data.split.splits, data.groups, strict=True
         ):
             name = None if group is None else str(group)
             yield Row(photograph.path, photograph.label, split, name)
+
+
+def dataset_notes(
+    data: Dataset, listed: Sequence[str], network: Sequence[str], held_out: HeldOut
+) -> Notes:
+    """The notes that every fit has: of the photographs, the network, the split and what was found.
+
+    Args:
+        data: the photographs.
+        listed: what was noted as the photographs were listed.
+        network: what the network has to say of its weights.
+        held_out: probabilities of the photographs held out: their labels are checked by these.
+    """
+    empty = [f"class {name} has no readable photograph" for name in data.empty_classes]
+    return {
+        "photographs": [*listed, *empty, *data.inspection.duplicates.notes],
+        "network": network,
+        "split": data.split.notes,
+        "found": [*named("not counted", data.leaks()), *_worst_found(data, held_out)],
+    }
+
+
+def _worst_found(data: Dataset, held_out: HeldOut) -> list[str]:
+    """The three worst kinds of finding of ``tortie check``, a line each.
+
+    Files that cannot be read are listed elsewhere. Labels are judged where this fit held them out.
+    """
+    findings = [
+        one for one in file_findings(data.inspection) if one.kind not in ("unreadable", "truncated")
+    ]
+    findings += label_error_findings(
+        data.inspection, held_out.positions, held_out.probabilities, data.classes
+    )
+    return [f"{line}; tortie check looks at all" for line in worst(findings)]
+
+
+def named(what: str, paths: Sequence[Path]) -> list[str]:
+    """A note that names the first few of the paths; none where there are none."""
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return [f"{what}: {', '.join(map(str, paths[:3]))}{more}"] if paths else []

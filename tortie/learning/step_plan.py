@@ -4,11 +4,12 @@ The plan counts: a frozen part is computed once and stored where its outputs fit
 save multiplications; otherwise it runs live, beside the steps.
 """
 
+import json
 import time
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,25 +20,18 @@ from tortie.activations.extract import Extractor
 from tortie.activations.views import Drawn, Undistorted, View
 from tortie.augment import Policy
 from tortie.errors import UsageError
-from tortie.images import Collection
-from tortie.learning.backbone import chosen_precision
+from tortie.learning.backbone import Backbone, chosen_policy
 from tortie.learning.dataset import Dataset
+from tortie.learning.job import Job
 from tortie.learning.options import FitOptions, hidden_units
-from tortie.learning.plan import Plan, Training
-from tortie.networks.network import Network, TrainedPart
-from tortie.networks.table import Entry
-from tortie.processes import core_count, current
+from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
-from tortie.training.photographs import free_memory
 from tortie.training.recipe import Recipe
 from tortie.training.recipes import recipe as named_recipe
 from tortie.training.recipes import recipe_for
 from tortie.training.step_cost import StepCost, check_smallest_batch, measure_step
 
-if TYPE_CHECKING:
-    from tortie.learning.stepwise_fit import Candidate
-
-_TRIED = 32  # photographs of the step that is timed, at most; memory and time grow with them
+_TIMED = 32  # photographs of the step that is timed, at most; memory and time grow with them
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,7 @@ class StepPlan:
             random.
         in_store: views of photographs whose outputs are known already.
         to_compute: views whose outputs have to be computed before the first step.
+        notes: what the user should know of the views.
     """
 
     recipe: Recipe
@@ -76,6 +71,7 @@ class StepPlan:
     probed: int
     in_store: int
     to_compute: int
+    notes: tuple[str, ...] = ()
 
     def epoch_seconds(self, data: Dataset, live: bool) -> float:
         """What an epoch will take, its judgement included, with the frozen part live or stored.
@@ -93,16 +89,17 @@ class StepPlan:
         return self.step_cost.precision
 
 
-def recipe_of(entry: Entry, options: FitOptions) -> Recipe:
+def recipe_of(job: Job) -> Recipe:
     """The recipe that was asked for, or that suits network and depth, with the user's changes.
 
     Raises:
-        UsageError: no such recipe, or values that cannot be meant.
+        UsageError: no such recipe, or an invalid value in it.
     """
+    options = job.options
     asked = options.recipe
     if asked is None:
-        frozen_all = str(options.freeze) == "all"
-        chosen = recipe_for(entry, options.weights is not None, frozen_all)
+        frozen_all = job.freeze is not None and job.freeze.is_complete
+        chosen = recipe_for(job.entry, options.weights is not None, frozen_all)
     elif asked.endswith(".json"):
         try:
             chosen = Recipe.of_json(Path(asked).read_bytes())
@@ -120,67 +117,103 @@ def recipe_of(entry: Entry, options: FitOptions) -> Recipe:
     return chosen.changed(**changes) if changes else chosen
 
 
-def plan_training(
-    trained: TrainedPart, network: Network, entry: Entry, extractor: Extractor | None,
-    data: Dataset, recipe: Recipe, policy: Policy | None, options: FitOptions,
+def plan_steps(
+    backbone: Backbone,
+    data: Dataset,
+    photographs: DecodedPhotographs,
     before: dict[str, Any] | None,
-) -> StepPlan:  # fmt: skip
+) -> StepPlan:
     """Time a step, and choose where the frozen part's outputs come from.
 
+    A time is for the first of several processes to take; the others follow its choices.
+
     Args:
-        trained: what is trained, on its device.
-        network: all of it.
-        entry: its row in the table.
-        extractor: of the frozen part, where there is one.
+        backbone: the network, frozen.
         data: the photographs.
-        recipe: of the training.
-        policy: of the drawn views; ``None`` for none.
-        options: the user's choices.
-        before: what the run was begun with, where it goes on.
+        photographs: the same, decoded.
+        before: what the run was begun with, where it is resumed.
     """
-    drawn = _views(entry, recipe, policy, options, extractor is not None)
-    undistorted = Undistorted(entry.preprocessing)
-    whole, prefix = _multiplications(network, entry, extractor)
-    live = Live(data.pixels, undistorted, drawn, extractor.engine if extractor else None)
-    rows = data.train[: min(_TRIED, recipe.batch)]
-    device = next(trained.parameters()).device
-    inputs = Prepare(entry.preprocessing, device)(live.take(rows.tolist(), 0))
-    asked = before["precision"] if before else chosen_precision(options.precision, device)
-    labels = torch.from_numpy(data.labels[rows]).to(device)
+    processes = backbone.job.processes
+    if processes.count == 1:
+        return _plan_steps(backbone, data, photographs, before)
+    found = None
+
+    def first() -> bytes:
+        nonlocal found
+        found = _plan_steps(backbone, data, photographs, before)
+        return json.dumps({"precision": found.precision, "activations": found.activations}).encode()
+
+    chosen = json.loads(processes.broadcast_bytes(first))
+    return found or _plan_steps(backbone, data, photographs, chosen)
+
+
+def _plan_steps(
+    backbone: Backbone,
+    data: Dataset,
+    photographs: DecodedPhotographs,
+    before: dict[str, Any] | None,
+) -> StepPlan:
+    job, trained, recipe = backbone.job, backbone.trained, recipe_of(backbone.job)
+    options, preprocessing = job.options, job.entry.preprocessing
+    policy, notes = chosen_policy(job.entry, recipe.policy, options.mirror)
+    extractor = backbone.extractor if backbone.freeze.stages else None
+    drawn = _views(job, recipe, policy, extractor is not None)
+    undistorted = Undistorted(preprocessing)
+    multiplications, prefix = _multiplications(backbone)
+    live = Live(photographs, undistorted, drawn, extractor.engine if extractor else None)
+    rows = data.train[: min(_TIMED, recipe.batch)]
+    inputs = Prepare(preprocessing, job.device)(live.take(rows.tolist(), 0))
+    precision = before["precision"] if before else job.precision
+    labels = torch.from_numpy(data.labels[rows]).to(job.device)
     batches = batches_of(data.train, recipe.batch)
-    smallest = max(1, min(map(len, batches)) // (options.accumulate or 1))
-    check_smallest_batch(trained, inputs, smallest, recipe)
-    step_cost = _of_whole_batch(
-        measure_step(trained, inputs, labels, recipe, asked), trained, recipe, len(rows), data,
-        options.accumulate or 1,
-    )  # fmt: skip
-    steps = len(batches)
+    parts = options.accumulate or 1
+    check_smallest_batch(trained, inputs, max(1, min(map(len, batches)) // parts), recipe)
+    timed = measure_step(trained, inputs, labels, recipe, precision)
+    batch = -(-min(recipe.batch, len(data.train)) // job.processes.count)
     entries = len(data.train) * max(1, len(drawn)) + len(data.chosen_on)
     activations, why, kept = _where_from(extractor, data, entries, recipe.epochs, prefix, before)
-    in_store = 0
+    stored = 0
     if extractor and activations == "store":
-        keys = np.array(data.examined.keys)
-        in_store = extractor.stored(keys[data.train].tolist(), drawn or [undistorted])
-        in_store += extractor.stored(keys[data.chosen_on].tolist(), [undistorted])
-    seconds = _seconds(live, rows, options.threads or core_count()) if extractor else 0.0
-    step_plan = StepPlan(
-        recipe, undistorted, tuple(drawn), step_cost, activations, why, kept, steps * recipe.epochs,
-        prefix, whole, seconds / current().count,
-        len(data.train) if _is_probed(recipe, options) else 0,
-        in_store, entries - in_store if activations == "store" else 0,
-    )  # fmt: skip
+        stored = _count_stored(extractor, data, drawn or [undistorted], undistorted)
+    seconds = _prefix_seconds(live, rows, job.threads) if extractor else 0.0
+    plan = StepPlan(
+        recipe=recipe,
+        undistorted=undistorted,
+        views=tuple(drawn),
+        step_cost=timed.of_batch(trained, recipe, len(rows), batch, parts),
+        activations=activations,
+        why=why,
+        kept_bytes=kept,
+        steps=len(batches) * recipe.epochs,
+        prefix_multiplications=prefix,
+        multiplications=multiplications,
+        prefix_seconds=seconds / job.processes.count,
+        probed=len(data.train) if _is_probed(recipe, options) else 0,
+        in_store=stored,
+        to_compute=entries - stored if activations == "store" else 0,
+        notes=tuple(notes),
+    )
     if extractor is None:
-        return step_plan
-    told = f"an epoch takes {step_plan.epoch_seconds(data, False):.1f} s from the store"
-    told += f", {step_plan.epoch_seconds(data, True):.1f} s live"
-    return replace(step_plan, why=f"{why}; {told}")
+        return plan
+    epochs = f"an epoch takes {plan.epoch_seconds(data, False):.1f} s from the store"
+    epochs += f", {plan.epoch_seconds(data, True):.1f} s live"
+    return replace(plan, why=f"{why}; {epochs}")
+
+
+def _count_stored(
+    extractor: Extractor, data: Dataset, views: Sequence[View], undistorted: View
+) -> int:
+    """Of how many views that will be trained on or judged the store has the activations."""
+    sha256 = np.array(data.sha256)
+    trained = extractor.stored(sha256[data.train].tolist(), views)
+    return trained + extractor.stored(sha256[data.chosen_on].tolist(), [undistorted])
 
 
 def _is_probed(recipe: Recipe, options: FitOptions) -> bool:
     return recipe.probe and options.weights is not None and not hidden_units(options.head)
 
 
-def _seconds(live: Live, rows: NDArray[np.int64], workers: int) -> float:
+def _prefix_seconds(live: Live, rows: NDArray[np.int64], workers: int) -> float:
     """What one photograph takes from its decode to the cut, as it is drawn in an epoch.
 
     All workers are busy, as they are beside the steps; the engine is prepared already.
@@ -192,16 +225,12 @@ def _seconds(live: Live, rows: NDArray[np.int64], workers: int) -> float:
     return (time.perf_counter() - begin) / (len(rows) * len(batches))
 
 
-def _views(
-    entry: Entry, recipe: Recipe, policy: Policy | None, options: FitOptions, frozen: bool
-) -> list[View]:
+def _views(job: Job, recipe: Recipe, policy: Policy | None, frozen: bool) -> list[View]:
     """Drawn views: a few that come round again where a part is frozen, one an epoch elsewhere."""
     if policy is None:
         return []
-    count = options.views if frozen else recipe.epochs
-    return [
-        Drawn(entry.preprocessing, policy, options.draws, number) for number in range(1, count + 1)
-    ]
+    numbers = range(1, 1 + (job.options.views if frozen else recipe.epochs))
+    return [Drawn(job.entry.preprocessing, policy, job.draw_seed, number) for number in numbers]
 
 
 def _where_from(
@@ -231,96 +260,15 @@ def _where_from(
     return found, figures, size if found == "store" else 0
 
 
-def _of_whole_batch(
-    step_cost: StepCost, trained: TrainedPart, recipe: Recipe, tried: int, data: Dataset, parts: int
-) -> StepCost:  # fmt: skip
-    """What this process's share of the recipe's batch takes, in parts, from what fewer do."""
-    batch = -(-min(recipe.batch, len(data.train)) // current().count)
-    parameters = sum(one.numel() for one in trained.parameters() if one.requires_grad) * 4
-    copies = {"sgd": 2 + (recipe.momentum > 0), "rmsprop": 4}.get(recipe.optimiser, 4)
-    fixed = min(parameters * copies, step_cost.bytes)
-    share = batch / tried
-    alive = share / min(parts, batch)
-    grown = round(fixed + (step_cost.bytes - fixed) * alive) + (recipe.ema is not None) * parameters
-    return StepCost(step_cost.precision, step_cost.seconds * share, grown)
-
-
-def _multiplications(
-    network: Network, entry: Entry, extractor: Extractor | None
-) -> tuple[int, int]:
-    """Of one photograph: in all of the network, and in the frozen part."""
+def _multiplications(backbone: Backbone) -> tuple[int, int]:
+    """Of one photograph: in all of the network, and in its frozen stages."""
     from tortie.cost.count import count
 
-    cost = count(network, entry.preprocessing.shape)
-    names = network.stage_names
-    frozen = names[: names.index(extractor.cut) + 1] if extractor else ()
+    network = backbone.network
+    cost = count(network, backbone.entry.preprocessing.shape)
+    frozen = network.stage_names[: backbone.freeze.stages]
     prefix = sum(part.multiplications for part in cost.stages if part.name in frozen)
     return cost.multiplications, prefix
-
-
-def plan_of(collection: Collection, data: Dataset, depth: "Candidate") -> Plan:
-    """The plan of a training by steps."""
-    options, step_plan, network = depth.options, depth.step_plan, depth.network
-    recipe, drawn = step_plan.recipe, depth.entry.preprocessing
-    splits: Counter[str] = Counter(one.split or "to split" for one in collection.photographs)
-    trained = sum(one.numel() for one in network.parameters() if one.requires_grad)
-    frozen = sum(one.numel() for one in network.parameters() if not one.requires_grad)
-    live = step_plan.activations == "live"
-    seen = len(data.train) * recipe.epochs
-    judged = len(data.chosen_on) * recipe.epochs + len(data.protocol.scored)
-    after = step_plan.multiplications - step_plan.prefix_multiplications
-    prefixed = (seen + judged if live else step_plan.to_compute) * step_plan.prefix_multiplications
-    return Plan(
-        network=depth.entry.name,
-        weights=options.weights,
-        freeze=depth.freeze,
-        head=options.head,
-        augment=recipe.policy,
-        views=1 + len(step_plan.views) if depth.extractor and step_plan.views else 1,
-        classes=len(data.classes),
-        images=len(collection.photographs),
-        splits=dict(splits),
-        on=data.protocol.on,
-        rule=data.rule,
-        images_in_store=step_plan.in_store,
-        images_to_compute=step_plan.to_compute,
-        trained_parameters=trained,
-        frozen_parameters=frozen,
-        multiplications_per_image=step_plan.multiplications,
-        # A backward pass costs twice a forward pass: by the activations, and by the weights.
-        multiplications=prefixed
-        + (3 * seen + judged) * after
-        + step_plan.probed * step_plan.multiplications,
-        seconds=recipe.epochs * step_plan.epoch_seconds(data, live)
-        + (step_plan.to_compute + step_plan.probed) * step_plan.prefix_seconds
-        + step_plan.probed * step_plan.step_cost.seconds / (3 * min(recipe.batch, len(data.train))),
-        memory_bytes=step_plan.step_cost.bytes + step_plan.kept_bytes + data.pixels.bytes,
-        disk_bytes=step_plan.kept_bytes
-        * step_plan.to_compute
-        // max(1, step_plan.in_store + step_plan.to_compute),
-        device=str(next(network.parameters()).device),
-        precision=step_plan.precision,
-        threads=options.threads or core_count(),
-        processes=current().count,
-        training=Training(
-            recipe=recipe.name,
-            epochs=recipe.epochs,
-            batch=recipe.batch,
-            steps=step_plan.steps,
-            images=len(data.train),
-            input=f"{drawn.height}x{drawn.width}x{drawn.channels}",
-            chosen_on=len(data.chosen_on),
-            probed=step_plan.probed,
-            activations=step_plan.activations,
-            why=step_plan.why,
-            precision=step_plan.precision,
-            seconds_per_step=step_plan.step_cost.seconds,
-            step_bytes=step_plan.step_cost.bytes,
-            epoch_seconds=step_plan.epoch_seconds(data, live),
-            epoch_seconds_live=step_plan.epoch_seconds(data, True),
-        ),
-        notes=tuple(depth.notes),
-    )
 
 
 def _bytes(size: float) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tortie.errors import UsageError
+from tortie.learning.job import Job
 from tortie.learning.options import FitOptions
-from tortie.processes import current
 from tortie.runs.folder import TRACK
 from tortie.training.recipe import Recipe
 
@@ -35,27 +35,28 @@ def check_tracker(options: FitOptions) -> None:
 
 @contextmanager
 def tracked(
-    options: FitOptions, folder: Path, recipe: Recipe, tracker: Any = None
+    job: Job, folder: Path, recipe: Recipe, tracker: Any = None
 ) -> Iterator[Tell]:  # fmt: skip
     """What tells an epoch's row of metrics to the tracker; it is finished when the block ends.
 
     A run that goes on tells the epochs that it has not told before.
 
     Args:
-        options: of which ``track`` is read.
+        job: the fit, of whose options ``track`` is read.
         folder: of the run; its name without the suffix is the project's.
-        recipe: with the options, the configuration that the tracker shows.
+        recipe: with the job's options, the configuration that the tracker shows.
         tracker: one of accelerate's ``GeneralTracker``, in place of that of ``track``.
     """
+    options, processes = job.options, job.processes
     chosen = tracker or options.track
-    if chosen is None or not current().first:
+    if chosen is None or not processes.first:
         yield lambda row: None
         return
     from accelerate import Accelerator
 
     where = folder / TRACK
     where.mkdir(parents=True, exist_ok=True)
-    cpu = current().device == "cpu"
+    cpu = processes.device == "cpu"
     accelerator = Accelerator(cpu=cpu, log_with=chosen, project_dir=where)
     accelerator.init_trackers(folder.stem, config=_configuration(options, recipe))
 

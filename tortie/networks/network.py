@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
+from tortie.networks.stage_names import stage_number
 
 
 def check_images(images: Tensor, input_shape: tuple[int, int, int], fixed_size: bool) -> None:
@@ -151,14 +152,7 @@ class Network(TrainedPart):
         Raises:
             UsageError: no such stage, or a number outside 0 to the number of stages.
         """
-        names = self.stage_names
-        if isinstance(cut, int):
-            if 0 <= cut <= len(names):
-                return cut
-            raise UsageError(f"cannot cut after {cut} stages: the network has {len(names)}")
-        if cut not in names:
-            raise UsageError(f"no stage {cut!r}: the stages are {', '.join(names)}")
-        return names.index(cut) + 1
+        return stage_number(cut, self.stage_names)
 
     def cut(self, after: str | int) -> tuple[nn.Sequential, TrainedPart]:
         """The network in two halves that share its parameters; joined, they equal the whole.

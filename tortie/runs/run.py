@@ -1,18 +1,7 @@
-"""The folder of a run: all that going on after a kill needs, and all that a reader wants to know.
+"""A training run of one process or of several: its folder, and what to say when it is stopped."""
 
-``run.json`` (what the run is: recipe, choices, versions), ``photographs.csv``, ``plan.json``,
-``last.safetensors`` (weights, optimiser, averages and state), ``best.safetensors`` (weights of the
-best epoch), ``metrics.jsonl`` and ``metrics.csv``, ``environment.json`` (when and where it was at
-work) and ``README.txt``. Each file is old or new after a kill at any moment.
-``last.safetensors`` alone says how far the run is: what else is there is written before it
-and made again by going on.
-"""
-
-import csv
-import hashlib
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,37 +9,25 @@ from typing import Any
 
 from torch import Tensor
 
-from tortie.activations.key import hash_tensors
 from tortie.errors import TortieError
-from tortie.files import replacing
-from tortie.runs.folder import (
-    BEST,
-    ENVIRONMENT,
-    LAST,
-    README,
-    RUN,
-    check_beginning,
-    clear,
-    damaged,
-    document_of,
-    leave,
-    locked,
-    sweep,
-)
-from tortie.runs.readme import TEXT, environment
-from tortie.runs.resume import Listed, check_choices, check_photographs, photographs_csv
+from tortie.processes import ALONE, Processes
+from tortie.runs.files import RunFiles
+from tortie.runs.resume import Listed
 from tortie.training.state import TrainState
 
 
 class Run:
-    """A run's folder, held by one process at a time.
+    """A run. The first process reads and writes the folder; the others hear what it found.
+
+    All processes call every method. They wait for the first one, and end with it where it fails.
 
     Args:
-        folder: of the run; made if it is not there.
+        folder: of the run; made if it is not there. The other processes never look at it.
         resume: whether to go on with the run that is there; otherwise there must be none.
         lasting: whether the folder stays when the process ends.
         replaces: folder of a run that is cleared when this one begins, and not before: the same
             one, or that of all members; ``None`` where a run that is there may not be replaced.
+        processes: of the run.
 
     Raises:
         UsageError: a run is there and is not to be resumed, none is there that could be, or another
@@ -59,30 +36,45 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, resume: bool = False, lasting: bool = True,
+        self,
+        folder: Path,
+        resume: bool = False,
+        lasting: bool = True,
         replaces: Path | None = None,
-    ) -> None:  # fmt: skip
+        processes: Processes = ALONE,
+    ) -> None:
         self.folder = folder
         self._lasting = lasting
-        self._replaces = replaces
+        self._processes = processes
         self._begun = False
-        check_beginning(folder, resume, replaces)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = locked(folder)
-            sweep(folder)
-        except OSError as error:
-            raise TortieError(f"cannot write {folder}: {error.strerror}") from error
+        self._opened: RunFiles | None = None
+
+        def open_files() -> None:
+            self._opened = RunFiles(folder, resume, lasting, replaces)
+
+        self._first_does(open_files)
+
+    @property
+    def _files(self) -> RunFiles:
+        """The folder, in the first process alone."""
+        assert self._opened is not None
+        return self._opened
+
+    def _first_does(self, work: Callable[[], object]) -> None:
+        def done() -> bytes:
+            work()
+            return b""
+
+        self._processes.broadcast_bytes(done)
 
     def close(self) -> None:
         """Let other processes work in the folder, which is taken away if nothing was begun."""
-        with self._lock:
-            if self._lasting:
-                leave(self.folder)
+        if self._processes.first:
+            self._files.close()
 
     @property
     def resume_hint(self) -> str:
-        """How a run that was stopped goes on, in words."""
+        """How a run that was stopped is resumed, in words."""
         if not self._lasting:
             return "nothing is kept, as the fit was given no folder for its run"
         return (
@@ -91,7 +83,7 @@ class Run:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Work whose interruption, at any moment after the beginning, says how the run goes on.
+        """Work whose interruption, at any moment after the beginning, says how it is resumed.
 
         Raises:
             TortieError: it was interrupted.
@@ -106,11 +98,10 @@ class Run:
     @property
     def last(self) -> Path | None:
         """The last checkpoint's file; ``None`` where there is none, or none that will last."""
-        path = self.folder / LAST
-        return path if self._lasting and path.exists() else None
+        return self._files.last if self._processes.first else None
 
     def begin(self, document: Mapping[str, Any], photographs: Sequence[Listed]) -> None:
-        """Write down what the run is; where it goes on, check that it is still that.
+        """Write down what the run is; where it is resumed, check that it is still that.
 
         Args:
             document: JSON of all that decides the weights but the photographs.
@@ -120,19 +111,8 @@ class Run:
             UsageError: the run was begun with something else, which is named, or the one that it
                 replaces cannot be cleared.
         """
-        self.clear_replaced()
-        begun = self.document()
-        if begun is not None:
-            check_choices(self.folder, begun, json.loads(json.dumps(document)))
-            check_photographs(self.folder, photographs)
-        else:
-            self.write("photographs.csv", photographs_csv(photographs))
-            self.write(RUN, json.dumps(document, indent=2))
+        self._first_does(lambda: self._files.begin(document, photographs))
         self._begun = True
-        times = self.folder / ENVIRONMENT
-        before = times.read_text("utf-8", "replace") if times.exists() else None
-        self.write(ENVIRONMENT, environment(before))
-        self.write(README, TEXT)
 
     def clear_replaced(self) -> None:
         """Take away the run that gives way to this one.
@@ -140,21 +120,21 @@ class Run:
         Raises:
             UsageError: it holds what no run wrote, or another process works in it.
         """
-        if self._replaces is not None:
-            clear(self._replaces, held=self.folder)
-            self._replaces = None
+        self._first_does(lambda: self._files.clear_replaced())
 
     def document(self) -> dict[str, Any] | None:
         """What the run was begun with; ``None`` for a new one."""
-        return None if self._replaces is not None else document_of(self.folder)
+        text = self._processes.broadcast_bytes(lambda: json.dumps(self._files.document()).encode())
+        found: dict[str, Any] | None = json.loads(text)
+        return found
 
     def write(self, name: str, text: str) -> None:
         """Write a text file of the folder: old or new after a kill."""
-        self._put(name, text.encode("utf-8", "surrogateescape"))
+        self._first_does(lambda: self._files.write(name, text))
 
     def save(self, state: TrainState, tensors: Mapping[str, Tensor]) -> None:
         """Write the checkpoint: the next kill costs what comes after it."""
-        self._save(LAST, tensors, {"state": json.dumps(asdict(state))})
+        self._first_does(lambda: self._files.save(state, tensors))
 
     def restore(self) -> tuple[TrainState, dict[str, Tensor]] | None:
         """The last checkpoint; ``None`` where there is none yet.
@@ -162,18 +142,24 @@ class Run:
         Raises:
             TortieError: it is damaged.
         """
-        path = self.folder / LAST
-        if not path.exists():
+        if self._processes.count == 1:
+            return self._files.restore()
+        found: tuple[TrainState, dict[str, Tensor]] | None = None
+
+        def read() -> bytes:
+            nonlocal found
+            found = self._files.restore()
+            return b"" if found is None else json.dumps(asdict(found[0])).encode()
+
+        state = self._processes.broadcast_bytes(read)
+        if not state:
             return None
-        tensors, metadata = _load(path)
-        try:
-            return TrainState.of(json.loads(metadata["state"])), tensors
-        except (KeyError, ValueError, TypeError) as error:
-            raise damaged(path, "it is no checkpoint of a run") from error
+        tensors = self._tensors(lambda: found[1] if found else {})
+        return found or (TrainState.of(json.loads(state)), tensors)
 
     def save_best(self, tensors: Mapping[str, Tensor]) -> None:
         """Keep the weights of the best epoch so far."""
-        self._save(BEST, tensors, {})
+        self._first_does(lambda: self._files.save_best(tensors))
 
     def best(self) -> dict[str, Tensor]:
         """The weights of the best epoch.
@@ -181,48 +167,15 @@ class Run:
         Raises:
             TortieError: they are damaged or gone.
         """
-        return _load(self.folder / BEST)[0]
+        if self._processes.count == 1:
+            return self._files.best()
+        return self._tensors(lambda: self._files.best())
 
     def write_metrics(self, history: Sequence[Mapping[str, float | None]]) -> None:
-        """Write what each epoch came to as JSON lines and as CSV."""
-        self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-        rows = io.StringIO(newline="")
-        writer = csv.DictWriter(rows, list(history[0]) if history else [])
-        writer.writeheader()
-        writer.writerows(history)
-        self.write("metrics.csv", rows.getvalue())
+        """Write the metrics of each epoch as JSON lines and as CSV."""
+        self._first_does(lambda: self._files.write_metrics(history))
 
-    def _save(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-        from safetensors.torch import save
+    def _tensors(self, read: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        from safetensors.torch import load, save
 
-        own = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        self._put(name, save(own, {**metadata, "sha256": _digest(own, metadata)}))
-
-    def _put(self, name: str, content: bytes) -> None:
-        try:
-            with replacing(self.folder / name) as file:
-                file.write(content)
-        except TortieError as error:
-            if not self._begun:
-                raise
-            raise TortieError(f"{error}; make room: {self.resume_hint}") from error
-
-
-def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """SHA-256 over all that a file of tensors holds."""
-    described = json.dumps(dict(metadata), sort_keys=True) + hash_tensors(tensors.items())
-    return hashlib.sha256(described.encode()).hexdigest()
-
-
-def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise damaged(path, error) from error
-    if metadata.pop("sha256", None) != _digest(tensors, metadata):
-        raise damaged(path, "its SHA-256 is not the one it was saved with")
-    return tensors, metadata
+        return load(self._processes.broadcast_bytes(lambda: save(read())))

@@ -21,7 +21,7 @@ from torch import Tensor
 from tortie.activations.engine import BATCH, Engine
 from tortie.activations.views import View
 from tortie.images.preprocess import Preprocessing
-from tortie.training.photographs import Photographs
+from tortie.training.decoded import DecodedPhotographs
 
 Integers = NDArray[np.int64]
 
@@ -56,7 +56,7 @@ class Live:
         prefix: the frozen stages, ready to run; ``None`` where nothing is frozen.
     """
 
-    photographs: Photographs
+    photographs: DecodedPhotographs
     undistorted: View
     views: Sequence[View]
     prefix: Engine | None = None
@@ -79,15 +79,15 @@ class FeatureTable:
 
     Attributes:
         activations: float32 ``(n, views, ...)``.
-        place: row among them of each photograph ``(N,)``; −1 where it has none.
+        row: row among them of each photograph ``(N,)``; −1 where it has none.
     """
 
     activations: NDArray[np.float32]
-    place: Integers
+    row: Integers
 
     def take(self, rows: Sequence[int], view: int) -> Tensor:
         """Float32 ``(len(rows), ...)``."""
-        return torch.from_numpy(self.activations[self.place[list(rows)], view])
+        return torch.from_numpy(self.activations[self.row[list(rows)], view])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from tortie.processes import ALONE, Processes
 from tortie.training.averages import Average
 from tortie.training.batch_norm import begin_training
 from tortie.training.feed import Feed, Prepare, batches_of, order, ready
-from tortie.training.losses import balance_weights, loss_of, mix
+from tortie.training.losses import Loss, balance_weights, loss_of, mix
 from tortie.training.optimisers import (
     load_optimiser,
     make_optimiser,
@@ -108,20 +108,19 @@ def train(
         how the run went.
 
     Raises:
-        TortieError: it was interrupted, the loss or a weight is no number, or the disk is full;
+        TortieError: it was interrupted, the loss or NaN or Inf in the weights, or the disk is full;
             the last checkpoint is good, and going on from it ends with the weights of a run never
             stopped.
     """
     labels = torch.from_numpy(data.labels)
-    weights = balance_weights(data.labels[data.train], data.classes)
-    loss = loss_of(
-        recipe, torch.from_numpy(weights).to(config.device) if recipe.balance == "loss" else None
-    )
-    sampled = weights[data.labels[data.train]] if recipe.balance == "sampler" else None
+    loss, sampled = _balanced(data, recipe, config.device)
     optimiser = make_optimiser(trained, recipe, config.device)
     average = Average(trained, recipe.ema) if recipe.ema else None
     processes = config.processes
-    step = Step(trained, optimiser, loss, recipe, config.precision, config.side_weight, processes)
+    step = Step(
+        trained, optimiser, loss, recipe, config.precision,
+        side_weight=config.side_weight, processes=processes,
+    )  # fmt: skip
     state = _taken_up(run, trained, optimiser, average)
     processes.broadcast_model(trained)
     steps = len(batches_of(data.train, recipe.batch))
@@ -130,7 +129,7 @@ def train(
     def save() -> None:
         nonlocal saved
         if not _finite(trained):
-            raise processes.fatal(_diverged("a weight is no number", state, recipe, run))
+            raise processes.fatal(_diverged("NaN or Inf in the weights", state, recipe, run))
         tensors = {f"trained.{name}": tensor for name, tensor in trained.state_dict().items()}
         run.save(state, {**tensors, **optimiser_tensors(optimiser), **_averages(average)})
         saved = time.monotonic()
@@ -152,8 +151,8 @@ def train(
                     set_rates(optimiser, rate(recipe, done / (steps * recipe.epochs)))
                     images, targets = data.prepare(inputs), labels[own].to(config.device)
                     if recipe.mixup:
-                        drawn = np.random.Generator(np.random.PCG64([config.seed, done, 1]))
                         whole = processes.gather_rows(images, share), labels[rows].to(config.device)
+                        drawn = np.random.Generator(np.random.PCG64([config.seed, done, 1]))
                         mixed = mix(*whole, data.classes, recipe.mixup, drawn)
                         images, targets = (one[share.place] for one in mixed)
                     parts = share.parts(config.accumulate)
@@ -186,13 +185,23 @@ def train(
     return state
 
 
+def _balanced(
+    data: TrainData, recipe: Recipe, device: torch.device
+) -> tuple[Loss, NDArray[np.float32] | None]:
+    """The loss, and how often each training photograph is drawn; ``None`` for once an epoch."""
+    weights = balance_weights(data.labels[data.train], data.classes)
+    by_class = torch.from_numpy(weights).to(device) if recipe.balance == "loss" else None
+    sampled = weights[data.labels[data.train]] if recipe.balance == "sampler" else None
+    return loss_of(recipe, by_class), sampled
+
+
 def _end_epoch(
     trained: TrainedPart, data: TrainData, recipe: Recipe, config: TrainConfig,
     run: Checkpoints, state: TrainState, average: Average | None, note: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Judge the epoch, keep it if it is the best so far, and move on."""
     if not _finite(trained):
-        raise config.processes.fatal(_diverged("a weight is no number", state, recipe, run))
+        raise config.processes.fatal(_diverged("NaN or Inf in the weights", state, recipe, run))
     chosen = len(data.chosen_on) > 0
     judged = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
     if average is not None:
@@ -224,9 +233,9 @@ def _end_epoch(
         + (", the best so far" if chosen and state.best_epoch == state.epoch else "")
     )
     if state.epoch >= recipe.epochs:
-        state.finished = f"all {recipe.epochs} epochs"
+        state.finished = "epochs"
     elif recipe.patience is not None and state.waited >= recipe.patience:
-        state.finished = f"{state.waited} epochs without a better one"
+        state.finished = "patience"
     state.epoch, state.step, state.losses, state.seen = state.epoch + 1, 0, 0.0, 0
 
 
@@ -305,9 +314,9 @@ def _finite(trained: TrainedPart) -> bool:
 def _diverged(what: str, state: TrainState, recipe: Recipe, run: Checkpoints) -> str:
     kept = f" (the last good checkpoint is {run.last})" if run.last else ""
     return (
-        f"{what} in epoch {state.epoch}, step {state.step}: the rate is too high for this network "
-        f"and these photographs; try --learning-rate {recipe.learning_rate / 5:g} with --force"
-        f"{kept}"
+        f"{what} (epoch {state.epoch}, step {state.step}): the learning rate is too high for this "
+        f"network and these photographs; try --learning-rate {recipe.learning_rate / 5:g} with "
+        f"--force{kept}"
     )
 
 

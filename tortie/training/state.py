@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -21,7 +21,8 @@ class TrainState:
         best: its share of right answers and its log loss.
         waited: epochs since then.
         history: what each finished epoch came to.
-        finished: why the run is over; ``None`` while it is not.
+        finished: why the run is over: all epochs are done, or there was no better one for as long
+            as the recipe waits; ``None`` while it is not.
     """
 
     epoch: int = 1
@@ -32,7 +33,7 @@ class TrainState:
     best: tuple[float, float] | None = None
     waited: int = 0
     history: list[dict[str, float | None]] = field(default_factory=list)
-    finished: str | None = None
+    finished: Literal["epochs", "patience"] | None = None
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> "TrainState":

@@ -36,6 +36,30 @@ class StepCost:
     seconds: float
     bytes: int
 
+    def of_batch(
+        self, trained: TrainedPart, recipe: Recipe, timed: int, batch: int, parts: int
+    ) -> "StepCost":
+        """What a step of a whole batch takes, from that of fewer photographs.
+
+        Args:
+            trained: what is trained.
+            recipe: of the training.
+            timed: photographs of the step that was measured.
+            batch: photographs of the batch, in this process.
+            parts: into which it is accumulated, one after another.
+        """
+        parameters = sum(one.numel() for one in trained.parameters() if one.requires_grad) * 4
+        copies = {"sgd": 2 + (recipe.momentum > 0), "rmsprop": 4}.get(recipe.optimiser, 4)
+        fixed = min(parameters * copies, self.bytes)
+        share = batch / timed
+        alive = share / min(parts, batch)
+        grown = round(fixed + (self.bytes - fixed) * alive)
+        return StepCost(
+            self.precision,
+            self.seconds * share,
+            grown + (recipe.ema is not None) * parameters,
+        )
+
 
 def measure_step(
     trained: TrainedPart,

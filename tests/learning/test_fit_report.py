@@ -3,7 +3,7 @@
 import tortie
 from tests.conftest import lay_out
 from tortie.evaluation.report import write_report
-from tortie.learning.metadata import report_of
+from tortie.learning.fit_report import report_of
 
 
 def test_the_report_sets_the_plan_beside_what_it_came_to(tmp_path):

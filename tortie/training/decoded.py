@@ -1,6 +1,7 @@
 """Photographs that are seen many times: decoded once, as far as memory allows."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +11,24 @@ from numpy.typing import NDArray
 
 from tortie.activations.views import Undistorted, View
 from tortie.errors import TortieError
-from tortie.images import Decoded, Facts, Source, UnreadableImage, decode, facts_of, file_bytes
+from tortie.images import (
+    Decoded,
+    Facts,
+    Read,
+    Reading,
+    Source,
+    UnreadableImage,
+    decode,
+    facts_of,
+    file_bytes,
+)
 from tortie.images.inputs import named
 from tortie.images.preprocess import Preprocessing
 from tortie.images.read import digest_of
 from tortie.processes import local_count
 
 _RGBX = 4  # bytes of a pixel in Pillow
+_VIEWS_AHEAD = 512  # made before their turn: 77 MB at 224×224×3
 _OBJECT = 2000  # bytes of an image beside its pixels
 
 
@@ -28,7 +40,7 @@ def free_memory() -> int:
         return 2_000_000_000
 
 
-class Photographs:
+class DecodedPhotographs:
     """Decoded photographs, kept in memory up to a number of bytes and decoded anew beyond it.
 
     Attributes:
@@ -100,9 +112,9 @@ class Photographs:
         at_least = self._preprocessing.at_least
         return decode(content, at_least=at_least, max_pixels=self._max_pixels)
 
-    def only(self, rows: Sequence[int]) -> "Photographs":
+    def only(self, rows: Sequence[int]) -> "DecodedPhotographs":
         """Some of them, counted anew; what is decoded is shared."""
-        own = Photographs(
+        own = DecodedPhotographs(
             [self.sources[row] for row in rows], [self.sha256[row] for row in rows],
             self._preprocessing, self._max_pixels, self._limit,
         )  # fmt: skip
@@ -110,6 +122,30 @@ class Photographs:
         own.bytes = self.bytes
         own._kept = {new: self._kept[row] for new, row in enumerate(rows) if row in self._kept}
         return own
+
+    def reading(self, positions: Sequence[int], views: Sequence[View], threads: int) -> Reading:
+        """Views of some of them, as :func:`tortie.images.read` gives those of files.
+
+        Args:
+            positions: which photographs, in the order in which they are wanted.
+            views: of each.
+            threads: that make the views.
+        """
+
+        def work(number: int) -> Read:
+            index = positions[number]
+            begin = time.perf_counter()
+            sha256, reason, pixels = self.sha256[index], self.reasons.get(index), None
+            if reason is None:
+                pixels = np.stack([self.pixels(index, view) for view in views])
+            seconds = time.perf_counter() - begin
+            return Read(
+                index=number, sha256=sha256, facts=self.facts[index], pixels=pixels,
+                reason=reason, seconds=seconds,
+            )  # fmt: skip
+
+        ahead = max(threads, _VIEWS_AHEAD // len(views))
+        return Reading(work, len(positions), threads, ahead)
 
     def pixels(self, index: int, view: View) -> NDArray[np.uint8]:
         """One view of one photograph: uint8 ``(height, width, channels)``.

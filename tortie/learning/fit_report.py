@@ -1,0 +1,106 @@
+"""What the report of a fit shows."""
+
+from collections import Counter
+
+import numpy as np
+
+from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.report import EnsembleRow, Report
+from tortie.learning.result import FitResult
+
+
+def scores_of(result: FitResult) -> Scores | None:
+    """Every figure on the photographs that were held out; ``None`` where there are too few."""
+    if result.data.too_few is not None:
+        return None
+    return score(result.probabilities, result.scored_labels, result.data.classes)
+
+
+def uncalibrated_scores_of(result: FitResult) -> Scores | None:
+    """The same figures before the temperature."""
+    if result.data.too_few is not None:
+        return None
+    return score(result.held_out.probabilities, result.scored_labels, result.data.classes)
+
+
+def report_of(result: FitResult, title: str) -> Report:
+    """What the report of a fit shows."""
+    return Report(
+        title=title,
+        classes=result.data.classes,
+        scores=scores_of(result),
+        reason=result.data.too_few,
+        on=result.data.split.on,
+        held=[result.data.sources[i] for i in result.held_out.positions],
+        labels=result.scored_labels,
+        probabilities=result.probabilities,
+        plan=result.plan.lines(),
+        outcome=_outcome(result),
+        counts=result.data.split_counts,
+        trained=_trained(result),
+        seconds=result.seconds,
+        skipped=result.data.skipped,
+        notes=result.notes,
+        settings=_settings(result),
+        history=result.history,
+        best_epoch=result.best_epoch,
+        uncalibrated=result.held_out.probabilities,
+        ensemble=_ensemble(result),
+        network=result.network,
+        preprocessing=result.entry.preprocessing,
+    )
+
+
+def _outcome(result: FitResult) -> list[tuple[str, str, str]]:
+    """What was planned, the estimate, and what it came to."""
+    plan, on = result.plan, result.data.split.on
+    phases = ("activations", "drawn views", "crops to calibrate", "training")
+    spent = sum(result.seconds.get(phase, 0) for phase in phases)
+    counted = (
+        "none: too few"
+        if result.data.too_few
+        else f"{len(result.held_out.positions):,}, of the {on}"
+    )
+    skipped = f", {len(result.data.skipped):,} left out" if result.data.skipped else ""
+    return [
+        ("photographs", f"{plan.images:,}", f"{len(result.data.photographs):,}{skipped}"),
+        (
+            "training" if plan.training else "reading and computing",
+            f"{plan.seconds:.1f} s" if plan.seconds or not plan.multiplications else "not timed",
+            f"{spent:.1f} s",
+        ),
+        ("the whole fit", "", f"{sum(result.seconds.values()):.1f} s"),
+        ("counted for the accuracy", f"of the {plan.on}", counted),
+    ]
+
+
+def _settings(result: FitResult) -> dict[str, str]:
+    settings = {"seed": str(result.data.seed)}
+    if result.penalty is not None:
+        settings["penalty"] = f"{result.penalty:g}"
+    if result.plan.training is not None:
+        settings["recipe"] = result.plan.training.recipe
+    return settings
+
+
+def _ensemble(result: FitResult) -> list[EnsembleRow]:
+    """Each member on the photographs that are counted, and all of them together."""
+    if not result.members or result.data.too_few is not None:
+        return []
+    rows, whole = [], 0
+    for number, one in enumerate(result.members, 1):
+        own = one.probabilities[np.isin(one.held_out.positions, result.held_out.positions)]
+        scores = score(own, result.scored_labels, result.data.classes)
+        cost = one.plan.multiplications_per_image
+        whole += cost
+        name = f"{number}: {one.entry.name}"
+        rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
+    scores = score(result.probabilities, result.scored_labels, result.data.classes)
+    return [*rows, EnsembleRow("together", scores.accuracy, scores.log_loss, f"{whole:,}")]
+
+
+def _trained(result: FitResult) -> dict[str, int]:
+    """Photographs of each class that were trained on."""
+    pairs = zip(result.data.photographs, result.data.split.splits, strict=True)
+    counts = Counter(photograph.label for photograph, split in pairs if split == "train")
+    return {name: counts[name] for name in result.data.classes}

@@ -1,0 +1,236 @@
+"""The main job: everything frozen, the softmax layer solved for.
+
+:func:`frozen_fit` reads from top to bottom: hash the files, cut the network, plan, take or compute
+the activations, split, solve, measure. :func:`solve` is the part from the activations on, which
+comparing depths takes too.
+"""
+
+import importlib
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tortie.activations.feature_duplicates import feature_duplicate_pairs
+from tortie.evaluation.novelty import fit_novelty
+from tortie.images import read
+from tortie.learning.calibration import (
+    Calibration,
+    CropFeatures,
+    calibrate,
+    crop_rows,
+)
+from tortie.learning.clock import Clock
+from tortie.learning.cross_fitting import (
+    HeldOut,
+    LabelledFeatures,
+    choose_among,
+    choose_on,
+    cross_fitted_parts,
+    cross_validate,
+    predict_by,
+    train_on,
+)
+from tortie.learning.dataset import (
+    Dataset,
+    Integers,
+    enough_classes,
+    hash_photographs,
+    make_dataset,
+)
+from tortie.learning.frozen_plan import plan_frozen, preview_split
+from tortie.learning.job import Job
+from tortie.learning.plan import Plan
+from tortie.learning.result import FitResult, Notes, dataset_notes
+from tortie.learning.softmax import Floats, LinearHead, few_threads, softmax
+
+if TYPE_CHECKING:
+    from tortie.activations.views import View
+    from tortie.learning.backbone import Backbone
+    from tortie.training.decoded import DecodedPhotographs
+
+
+def frozen_fit(
+    job: Job, photographs: "DecodedPhotographs | None" = None, clock: Clock | None = None
+) -> FitResult:
+    """Solve for the softmax layer on the activations of a network that is frozen as a whole.
+
+    Args:
+        job: the fit.
+        photographs: all of the job's, where they are decoded already.
+        clock: its phases so far; ``None`` to begin.
+
+    Raises:
+        UsageError: fewer than two classes, a class of one photograph, an invalid option.
+        TortieError: no photograph can be read.
+    """
+    clock = clock or Clock()
+    classes = enough_classes(photograph.label for photograph in job.collection.photographs)
+    sha256 = hash_photographs(job) if photographs is None else photographs.sha256
+    with ExitStack() as stack:
+        reads = None
+        if job.store.is_empty and job.processes.count == 1 and photographs is None:
+            # Everything is missing: decoding begins while torch is imported.
+            reads = stack.enter_context(
+                read(
+                    job.sources, preprocessing=job.entry.preprocessing, threads=job.threads,
+                    max_pixels=job.max_pixels,
+                )
+            )  # fmt: skip
+        clock.lap("find and hash")
+
+        from tortie.activations.extract import Extraction
+        from tortie.learning.backbone import make_backbone
+        from tortie.learning.features import compute_together, reader_of
+
+        backbone = make_backbone(job, len(classes))
+        extractor = backbone.extractor
+        clock.lap("load the network")
+        reader = reader_of(photographs, job.threads)
+        extraction = stack.enter_context(
+            Extraction(extractor, job.sources, sha256, reads, reader=reader)
+        )
+        if job.processes.first:
+            extraction.sample()
+        seconds = (extraction.read_seconds + extraction.forward_seconds) / job.threads
+        plan = plan_frozen(job, backbone, preview_split(job), extraction.missing, seconds)
+        job.announce(plan)
+        if job.processes.count > 1:
+            extraction.close()
+            compute_together(job, extractor, job.sources, sha256)
+            extraction = stack.enter_context(Extraction(extractor, job.sources, sha256))
+        with _imported_meanwhile("scipy.optimize"):
+            activations, _ = extraction.finish(job.events.progress)
+    clock.lap("activations")
+    with few_threads(activations):
+        duplicates = feature_duplicate_pairs(activations)
+    data = make_dataset(job, sha256, extraction.facts, extraction.reasons, duplicates)
+    clock.lap("duplicates and split")
+    return solve(backbone, data, activations, plan, clock)
+
+
+def solve(
+    backbone: "Backbone", data: Dataset, activations: Floats, plan: Plan, clock: Clock
+) -> FitResult:
+    """Solve for the softmax layer and measure it.
+
+    Args:
+        backbone: the network, frozen as a whole.
+        data: the photographs.
+        activations: of the undistorted view of each photograph, float32 ``(N, D)``.
+        plan: of the fit.
+        clock: its phases so far.
+    """
+    job = backbone.job
+    table = LabelledFeatures(activations, data.labels, data.sha256, data.groups, len(data.classes))
+    views, view_notes = _drawn_views(job)
+    if views:
+        train = data.train
+        table = table.with_drawn(_views_of(job, backbone, data, train, views), train)
+        clock.lap("drawn views")
+    crops = None
+    if job.options.crops > 1:
+        crops = _crops(job, backbone, data, table)
+        clock.lap("crops to calibrate")
+    with few_threads(activations):
+        head, penalty, held_out, calibration = train_and_measure(table, data, crops)
+        train = data.train
+        novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
+    clock.lap("softmax layer")
+    notes: Notes = {
+        **dataset_notes(data, job.collection.notes, backbone.network.notes, held_out),
+        "views": view_notes,
+        "calibration": calibration.notes,
+    }
+    return FitResult(
+        network=backbone.with_head(head),
+        entry=job.entry,
+        plan=plan,
+        data=data,
+        held_out=held_out,
+        calibration=calibration,
+        notes_by_source=notes,
+        seconds=clock.seconds,
+        penalty=penalty,
+        novelty=novelty,
+    )
+
+
+class Solved(NamedTuple):
+    """What was chosen, trained, measured and calibrated on activations."""
+
+    head: LinearHead
+    penalty: float
+    held_out: HeldOut
+    calibration: Calibration
+
+
+def train_and_measure(table: LabelledFeatures, data: Dataset, crops: CropFeatures | None) -> Solved:
+    """Choose the penalty, train the softmax layer, predict what was held out, calibrate.
+
+    The penalty is chosen on the validation photographs where there are both these and a test, and
+    by cross-fitting inside the training photographs otherwise.
+    """
+    train, validation, seed = data.train, data.part("validation"), data.seed
+    cross_fitted = None
+    if data.split.on == "test" and len(validation):
+        penalty = choose_on(table, train, validation).penalty
+    else:
+        choice = choose_among(table, train, seed)
+        order = np.concatenate([rows for _, rows in cross_fitted_parts(table, train, seed)])
+        penalty, cross_fitted = choice.penalty, HeldOut(order, softmax(choice.logits))
+    head = train_on(table, train, penalty)
+    if data.too_few is None and data.split.on == "cross-validation":
+        held_out = cross_validate(table, seed)
+        cross_fitted = held_out
+    else:
+        held_out = predict_by(table, head, data.scored)
+    calibration = calibrate(table, data, head, penalty, cross_fitted, crops)
+    return Solved(head, penalty, held_out, calibration)
+
+
+def _drawn_views(job: Job) -> "tuple[list[View], list[str]]":
+    """The drawn views of a training photograph, and what the user should know of them."""
+    name = job.options.augment or "none"
+    if name == "none":
+        return [], []
+    from tortie.activations.views import Drawn
+    from tortie.learning.backbone import chosen_policy
+
+    chosen, notes = chosen_policy(job.entry, name, job.options.mirror)
+    if chosen is None:
+        return [], list(notes)
+    numbers = range(1, job.options.views + 1)
+    drawn = [Drawn(job.entry.preprocessing, chosen, job.draw_seed, n) for n in numbers]
+    return list(drawn), list(notes)
+
+
+def _crops(job: Job, backbone: "Backbone", data: Dataset, table: LabelledFeatures) -> CropFeatures:
+    """Activations of the crops of the photographs that the temperature is fitted on."""
+    from tortie.evaluation.crops import crop_views
+
+    rows = crop_rows(table, data, job.options.crops)
+    views = crop_views(job.entry.preprocessing, job.options.crops, job.entry.mirror)
+    return CropFeatures(job.options.crops, _views_of(job, backbone, data, rows, views), rows)
+
+
+def _views_of(
+    job: Job, backbone: "Backbone", data: Dataset, rows: Integers, views: "list[View]"
+) -> Floats:
+    """Activations ``(n, views, D)`` of some views of some photographs."""
+    from tortie.learning.features import features
+
+    return features(job, backbone.extractor, data, rows, views).activations
+
+
+@contextmanager
+def _imported_meanwhile(*modules: str) -> Iterator[None]:
+    """Import what comes next, a second's work on one core, while the block uses the others."""
+    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in modules])
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
