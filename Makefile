@@ -50,11 +50,16 @@ slow: $(READY)
 bench: $(READY)
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
+battery: $(READY)
+	$(BIN)/pip download -q --no-deps --no-binary pillow -d $(CORPORA) pillow==12.0.0 || true
+	$(BIN)/pip download -q --no-deps --no-binary pillow-heif -d $(CORPORA) pillow-heif==0.22.0 || true
+	$(BIN)/python benchmarks/battery/images.py --corpora $(CORPORA)
+
 conformance: $(PEERS)/bin/pytest
 	$(PEERS)/bin/python -m pytest -q tests/conformance
 
 # The pictures of docs/networks.md.
-DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 efficientnet-lite0
+DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 mobilenet-v2 efficientnet-lite0
 pictures: $(READY)
 	for name in $(DRAWN); do $(BIN)/tortie networks $$name --plot docs/pictures/$$name.svg || exit 1; done
 	$(BIN)/tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152 --plot docs/pictures/networks.png
@@ -63,7 +68,7 @@ pictures: $(READY)
 $(PEERS)/bin/pytest: tests/conformance/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install -q -r tests/conformance/requirements.txt -e .
-	$(PEERS)/bin/pip install -q pytest
+	$(PEERS)/bin/pip install -q pytest hypothesis
 	touch $@
 
 $(READY): pyproject.toml constraints.txt

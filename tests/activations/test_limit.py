@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tortie.activations import limit
+from tortie.activations.database import NAME
 from tortie.activations.store import ActivationStore
 from tortie.errors import UsageError
 
@@ -35,7 +37,7 @@ def test_what_is_no_size_is_refused(text):
 
 def test_default_limit_is_a_quarter_of_the_free_disk_or_10_gb(tmp_path, monkeypatch):
     monkeypatch.delenv("TORTIE_CACHE_LIMIT", raising=False)
-    (tmp_path / "segment-1.bin").write_bytes(bytes(400))
+    (tmp_path / NAME).write_bytes(bytes(400))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(10**12, 0, 10**6))
     assert limit.default_limit(tmp_path) == 250_100  # what it holds counts as free
     assert limit.default_limit(tmp_path / "not" / "yet") == 250_000
@@ -60,7 +62,32 @@ def test_where_the_store_lies(tmp_path, monkeypatch):
     assert limit.default_root() == Path(tmp_path, "here", "activations")
 
 
-def test_segments_are_small_beside_the_limit_and_not_too_many():
-    assert limit.segment_bytes(1_600_000) == 100_000
-    assert limit.segment_bytes(10**10) == 64 << 20
-    assert 10**13 / limit.segment_bytes(10**13) <= 256
+def test_without_a_home_nothing_is_stored(monkeypatch):
+    monkeypatch.setenv("TORTIE_CACHE", "~nobody-of-that-name/cache")
+    notes = []
+    with ActivationStore.default(notes.append) as store:
+        assert store.is_empty
+    assert len(notes) == 1
+    assert "there is no home folder: set TORTIE_CACHE" in notes[0]
+    assert not Path("~nobody-of-that-name").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the home is said otherwise")
+@pytest.mark.parametrize("home", [None, "", "relative"])
+def test_a_user_without_a_home_and_a_password_entry_has_no_store(monkeypatch, home):
+    """As ``docker run --user 54321`` leaves it."""
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("TORTIE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    notes = []
+    with ActivationStore.default(notes.append) as store:
+        assert store.is_empty
+    assert len(notes) == 1
+    assert "there is no home folder: set TORTIE_CACHE" in notes[0]

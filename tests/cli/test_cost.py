@@ -152,6 +152,9 @@ def test_the_lectures_convolution(run):
     assert document["saving"] == pytest.approx(120_422_400 / 12_443_648)
     _, out, _ = run(*words, "--bottleneck", "16")
     assert "2,408,448 + 10,035,200 = 12,443,648 multiplications, 9.7 times fewer" in out
+    _, out, _ = run(*words, "--separable")
+    # 28·28·192·25 + 28·28·192·32
+    assert "3,763,200 + 4,816,896 = 8,580,096 multiplications, 14.0 times fewer" in out
     # valid: 24×24 outputs; stride 2 of padding 1: floor(25 / 2) + 1 = 13
     _, out, _ = run(*words, "--padding", "valid", "--groups", "2", "--json")
     assert json.loads(out)["multiplications"] == 24 * 24 * 32 * 25 * 96
@@ -195,6 +198,11 @@ def test_compare(run, tmp_path):
         ("cost conv --input 4x4x3 --kernel 3 --filters 2 --groups 2", "groups must divide"),
         ("cost conv --input 4x4x3 --kernel 3 --filters 2 --padding some", "same, valid or a"),
         ("cost conv --input 4x4x3 --kernel 3 --filters 2 --compare", "--compare says nothing"),
+        ("cost lenet5 --separable", "--separable says nothing here"),
+        (
+            "cost conv --input 4x4x4 --kernel 3 --filters 4 --separable --bottleneck 2",
+            "--bottleneck says nothing here",
+        ),
         ("cost lenet5 --stride 2", "--stride says nothing here"),
         ("cost lenet5 --padding valid", "--padding says nothing here"),
         ("cost lenet5 --groups 2", "--groups says nothing here"),

@@ -6,39 +6,34 @@ import re
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
-from torch import nn
 
-from tortie.cost import blocks, pictures
-from tortie.cost.blocks import draw_network
+from tortie.cost import drawing, pictures
 from tortie.cost.compare import compare
+from tortie.cost.convolution import convolution, separable
 from tortie.cost.count import count
+from tortie.cost.describe import describe
+from tortie.cost.drawing import draw_convolutions, draw_network
 from tortie.cost.meta_network import meta_network
 from tortie.cost.pictures import draw_comparison, draw_parts
 from tortie.errors import UsageError
-from tortie.networks.network import Network
+from tortie.networks.table import TABLE
 
 
-class Tokens(nn.Module):
-    """Maps as a row of tokens, ``(N, H·W, C)``."""
-
-    def __init__(self, cut):
-        super().__init__()
-        self.cut = cut
-
-    def forward(self, images):
-        return self.cut(images).transpose(1, 2)
+def draw(name, path, **arguments):
+    """The drawing of a network of the table."""
+    cost = count(meta_network(name, **arguments))
+    draw_network(name, cost.input, describe(cost), path)
 
 
-class Mean(nn.Module):
-    def forward(self, tokens):
-        return tokens.mean(dim=1)
+def texts_of(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that would be written."""
     figures = []
-    for module in (pictures, blocks):
+    for module in (pictures, drawing):
         monkeypatch.setattr(module, "save", lambda figure, path: figures.append(figure))
     return figures
 
@@ -89,51 +84,98 @@ def test_bars_are_shares_of_the_whole(drawn, tmp_path):
     assert names == ["c1", "c3", "c5", "f6", "head"]  # what pools has neither
 
 
-def test_a_network_is_drawn_with_every_stage_and_shape(drawn, tmp_path):
-    draw_network("lenet5", count(meta_network("lenet5")), tmp_path / "a.png")
-    (axes,) = drawn[0].axes
-    texts = [text.get_text() for text in axes.texts]
+def test_a_network_is_drawn_with_windows_and_volumes(drawn, tmp_path):
+    draw("lenet5", tmp_path / "a.png")
+    texts = texts_of(drawn[0])
     for expected in ("input", "c1", "28×28×6", "s2", "14×14×6", "10×10×16", "5×5×16", "120", "84"):
         assert expected in texts
     assert "61,706 parameters, 416,520 multiplications" in texts
-    assert len(axes.patches) == 3 * 8  # face, side and top of each volume
+    assert "f=5 s=1 p=2, 6, ReLU" in texts
+    assert "max f=2 s=2 p=0" in texts
 
 
-def test_tokens_are_drawn_as_a_square_of_them(drawn, tmp_path):
-    """64 tokens of 6 channels stand as high as maps of 8×8."""
-    cut = nn.Sequential(nn.Conv2d(3, 6, 2, 2), nn.Flatten(2))
-    stages = {"maps": nn.Conv2d(3, 3, 2, 2), "tokens": Tokens(cut), "pool": Mean()}
-    draw_network("small", count(Network(stages, nn.Linear(6, 2), (32, 32, 3))), tmp_path / "a.png")
-    texts = [text.get_text() for text in drawn[0].axes[0].texts]
-    assert "64×6" in texts
-    faces = [patch.get_xy() for patch in drawn[0].axes[0].patches[::3]]
-    heights = [face[:, 1].max() - face[:, 1].min() for face in faces]
-    assert heights[2] / heights[1] == pytest.approx((8 / 16) ** 0.5)
+def test_alexnet_has_two_towers(drawn, tmp_path):
+    draw("alexnet", tmp_path / "a.png")
+    texts = texts_of(drawn[0])
+    assert texts.count("f=11 s=4 p=0, 96, ReLU") == 1 and "55×55×96" in texts
+    assert texts.count("f=5 s=1 p=2\n128, ReLU") == 2  # of conv2: each tower sees its own maps
+    assert texts.count("f=3 s=1 p=1, 384, ReLU") == 1  # conv3 sees both
+    assert texts.count("f=3 s=1 p=1\n192, ReLU") == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "network"),
-    [("vgg19", "vgg19"), ("timm:swin_tiny_patch4_window7_224.ms_in1k", "resnet18")],
-)
-def test_texts_of_the_longest_network_do_not_touch(drawn, tmp_path, name, network):
-    draw_network(name, count(meta_network(network)), tmp_path / "a.png")
+def test_branches_shortcuts_and_repetitions_are_drawn(drawn, tmp_path):
+    draw("googlenet", tmp_path / "a.png")
+    texts = texts_of(drawn[0])
+    assert "64 + 128 + 32 + 32 = 256" in texts and "28×28×256" in texts
+    assert "5×5, 32\ns=1 p=2" in texts
+    draw("resnet50", tmp_path / "a.png")
+    texts = texts_of(drawn[1])
+    assert [text for text in texts if text.endswith("×")] == ["2×", "3×", "5×", "2×"]
+    assert texts.count("+") == texts.count("ReLU after") == 8  # of 16 blocks, alike ones once
+    arrows = [text for text in drawn[1].axes[0].texts if getattr(text, "arrow_patch", None)]
+    assert len(arrows) == 8
+    assert [text for text in texts if text.startswith("1×1\n")] == ["1×1\ns=1", *["1×1\ns=2"] * 3]
+    draw("plain18", tmp_path / "a.png")
+    assert "+" not in texts_of(drawn[2])
+
+
+def test_a_convolution_and_its_cheaper_way_are_drawn(drawn, tmp_path):
+    both = separable((14, 14, 512), 3, 512)
+    assert both.depthwise.multiplications == 14 * 14 * 512 * 9
+    assert both.pointwise.multiplications == 14 * 14 * 512 * 512
+    assert both.saving == pytest.approx(1 / (1 / 512 + 1 / 9))  # section 3.1 of MobileNet's paper
+    assert both.direct == convolution((14, 14, 512), 3, 512)
+    ways = [("a convolution", [both.direct]), ("separable", [both.depthwise, both.pointwise])]
+    draw_convolutions(ways, tmp_path / "a.png")
+    texts = texts_of(drawn[0])
+    assert "462,422,016 multiplications" in texts and "52,283,392 multiplications" in texts
+    assert "f=3 s=1 p=same, 512, depthwise" in texts
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet", "resnet50", "densenet121", "vgg19"])
+def test_texts_do_not_touch_and_are_legible_on_a_telephone(drawn, tmp_path, name):
+    draw(name, tmp_path / "a.png")
     (figure,) = drawn
+    assert figure.get_size_inches()[0] * 96 == pytest.approx(390)
     renderer = FigureCanvasAgg(figure).get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
+    texts = [text for text in figure.axes[0].texts if text.get_text()]
+    assert min(text.get_fontsize() for text in texts) * 96 / 72 > 8.4  # pixels
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    whole = figure.bbox
+    assert all(box.x0 >= 0 and box.x1 <= whole.x1 for box in boxes)
+
+
+def test_nineteen_networks_are_numbered(drawn, tmp_path):
+    names = [entry.name for entry in TABLE if "imagenet" in entry.weights and entry.published][:19]
+    draw_comparison(compare(names), tmp_path / "a.png")
+    (axes,) = drawn[0].axes
+    legend, *numbers = axes.texts
+    assert {text.get_text() for text in numbers} == {str(n) for n in range(1, 20)}
+    assert all(name in legend.get_text() for name in names)
+    renderer = FigureCanvasAgg(drawn[0]).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
     for one, other in itertools.combinations(boxes, 2):
         assert not one.overlaps(other)
 
 
+def test_rows_of_nothing_are_left_out(drawn, tmp_path):
+    draw_parts("resnet152", count(meta_network("resnet152")).layers, tmp_path / "a.png")
+    multiplications, parameters = drawn[0].axes
+    for one, other in zip(multiplications.patches, parameters.patches, strict=True):
+        assert max(one.get_width(), other.get_width()) > 0.1  # percent
+    assert "below a thousandth left out" in drawn[0].get_suptitle()
+
+
 def test_files_are_small_and_the_same_at_every_run(tmp_path):
-    cost = count(meta_network("alexnet"))
     for suffix in ("svg", "png"):
         first, second = (tmp_path / f"{name}.{suffix}" for name in "ab")
-        draw_network("alexnet", cost, first)
-        draw_network("alexnet", cost, second)
+        draw("alexnet", first)
+        draw("alexnet", second)
         assert first.read_bytes() == second.read_bytes()
         assert first.stat().st_size < 200_000
     with Image.open(tmp_path / "a.png") as image:
-        assert image.size[0] > 1000
         assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
     assert re.search(r"<svg", (tmp_path / "a.svg").read_text())
 
@@ -147,4 +189,4 @@ def test_files_are_small_and_the_same_at_every_run(tmp_path):
 )
 def test_what_cannot_be_written_is_refused(tmp_path, name, message):
     with pytest.raises(UsageError, match=message):
-        draw_network("lenet5", count(meta_network("lenet5")), tmp_path / name)
+        draw("lenet5", tmp_path / name)

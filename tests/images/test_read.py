@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import photograph
 from tortie.errors import UsageError
 from tortie.images import (
     Preprocessing,
@@ -193,3 +194,20 @@ def test_readings_that_overlap_leave_the_switch_interval_as_it_was(paths, first)
     assert sys.getswitchinterval() < before  # the other reads on
     readings[1 - first].close()
     assert sys.getswitchinterval() == before
+
+
+def test_memory_that_runs_out_names_the_file_and_ends_nothing(tmp_path, monkeypatch):
+    """Wherever it runs out: while a file is read, decoded, or made a view."""
+    for name in "abc":
+        photograph("stripes", ord(name)).save(tmp_path / f"{name}.jpg")
+    paths = [tmp_path / f"{name}.jpg" for name in "abc"]
+
+    def render(decoded, sha256):
+        if sha256 == hash_all(paths[1:2], 1)[0]:
+            raise MemoryError
+        return np.zeros((2, 2, 3), np.uint8)
+
+    preprocessing = Preprocessing(resize=8, height=8, width=8, mean=(0,) * 3, std=(1,) * 3)
+    with read(paths, preprocessing=preprocessing, threads=1, renders=[render]) as reading:
+        reasons = [one.reason for one in reading]
+    assert reasons == [None, "not enough memory to read it", None]

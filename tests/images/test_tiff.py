@@ -177,10 +177,22 @@ def test_12_bits_that_are_packed():
 def test_strips_behind_the_end_are_missing():
     whole = by_hand(GREY, bytes(8))
     assert pixels(whole).max() == 0
-    beyond = whole.replace(
-        struct.pack("<HHI", 279, 3, 1) + b"\x08\0", struct.pack("<HHI", 279, 3, 1) + b"\xff\xff"
+    beyond = by_hand({**GREY, 278: [1], 257: [1]}, bytes(8)).replace(
+        struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 9999)
     )
     assert reason(beyond) == "truncated"
+    packed = by_hand({**GREY, 259: [32773]}, b"\3abcd\3efgh")  # PackBits
+    assert pixels(packed)[1, 3, 0] == ord("h")
+    count = struct.pack("<HHIH", 279, 3, 1, 10)
+    assert reason(packed.replace(count, struct.pack("<HHIH", 279, 3, 1, 65535))) == "truncated"
+
+
+def test_a_wrong_count_of_bytes_costs_no_rows_that_are_there():
+    """Where nothing is compressed, the size says how many bytes there are."""
+    whole = by_hand(GREY, b"abcdefgh")
+    count = struct.pack("<HHIH", 279, 3, 1, 8)
+    wrong = whole.replace(count, struct.pack("<HHIH", 279, 3, 1, 65535))
+    np.testing.assert_array_equal(pixels(wrong), pixels(whole))
 
 
 def test_the_orientation_is_the_directorys_and_never_xmps():

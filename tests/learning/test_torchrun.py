@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file
 
 from tests.children import HANGS, ended
 from tests.conftest import lay_out
+from tortie.activations.database import NAME
 
 pytest.importorskip("accelerate")
 pytestmark = pytest.mark.slow
@@ -81,13 +83,15 @@ def test_a_frozen_fit_of_several_processes_is_that_of_one(tmp_path, images, coun
 
 
 def test_every_photograph_is_computed_once(tmp_path):
-    """Segments only grow, so an entry that two processes computed would be there twice."""
+    """Batches count what was written, so an entry that two processes computed counts twice."""
     folder = lay_out(tmp_path / "photographs", 20)
     more = ("--precision", "float32")
     fit(1, tmp_path, folder, "-o", "one.safetensors", *more, store="store of one")
     done, _ = fit(2, tmp_path, folder, "-o", "two.safetensors", *more)
     assert done.returncode == 0
-    held = [sum(segments(tmp_path / store)) for store in ("store of one", "store")]
+    held = [
+        stored(tmp_path / store, "batches", "SUM(bytes)") for store in ("store of one", "store")
+    ]
     assert held[0] == held[1] > 40 * 1280 * 4
     _, again = fit(2, tmp_path, folder, "-o", "two.safetensors", *more, "--force")
     assert again["plan"]["images_in_store"] == 40
@@ -100,9 +104,9 @@ def test_a_killed_extraction_goes_on_with_what_is_stored(tmp_path, start):
         command(2, *arguments), cwd=tmp_path, env=environment(tmp_path / "store"),
         stderr=subprocess.PIPE,
     )  # fmt: skip
-    while running.poll() is None and len(segments(tmp_path / "store")) < 2:
+    while running.poll() is None and stored(tmp_path / "store", "batches") < 2:
         time.sleep(0.02)  # until both have written
-    before = sum(segments(tmp_path / "store"))
+    before = stored(tmp_path / "store")
     os.kill(worker(running.pid, 1), signal.SIGKILL)
     said = ended(running)[1]  # the others do not wait for it for ever
     assert running.returncode == 1
@@ -112,13 +116,17 @@ def test_a_killed_extraction_goes_on_with_what_is_stored(tmp_path, start):
     assert went_on["plan"]["images_in_store"] > 0
     _, one = fit(1, tmp_path, folder, "-o", "one.safetensors", *arguments[3:], store="store of one")
     assert one["accuracy"] == went_on["accuracy"]
-    whole = sum(segments(tmp_path / "store of one"))
-    assert before < sum(segments(tmp_path / "store")) < 1.1 * whole
+    assert before < stored(tmp_path / "store") == stored(tmp_path / "store of one")
 
 
-def segments(store):
-    """Sizes of the segments that have anything in them."""
-    return [size for path in store.rglob("segment-*.bin") if (size := path.stat().st_size)]
+def stored(store, table="entries", what="COUNT(*)"):
+    """How many entries, or batches of them, the store has."""
+    path = store / "activations" / NAME
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return connection.execute(f"SELECT {what} FROM {table}").fetchone()[0]
+    except sqlite3.OperationalError:  # not there yet
+        return 0
 
 
 def killed_after_an_epoch(start, folder, images, output, rank):

@@ -22,16 +22,31 @@ def device_name(asked: str) -> str:
 
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    there = _kinds()
+    if asked.split(":")[0] not in there:
+        raise UsageError(f"no device {asked!r} here: there is {', '.join(there)}")
     try:
         device = torch.device(asked)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        # Of a name that it does not know torch lists every kind there ever was.
-        reason = str(error).splitlines()[0].split(" device type at start of")[0]
-        if reason.startswith("Expected one of"):
-            reason = "expected cpu, cuda, or another of torch's devices"
-        raise UsageError(f"no device {asked!r} here ({reason}): take cpu or auto") from None
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        kind = asked.split(":")[0]
+        raise UsageError(
+            f"no device {asked!r} here: {kind} numbers its devices from 0, and does not have or "
+            "lend this one; take auto"
+        ) from None
     return str(device)
+
+
+def _kinds() -> list[str]:
+    """Kinds of devices that this machine and this build of PyTorch have."""
+    import torch
+
+    kinds = ["cpu"]
+    for kind in ("cuda", "xpu", "mps"):
+        module = getattr(torch, kind, None) or getattr(torch.backends, kind, None)
+        if module is not None and module.is_available():
+            kinds.append(kind)
+    return kinds
 
 
 def _may_have_gpu() -> bool:

@@ -75,39 +75,6 @@ class KeyContext:
         ).digest()
 
 
-def entry_key(
-    *,
-    image_sha256: str,
-    decoder: int,
-    preprocessing: str,
-    view: str,
-    network_code: int,
-    structure: str,
-    tensors: str,
-    cut: str,
-    precision: str,
-    engine: str,
-    device: str,
-) -> bytes:
-    """The 32-byte key of one image's activations; see :class:`KeyContext` for the arguments.
-
-    Raises:
-        UsageError: ``image_sha256`` is no SHA-256.
-    """
-    context = KeyContext(
-        decoder=decoder,
-        preprocessing=preprocessing,
-        network_code=network_code,
-        structure=structure,
-        tensors=tensors,
-        cut=cut,
-        precision=precision,
-        engine=engine,
-        device=device,
-    )
-    return context.key(image_sha256, view)
-
-
 def facts_key(image_sha256: str, decoder: int) -> bytes:
     """The 32-byte key of what one decode tells of an image: it depends on file and decoder alone.
 

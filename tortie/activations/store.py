@@ -1,87 +1,69 @@
 """The activation store: what flows across the cut, kept on disk and never computed again.
 
-Entries lie in append-only segment files, one writer each, with a checksum an entry
-(:mod:`~tortie.activations.segments`); an index in SQLite says where
-(:mod:`~tortie.activations.index`) and is rebuilt from the segments when it is lost. A kill at any
-moment, a full disk, a flipped byte or a second process cost at most the entries that they touch,
-which count as missing.
+One table in SQLite (:mod:`~tortie.activations.database`): a key, a checksum, type and shape, the
+bytes. Entries come in batches, each wholly there or not at all, and go by batches, the one used
+longest ago first (:mod:`~tortie.activations.limit`). A kill at any moment, a full disk, a flipped
+byte or a second process cost at most the entries that they touch, which count as missing.
 """
 
 import contextlib
 import logging
+import math
+import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.activations import limit, segments
-from tortie.activations.index import Index
-from tortie.activations.segments import Entry, Place
-from tortie.activations.writer import Writer
+from tortie.activations import limit
+from tortie.activations.database import BATCH_SHIFT, PAGE, Database, writing
 from tortie.errors import TortieError
-from tortie.files import replacing
 
-_LAYOUT = 1
 _log = logging.getLogger(__name__).warning
+# A kill loses what was not committed: at most so much, or so long.
+_COMMIT_BYTES, _COMMIT_SECONDS = 8 << 20, 2.0
+_KEYS = 900  # looked up in one statement: older SQLites allow 999 variables
+_PART = 64 << 10  # bytes of a large payload that are read, checked and copied while still cached
+_USE_SECONDS = 60  # after which a use is written down again
+# numpy has no bfloat16: uint16 carries its bits.
+_TYPES = {name: np.dtype(name) for name in ("|u1", "<f4", "<u2", "<f2")}
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a store holds.
-
-    Attributes:
-        entries: number of entries.
-        bytes: size of segments and index on the disk.
-        segments: number of segment files.
-        path: the store's folder.
-        limit: bytes that it may take.
-    """
+class Usage(NamedTuple):
+    """What a store holds: entries, bytes on the disk, its folder, bytes that it may take."""
 
     entries: int
     bytes: int
-    segments: int
     path: Path
     limit: int
 
 
-class ActivationStore:
+class ActivationStore(Database):
     """A folder of activations and image facts, shared by threads and processes.
 
     The store never ends a run: what it cannot read counts as missing, and where the folder cannot
-    be used at all, nothing is found and nothing stored. The reason is said once.
+    be used at all (``off`` says why), nothing is found and nothing stored.
 
     Args:
-        root: the folder, created where it is missing.
-        limit_bytes: what segments and index may take together; by default as
-            :func:`~tortie.activations.limit.default_limit` says. Several processes that write at
-            once may pass it by what they hold between two commits, 8 MB each. 0 stores nothing.
+        root: the folder, made for its owner alone where it is missing.
+        limit_bytes: what the database and its log may take together; by default as
+            :func:`~tortie.activations.limit.default_limit` says. 0 stores nothing.
         note: told, once for each reason, in one line, that the store is not what it should be.
     """
 
     def __init__(
-        self,
-        root: Path,
-        limit_bytes: int | None = None,
-        note: Callable[[str], None] = _log,
+        self, root: Path, limit_bytes: int | None = None, note: Callable[[str], None] = _log
     ) -> None:
-        self.root = root
         self.limit = limit.default_limit(root) if limit_bytes is None else limit_bytes
-        self._told: set[str] = set()
-        self._tell = note
-        self._used: set[str] = set()
-        self._index: Index | None = None
-        try:
-            self._off = self._check_layout()
-            if self._off is None:
-                self._index = Index(root)
-        except (OSError, sqlite3.Error, TortieError) as error:
-            self._off = f"cannot use the activation store {root}, so nothing is stored: {error}"
-        if self._off is not None:
-            self._note(self._off)
+        self.used: set[int] = set()
+        """Batches that this run found or wrote, and does not evict."""
+        super().__init__(root, note)
 
     @classmethod
     def default(cls, note: Callable[[str], None] = _log) -> "ActivationStore":
@@ -93,62 +75,60 @@ class ActivationStore:
         return cls(limit.default_root(), note=note)
 
     @property
-    def off(self) -> str | None:
-        """Why nothing is found and nothing stored; ``None`` where the store works."""
-        return self._off
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing can be found in it."""
-        try:
-            return self._index is None or self._index.count() == 0
-        except (OSError, sqlite3.Error):
-            return True
+        query = "SELECT 1 FROM entries LIMIT 1"
+        return not self._try(lambda connection: connection.execute(query).fetchall(), [])
 
     def contains_many(self, keys: Sequence[bytes]) -> set[bytes]:
         """Those of ``keys`` that have an entry; whether it is intact shows when it is read."""
-        return {key for places in self._locate(keys).values() for _, _, key in places}
+        return {key for _, key in self._try(lambda it: self._locate(it, keys, "id, key"), [])}
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[Any]]:
         """The arrays of those ``keys`` that have an intact entry; uint16 carries bfloat16."""
-        return {key: entry.array() for key, entry in self._read(keys)}
+        found: dict[bytes, NDArray[Any]] = {}
+
+        def place(key: bytes, form: bytes, length: int) -> memoryview | None:
+            name, *sizes = form.decode("ascii", "replace").split()
+            shape = [int(size) for size in sizes if size.isdecimal()]
+            if name not in _TYPES or math.prod(shape) * _TYPES[name].itemsize != length:
+                return None
+            found[key] = np.empty(shape, _TYPES[name])
+            return _bytes(found[key])
+
+        intact = self._read(keys, place)
+        return {key: array for key, array in found.items() if key in intact}
 
     def get_into(self, keys: Sequence[bytes], out: NDArray[Any]) -> NDArray[np.bool_]:
         """Fills row ``i`` of ``out`` with the entry of ``keys[i]``, wherever it is intact.
 
         Args:
             keys: N keys; one may occur several times.
-            out: ``(N, ...)``, C-contiguous; uint16 for bfloat16. Other rows are left as they are.
+            out: ``(N, ...)``, C-contiguous; uint16 for bfloat16. Other rows are left as they are,
+                but for those of damaged entries, which hold anything.
 
         Returns:
             ``(N,)``: which rows were filled. An entry whose type or shape is not that of a row
             counts as missing.
         """
         assert out.flags.c_contiguous and len(out) == len(keys)
-        filled = np.zeros(len(keys), np.bool_)
-        row_of: dict[bytes, int] = {}
-        repeated = [
-            (row, first)
-            for row, key in enumerate(keys)
-            if (first := row_of.setdefault(key, row)) != row
-        ]
-        target = out.reshape(-1).view(np.uint8).data
-        width = target.nbytes // max(len(out), 1)
-        for key, entry in self._read(list(row_of)):
-            if entry.dtype == out.dtype and entry.shape == out.shape[1:]:
-                row = row_of[key]
-                target[row * width : (row + 1) * width] = entry.payload
-                filled[row] = True
-        for row, first in repeated:
-            if filled[first]:
-                out[row] = out[first]
-                filled[row] = True
-        return filled
+        row_of = {key: row for row, key in reversed([*enumerate(keys)])}
+        target, width = _bytes(out), out.nbytes // max(len(out), 1)
+        expected = (_form(out.dtype, out.shape[1:]), width)
 
-    def writer(self) -> Writer:
+        def place(key: bytes, form: bytes, length: int) -> memoryview | None:
+            start = row_of[key] * width
+            return target[start : start + width] if (form, length) == expected else None
+
+        intact = self._read(keys, place)
+        for row, key in enumerate(keys):
+            if row_of[key] != row and key in intact:
+                out[row] = out[row_of[key]]
+        return np.array([key in intact for key in keys], np.bool_)
+
+    def writer(self) -> "Writer":
         """A writer for a ``with`` block; what was put is kept at its end at the latest."""
-        index = self._index if self.limit > 0 else None
-        return Writer(self.root, index, self.limit, self._used, self._note)
+        return Writer(self)
 
     def usage(self) -> Usage:
         """What the store holds now.
@@ -156,10 +136,9 @@ class ActivationStore:
         Raises:
             TortieError: the store cannot be read.
         """
-        with self._failing("read") as index:
-            sizes = segments.sizes(self.root)
-            held = index.size() + sum(size for size, _ in sizes.values())
-            return Usage(index.count(), held, len(sizes), self.root, self.limit)
+        query = "SELECT COUNT(*) FROM entries"
+        ((count,),) = self.run("read", lambda connection: connection.execute(query).fetchall())
+        return Usage(count, self.size(), self.root, self.limit)
 
     def clear(self) -> int:
         """Removes all entries, also under the hands of other runs, which then compute anew.
@@ -170,87 +149,222 @@ class ActivationStore:
         Raises:
             TortieError: the store cannot be cleared.
         """
-        with self._failing("clear") as index:
-            before = limit.held_bytes(self.root, index)
-            for name in segments.sizes(self.root):
-                (self.root / name).unlink(missing_ok=True)
-            index.clear()
-            return before - limit.held_bytes(self.root, index)
+        before = self.size()
+        self.run("clear", lambda connection: self._replace(None))
+        self.run("open", lambda connection: None)
+        return before - self.size()
 
-    def close(self) -> None:
-        """Closes the index; a later use opens it again."""
-        if self._index is not None:
-            self._index.close()
-
-    def __enter__(self) -> "ActivationStore":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _check_layout(self) -> str | None:
-        """Why the folder's layout is not to be touched, if so; marks a new folder."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        mark = self.root / "LAYOUT"
+    def _locate(
+        self, connection: sqlite3.Connection, keys: Iterable[bytes], what: str
+    ) -> list[Any]:
+        """The id, or the id and more, of the entries of ``keys``; their batches are used now."""
+        found: list[Any] = []
+        for some in _chunks(sorted(set(keys))):
+            found += connection.execute(f"SELECT {what} FROM entries WHERE key {_in(some)}", some)
+        batches = {row[0] >> BATCH_SHIFT for row in found}
+        self.used |= batches
+        before = int(time.time()) - _USE_SECONDS
+        old = connection.execute("SELECT id FROM batches WHERE used < ?", (before,)).fetchall()
+        if (stale := {batch for (batch,) in old} & batches) and not self.read_only:
+            with contextlib.suppress(sqlite3.OperationalError):  # busy, or the disk is full
+                set_used(connection, stale)
+        return sorted(found)
+
+    def _read(
+        self, keys: Sequence[bytes], place: Callable[[bytes, bytes, int], memoryview | None]
+    ) -> set[bytes]:
+        """Fill the bytes that ``place`` gives for a key, form and length; for which keys.
+
+        Entries whose checksum does not match are removed, so that they are stored anew.
+        """
+
+        def work(connection: sqlite3.Connection) -> set[bytes]:
+            intact, broken = set(), []
+            wanted = set(keys)
+            ids = [number for (number,) in self._locate(connection, wanted, "id")]
+            for some in _chunks(ids):  # as they lie, which is as a run asks for them
+                rows = connection.execute(
+                    "SELECT id, key, crc, form, length(payload), CASE WHEN length(payload) <="
+                    f" {_PART} THEN payload END FROM entries WHERE id {_in(some)}", some,
+                )  # fmt: skip
+                for number, key, crc, form, length, payload in rows:
+                    if key not in wanted or type(form) is not bytes:
+                        continue  # evicted, and its place taken; or damaged
+                    if (into := place(key, form, length)) is None:
+                        continue
+                    checksum = zlib.crc32(key + form)
+                    if payload is not None:
+                        into[:], checksum = payload, zlib.crc32(payload, checksum)
+                    else:
+                        with connection.blobopen("entries", "payload", number) as blob:
+                            for start in range(0, length, _PART):
+                                into[start : start + _PART] = part = blob.read(_PART)
+                                checksum = zlib.crc32(part, checksum)
+                    if checksum == crc:
+                        intact.add(key)
+                    else:
+                        broken.append((number, crc))
+            if broken and not self.read_only:
+                with writing(connection):
+                    connection.executemany("DELETE FROM entries WHERE id = ? AND crc = ?", broken)
+            return intact
+
+        return self._try(work, set())
+
+    def _try(self, work: Callable[[sqlite3.Connection], Any], nothing: Any) -> Any:
+        """What ``work`` reads; ``nothing`` where it cannot, which is said once."""
         try:
-            found = mark.read_text(errors="replace").strip()
-        except FileNotFoundError:
-            with replacing(mark) as file:
-                file.write(f"{_LAYOUT}\n".encode())
-            return None
-        if found == str(_LAYOUT):
-            return None
-        return (
-            f"the activation store {self.root} has layout {found!r} and this tortie knows"
-            f" {_LAYOUT}: nothing is stored; set TORTIE_CACHE to another folder, or remove this one"
+            return self.run("read", work)
+        except TortieError as error:
+            self.note(str(error))
+            return nothing
+
+
+class Writer:
+    """Adds entries to a store, from any number of threads of the process that made it.
+
+    What is put becomes visible to others, and safe from a kill, when it is committed: every 8 MB,
+    every 2 seconds while entries come, and at the end of the block. A writer never raises for the
+    sake of the store: when it can store no more, it says so once, sets ``full`` and takes no more.
+
+    What this writer wrote, and what the run has found in the store, is not evicted to make room
+    for more: a run larger than the limit stores what fits, and computes the rest each time.
+    """
+
+    def __init__(self, store: ActivationStore) -> None:
+        self.full = store.off is not None or store.limit <= 0
+        self._store = store
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._written: list[int] = []
+        self._pending: dict[bytes, tuple[bytes, bytes]] = {}
+        self._size = 0
+        self._committed = time.monotonic()
+
+    def put(self, key: bytes, array: NDArray[Any]) -> bool:
+        """Adds an entry; whether it will be stored.
+
+        Args:
+            key: 32 bytes, from :mod:`tortie.activations.key`.
+            array: any shape; uint8, float32, float16, or uint16, which carries bfloat16.
+
+        Raises:
+            TypeError: an array of another type.
+        """
+        if array.dtype not in _TYPES.values():
+            raise TypeError(
+                f"the store keeps {', '.join(_TYPES)} (bfloat16: <u2), not {array.dtype}"
+            )
+        with self._lock:
+            if self.full or os.getpid() != self._process:  # a forked process makes its own writer
+                return False
+            if key not in self._pending:
+                payload = array.tobytes()
+                self._pending[key] = (_form(array.dtype, array.shape), payload)
+                self._size += len(payload) + min(len(payload), PAGE) + 200  # at most, in pages
+            late = time.monotonic() - self._committed > _COMMIT_SECONDS
+            if late or self._size >= min(_COMMIT_BYTES, self._store.limit // 64):
+                self._commit()
+            return not self.full
+
+    def commit(self) -> None:
+        """Makes all that was put visible to others now."""
+        if os.getpid() == self._process:
+            with self._lock:
+                self._commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.commit()
+        self.full = True
+        if self._written and os.getpid() == self._process:
+            with contextlib.suppress(TortieError):
+                self._store.run("write to", lambda it: set_used(it, self._written))
+
+    def _commit(self) -> None:
+        pending, self._pending = self._pending, {}
+        size, self._size = self._size, 0
+        self._committed = time.monotonic()
+        if self.full or not pending:
+            return
+        store = self._store
+        try:
+            if store.run("write to", lambda it: self._write(it, pending, size)):
+                return
+            reason = (
+                f"the activation store {store.root} is full (limit {store.limit / 1e6:,.0f} MB): "
+                "what does not fit is computed in each run; TORTIE_CACHE_LIMIT raises the limit"
+            )
+        except TortieError as error:
+            reason = str(error)
+        self.full = True
+        store.note(reason)
+
+    def _write(
+        self, connection: sqlite3.Connection, pending: dict[bytes, tuple[bytes, bytes]], size: int
+    ) -> bool:
+        store, room = self._store, False
+        while not room:
+            with writing(connection):
+                over = limit.excess(store, connection, size, len(pending), store.limit)
+                room = over <= 0
+                if room:
+                    batch = _insert(connection, pending, size)
+                elif not limit.evict(store, connection, over, store.limit, store.used):
+                    return False
+            limit.give_back(store, connection, store.limit)
+        self._written.append(batch)
+        store.used.add(batch)
+        return True
+
+
+def _insert(
+    connection: sqlite3.Connection, pending: dict[bytes, tuple[bytes, bytes]], size: int
+) -> int:
+    """The number of the new batch, which others do not evict while its writer lives."""
+    (last,) = connection.execute("SELECT MAX(id) FROM batches").fetchone()
+    batch = (last or 0) + 1
+    used = int(time.time()) + limit.LEASE
+    connection.execute("INSERT INTO batches VALUES (?, ?, ?)", (batch, used, size))
+    connection.executemany(
+        f"INSERT OR REPLACE INTO entries VALUES ({batch << BATCH_SHIFT} + ?, ?, ?, ?, ?)",
+        (
+            (number, key, zlib.crc32(payload, zlib.crc32(key + form)), form, payload)
+            for number, (key, (form, payload)) in enumerate(pending.items())
+        ),
+    )
+    return batch
+
+
+def set_used(connection: sqlite3.Connection, batches: Iterable[int]) -> None:
+    """Writes down that batches were used just now."""
+    now = int(time.time())
+    with writing(connection):
+        connection.executemany(
+            "UPDATE batches SET used = ? WHERE id = ?", [(now, batch) for batch in batches]
         )
 
-    def _locate(self, keys: Sequence[bytes]) -> dict[str, list[Place]]:
-        """Places by segment, of segments that are there; these count as used now."""
-        if self._index is None or not keys:
-            return {}
-        try:
-            places = self._index.locate(keys)
-            gone = [name for name in places if not segments.touch(self.root / name)]
-            for name in gone:
-                del places[name]
-            if gone:
-                self._index.forget(gone)
-        except (OSError, sqlite3.Error) as error:
-            self._note(f"cannot read the activation store {self.root}: {error}")
-            return {}
-        self._used.update(places)
-        return places
 
-    def _read(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Entry]]:
-        """Intact entries; the broken ones are forgotten, so that they are stored anew."""
-        for name, places in self._locate(keys).items():
-            broken = []
-            try:
-                for place, block in segments.read(self.root / name, places):
-                    entry = segments.decode(block, place[2])
-                    if entry is None:
-                        broken.append(place)
-                    else:
-                        yield place[2], entry
-                if broken and self._index is not None:
-                    self._index.drop(name, broken)
-            except FileNotFoundError:
-                continue  # evicted since
-            except (OSError, sqlite3.Error) as error:
-                self._note(f"cannot read the activation store {self.root}: {error}")
+def _chunks(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[start : start + _KEYS] for start in range(0, len(items), _KEYS))
 
-    @contextlib.contextmanager
-    def _failing(self, verb: str) -> Iterator[Index]:
-        """The index; errors within the block become one line."""
-        if self._index is None:
-            raise TortieError(self._off or "")
-        try:
-            yield self._index
-        except (OSError, sqlite3.Error) as error:
-            raise TortieError(f"cannot {verb} the activation store {self.root}: {error}") from error
 
-    def _note(self, reason: str) -> None:
-        if reason not in self._told:
-            self._told.add(reason)
-            self._tell(reason)
+def _in(items: Sequence[Any]) -> str:
+    return f"IN ({','.join('?' * len(items))})"
+
+
+def _form(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Type and shape of an entry, as ``<f4 1280``."""
+    return " ".join([dtype.str, *map(str, shape)]).encode()
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data

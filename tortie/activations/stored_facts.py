@@ -22,6 +22,7 @@ from tortie.images import (
     facts_of,
     file_bytes,
 )
+from tortie.images.unreadable import reason_of
 
 AT_LEAST = 256
 """Pixels of the shorter side that a reduced decode must do justice to: as most networks ask, so
@@ -113,6 +114,6 @@ def _read(index: int, source: Source, sha256: str | None, max_pixels: int) -> Re
         if isinstance(content, bytes) and hashlib.sha256(content).hexdigest() != sha256:
             raise UnreadableImage("it changed while it was being read")
         facts = facts_of(decode(content, at_least=AT_LEAST, max_pixels=max_pixels))
-    except UnreadableImage as error:
-        return Read(index, sha256, None, None, error.reason, time.perf_counter() - begin)
+    except (UnreadableImage, MemoryError) as error:
+        return Read(index, sha256, None, None, reason_of(error), time.perf_counter() - begin)
     return Read(index, sha256, facts, None, None, time.perf_counter() - begin)

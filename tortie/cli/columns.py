@@ -51,6 +51,11 @@ def shape(sides: Sequence[int]) -> str:
     return "×".join(map(str, sides))
 
 
+def activations(before: str | None, after: str | None) -> str:
+    """The non-linearities before a layer and after it."""
+    return ", ".join(filter(None, (before and f"{before} before", after)))
+
+
 def side(pair: Sequence[int] | str | None) -> str:
     """One number where both directions have it; words as they are."""
     if pair is None or isinstance(pair, str):

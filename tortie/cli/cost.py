@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tortie.cli import options, show
-from tortie.cli.columns import columns, parse_shape, shape, side
+from tortie.cli.columns import activations, columns, parse_shape, shape, side
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.cost.compare import Comparison
-    from tortie.cost.convolution import ConvolutionCost
+    from tortie.cost.convolution import Bottleneck, ConvolutionCost, Separable
     from tortie.cost.count import Cost
     from tortie.cost.operations import Operations
     from tortie.cost.record import Part
@@ -39,6 +39,9 @@ def command(
     bottleneck: Annotated[
         int | None, typer.Option(help="conv: filters of a 1×1 convolution before it.")
     ] = None,
+    separable: Annotated[
+        bool, typer.Option("--separable", help="conv: parted into one of each map and a 1×1.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw it: a .png, .svg or .pdf.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -52,17 +55,37 @@ def command(
     Example: tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152
 
     Example: tortie cost conv --input 28x28x192 --kernel 5 --filters 32 --bottleneck 16
+
+    Example: tortie cost conv --input 14x14x512 --kernel 3 --filters 512 --separable
     """
     show.begin(json)
     asked = parse_shape(input) if input else None
     whole = ("--batch", batch != 1), ("--by", by != "stage")
     if names == ["conv"]:
-        _refuse(("--compare", compare), ("--plot", plot), *whole)
-        show.result(*_convolution(asked, kernel, filters, stride, padding, groups, bottleneck))
+        _refuse(("--compare", compare), *whole)
+        if asked is None or kernel is None or filters is None:
+            raise UsageError(
+                "conv needs --input, --kernel and --filters, as in the example of --help"
+            )
+        from tortie.cost import convolution as convolutions
+
+        window = asked, kernel, filters
+        pad: Any = int(padding) if padding.isdecimal() else padding
+        alone = convolutions.convolution(*window, stride, pad, groups)
+        if separable:
+            _refuse(("--groups", groups != 1), ("--bottleneck", bottleneck))
+        ways = (
+            None
+            if bottleneck is None
+            else convolutions.bottleneck(*window, bottleneck, stride, pad, groups),
+            convolutions.separable(*window, stride, pad) if separable else None,
+        )
+        show.result(*_convolution(alone, ways, plot))
         return
     _refuse(
         ("--kernel", kernel), ("--filters", filters), ("--bottleneck", bottleneck),
-        ("--stride", stride != 1), ("--padding", padding != "same"), ("--groups", groups != 1),
+        ("--separable", separable), ("--stride", stride != 1), ("--padding", padding != "same"),
+        ("--groups", groups != 1),
     )  # fmt: skip
     if compare:
         _refuse(("--input", input), *whole)
@@ -126,7 +149,7 @@ def _seen(part: "Part") -> tuple[str, ...]:
     own = part.geometry
     return (
         side(own.kernel), side(own.stride), side(own.padding),
-        str(own.groups) if own.groups > 1 else "", own.activation or "",
+        str(own.groups) if own.groups > 1 else "", activations(own.preactivation, own.activation),
         side(own.receptive_field) or "all",
     )  # fmt: skip
 
@@ -194,33 +217,37 @@ def _compared(comparison: "Comparison") -> list[str]:
 
 
 def _convolution(
-    asked: tuple[int, int, int] | None, kernel: int | None, filters: int | None, stride: int,
-    padding: str, groups: int, through: int | None,
+    convolution: "ConvolutionCost", ways: "tuple[Bottleneck | None, Separable | None]",
+    plot: Path | None,
 ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
-    """One convolution, alone or through a bottleneck, as JSON and as lines."""
-    from tortie.cost.convolution import bottleneck, convolution
+    """One convolution, alone and in one of two cheaper ways, as JSON and as lines."""
+    through, parted = ways
+    document: dict[str, Any] = {"convolution": convolution.row()}
+    drawn: list[tuple[str, list[ConvolutionCost]]] = [("a convolution", [convolution])]
+    if through:
+        named = [("1×1 convolution", through.reduction), ("convolution", through.convolution)]
+        name, both = "bottleneck", through.multiplications
+    elif parted:
+        named = [("of each map", parted.depthwise), ("across maps, 1×1", parted.pointwise)]
+        name, both = "separable", parted.multiplications
+    else:
+        named, name, both = [], "", convolution.multiplications
+    lines = _convolutions([(f"without {name}" if name else "convolution", convolution), *named])
+    if named:
+        first, second = (cost for _, cost in named)
+        saving = convolution.multiplications / both
+        document |= {name: [first.row(), second.row()], "saving": saving}
+        drawn.append((name, [first, second]))
+        lines.append(
+            f"{first.multiplications:,} + {second.multiplications:,} = {both:,} multiplications, "
+            f"{saving:.1f} times fewer than {convolution.multiplications:,}"
+        )
+    if plot:
+        from tortie.cost.drawing import draw_convolutions
 
-    if asked is None or kernel is None or filters is None:
-        raise UsageError("conv needs --input, --kernel and --filters, as in the example of --help")
-    pad: Any = int(padding) if padding.isdecimal() else padding
-    alone = convolution(asked, kernel, filters, stride, pad, groups)
-    if through is None:
-        document = {"convolution": alone.row(), "multiplications": alone.multiplications}
-        return document, _convolutions([("convolution", alone)])
-    both = bottleneck(asked, kernel, filters, through, stride, pad, groups)
-    named = [("1×1 convolution", both.reduction), ("convolution", both.convolution)]
-    document = {
-        "convolution": alone.row(),
-        "bottleneck": [both.reduction.row(), both.convolution.row()],
-        "multiplications": both.multiplications,
-        "saving": both.saving,
-    }
-    return document, [
-        *_convolutions([("without bottleneck", alone), *named]),
-        f"{both.reduction.multiplications:,} + {both.convolution.multiplications:,} = "
-        f"{both.multiplications:,} multiplications, {both.saving:.1f} times fewer than "
-        f"{alone.multiplications:,}",
-    ]
+        draw_convolutions(drawn, plot)
+        lines.append(str(plot))
+    return document | {"multiplications": both}, lines
 
 
 def _convolutions(named: "list[tuple[str, ConvolutionCost]]") -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
-from tortie.cli.columns import columns, shape, short_count, side
+from tortie.cli.columns import activations, columns, shape, short_count, side
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,11 +122,9 @@ def _described(name: str, plot: Path | None) -> tuple[list[dict[str, Any]], list
         "arguments": [argument.document() for argument in arguments],
     }
     if plot is not None:
-        from tortie.cost.blocks import draw_network
-        from tortie.cost.count import count
-        from tortie.cost.meta_network import meta_network
+        from tortie.cost.drawing import draw_network
 
-        draw_network(title, count(meta_network(entry.name, **given)), plot)
+        draw_network(title, input_shape, stages, plot)
     lines = [
         f"{title}, {entry.year}" if entry.year else title,
         entry.paper,
@@ -159,7 +157,7 @@ def _layers(
         rows.append(
             (
                 name, side(part["kernel"]), side(part["stride"]), side(part["padding"]), *groups,
-                part["activation"] or "", shape(part["output"]),
+                activations(part["preactivation"], part["activation"]), shape(part["output"]),
                 side(part["receptive_field"]) or "all", part["parameters"],
                 part["multiplications"],
             )

@@ -1,7 +1,8 @@
-"""What one convolution costs, and what a 1×1 bottleneck before it saves.
+"""What one convolution costs, and what a bottleneck or parting it into two saves.
 
 The example of the lectures: 28×28×192 into 32 filters of 5×5 takes 120,422,400 multiplications;
-through 16 filters of 1×1 first, 2,408,448 + 10,035,200 = 12,443,648.
+through 16 filters of 1×1 first, 2,408,448 + 10,035,200 = 12,443,648. And of MobileNet's paper: 3×3
+filters parted into one of each map and 1×1 across the maps take 8 to 9 times fewer.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ class ConvolutionCost:
         input: ``(height, width, channels)``.
         output: ``(height, width, filters)``.
         kernel: side of the filters.
+        stride: of both directions.
+        padding: as it was given.
+        groups: parts of the channels.
         multiplications: padding counted.
         additions: accumulations, and one a value for the bias.
         parameters: weights and biases.
@@ -26,6 +30,9 @@ class ConvolutionCost:
     input: tuple[int, int, int]
     output: tuple[int, int, int]
     kernel: int
+    stride: int
+    padding: str | int
+    groups: int
     multiplications: int
     additions: int
     parameters: int
@@ -36,6 +43,9 @@ class ConvolutionCost:
             "input": list(self.input),
             "output": list(self.output),
             "kernel": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "groups": self.groups,
             "multiplications": self.multiplications,
             "additions": self.additions,
             "parameters": self.parameters,
@@ -60,6 +70,31 @@ class Bottleneck:
     def multiplications(self) -> int:
         """Of the 1×1 convolution and the convolution after it."""
         return self.reduction.multiplications + self.convolution.multiplications
+
+    @property
+    def saving(self) -> float:
+        """How many times fewer multiplications than the convolution alone takes."""
+        return self.direct.multiplications / self.multiplications
+
+
+@dataclass(frozen=True)
+class Separable:
+    """A convolution, and the same parted in two (depthwise separable).
+
+    Attributes:
+        direct: the convolution alone.
+        depthwise: one filter of each map by itself.
+        pointwise: the 1×1 convolution across the maps.
+    """
+
+    direct: ConvolutionCost
+    depthwise: ConvolutionCost
+    pointwise: ConvolutionCost
+
+    @property
+    def multiplications(self) -> int:
+        """Of both parts."""
+        return self.depthwise.multiplications + self.pointwise.multiplications
 
     @property
     def saving(self) -> float:
@@ -109,6 +144,9 @@ def convolution(
         input=input,
         output=(out_height, out_width, filters),
         kernel=kernel,
+        stride=stride,
+        padding=padding,
+        groups=groups,
         multiplications=values * products,
         additions=values * products,  # products - 1 accumulations and the bias
         parameters=filters * (products + 1),
@@ -160,4 +198,32 @@ def bottleneck(
         direct=convolution(input, kernel, filters, stride, padding, groups),
         reduction=convolution(input, 1, through),
         convolution=convolution((height, width, through), kernel, filters, stride, padding, groups),
+    )
+
+
+def separable(
+    input: tuple[int, int, int],
+    kernel: int,
+    filters: int,
+    stride: int = 1,
+    padding: Literal["same", "valid"] | int = "same",
+) -> Separable:
+    """The cost of a convolution alone, and parted into one of each map and one across the maps.
+
+    Args:
+        input: ``(height, width, channels)``.
+        kernel: side of the filters.
+        filters: channels of the output.
+        stride: of the convolution, and of the depthwise part.
+        padding: of them.
+
+    Raises:
+        UsageError: a shape that cannot be.
+    """
+    channels = input[2]
+    depthwise = convolution(input, kernel, channels, stride, padding, groups=channels)
+    return Separable(
+        direct=convolution(input, kernel, filters, stride, padding),
+        depthwise=depthwise,
+        pointwise=convolution(depthwise.output, 1, filters),
     )

@@ -5,12 +5,14 @@ operation is counted as :mod:`tortie.cost.operations` says and attributed to the
 """
 
 import copy
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tortie.cost.geometry import Join
 from tortie.cost.memory import LiveBytes
 from tortie.cost.operations import Operations
 from tortie.cost.record import Part, Record, arithmetic_row, tensors
@@ -39,6 +41,7 @@ class Cost:
             activations and of parameters; ``None`` where it was not asked for.
         looks_at_values: whether its pass depends on values (a branch, a selection): the counts are
             then those of an image of random values, with fresh weights.
+        joins: where branches meet, by the module that joins them.
     """
 
     input: tuple[int, int, int]
@@ -52,6 +55,7 @@ class Cost:
     peak_activation_bytes: int
     peak_training_bytes: int | None
     looks_at_values: bool = False
+    joins: Mapping[str, Join] = field(default_factory=dict)
 
     @property
     def multiplications(self) -> int:
@@ -147,6 +151,7 @@ def count(
         peak_activation_bytes=record.live.peak,
         peak_training_bytes=peak_training,
         looks_at_values=looks_at_values,
+        joins=record.joins(),
     )
 
 

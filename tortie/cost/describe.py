@@ -28,9 +28,10 @@ def describe(cost: Cost) -> list[dict[str, Any]]:
         ``layers``: convolutions, poolings and linear layers. Blocks in a row that differ in nothing
         but their number are told once: ``repeats`` says how many, ``last`` the name in the last of
         them; parameters and multiplications are of all of them together, the receptive field is the
-        last's. ``activation`` is the one that follows a layer.
+        last's. ``joins`` says where branches meet: ``add`` or ``cat``, and the layers of each; an
+        empty one is the input itself. ``activation`` is the one that follows a layer.
     """
-    return [
+    described = [
         {
             "name": stage.name,
             "output": list(stage.output),
@@ -38,9 +39,28 @@ def describe(cost: Cost) -> list[dict[str, Any]]:
             "multiplications": stage.multiplications,
             **stage.geometry.row(),
             "layers": list(_rows(stage.name, cost.layers)),
+            "joins": list(_joins(stage.name, cost)),
         }
         for stage in cost.stages
     ]
+    for stage in described:  # those of blocks that are told once, with them
+        told = {layer["name"] for layer in stage["layers"]}
+        stage["joins"] = [
+            join for join in stage["joins"] if all(told.issuperset(one) for one in join["branches"])
+        ]
+    return described
+
+
+def _joins(stage: str, cost: Cost) -> Iterator[dict[str, Any]]:
+    """Where branches meet inside a stage, names without the stage's."""
+    for name, join in cost.joins.items():
+        if name == stage or name.startswith(f"{stage}."):
+            yield {
+                "name": name[len(stage) + 1 :],
+                "kind": join.kind,
+                "activation": join.activation,
+                "branches": [[one[len(stage) + 1 :] for one in each] for each in join.branches],
+            }
 
 
 def _rows(stage: str, layers: tuple[Part, ...]) -> Iterator[dict[str, Any]]:

@@ -32,6 +32,7 @@ class Geometry:
             windows run off the far side without padding.
         groups: parts of the channels, each seen by its own filters.
         activation: non-linearity that follows it.
+        preactivation: non-linearity that comes before it, after a normalisation of its own.
         receptive_field: ``(height, width)`` of what one output value depends on, in pixels;
             ``None`` for the whole image.
     """
@@ -41,6 +42,7 @@ class Geometry:
     padding: tuple[int, int] | str | None = None
     groups: int = 1
     activation: str | None = None
+    preactivation: str | None = None
     receptive_field: tuple[int, int] | None = None
 
     def row(self) -> dict[str, Any]:
@@ -51,17 +53,36 @@ class Geometry:
             "padding": list(self.padding) if isinstance(self.padding, tuple) else self.padding,
             "groups": self.groups,
             "activation": self.activation,
+            "preactivation": self.preactivation,
             "receptive_field": list(self.receptive_field) if self.receptive_field else None,
         }
 
 
 @dataclass(frozen=True)
+class Join:
+    """Where branches of a module meet.
+
+    Attributes:
+        kind: ``add``, or ``cat`` where they are set side by side.
+        branches: the names of each one's layers in order; none of what goes around them.
+        activation: non-linearity that follows.
+    """
+
+    kind: str
+    branches: tuple[tuple[str, ...], ...]
+    activation: str | None = None
+
+
+@dataclass(frozen=True)
 class _Field:
-    """Of one tensor: side of what a value sees, distance of neighbours, the layer it comes from."""
+    """Of one tensor: side of what a value sees, distance of neighbours, where it comes from."""
 
     sides: tuple[int, int] | None
     steps: tuple[int, int]
-    origin: str | None
+    origin: str | None  # the last layer
+    joined: str | None = None  # the module that added it up, where nothing came after
+    tail: str = ""  # "pool", "join" or, where it was normalised after one of these, "norm"
+    before: str | None = None  # an activation after such a normalisation
 
 
 @dataclass(frozen=True)
@@ -86,6 +107,10 @@ class ReceptiveFields:
         self._windows: dict[str, _Window] = {}
         self._activations: dict[str, str] = {}
         self._seen: dict[str, tuple[int, int] | None] = {}
+        self._before: dict[str, str | None] = {}  # the layer whose output each layer is given
+        self._joins: dict[str, tuple[str, list[str | None]]] = {}
+        self._preactivations: dict[str, str] = {}
+        self._after_join: dict[str, str] = {}
 
     def follow(self, layer: str, name: str, args: tuple[Any, ...], out: Any) -> None:
         """One operation of torch's ``aten`` library that a layer ran.
@@ -103,10 +128,21 @@ class ReceptiveFields:
         whole = any(field.sides is None for field in fields)
         sides = None if whole else _largest(field.sides for field in fields if field.sides)
         steps = _largest(field.steps for field in fields)
-        origin = fields[0].origin
+        origin = self._origin(layer, [field.origin for field in fields])
         window = _window(name, args, out)
+        joined, tail, before = fields[0].joined, fields[0].tail, fields[0].before
+        if len(fields) > 1 and name in ("add", "cat"):
+            self._joins.setdefault(layer, (name, [field.origin for field in fields]))
+            joined, tail, before = layer, "join", None
+        elif "batch_norm" in name:
+            joined, tail = None, "norm" if tail else ""
+        elif window or name in ("addmm", "mm"):
+            if before:
+                self._preactivations.setdefault(layer, before)
+            joined, tail, before = None, "pool" if "pool" in name else "", None
         if window:
             self._windows.setdefault(layer, window)
+            self._before.setdefault(layer, origin)
             origin = layer
             if sides:
                 grown = [
@@ -116,15 +152,42 @@ class ReceptiveFields:
                 sides = (grown[0], grown[1])
             steps = (steps[0] * window.stride[0], steps[1] * window.stride[1])
         elif name in ("addmm", "mm"):
+            self._before.setdefault(layer, origin)
             origin = layer
         elif name in _MIXING or _means_maps(name, args, out) or _flattens(name, args, out):
             sides = None
         activation = _activation(name, args)
-        if activation and origin:
+        if activation and tail == "norm":
+            before = activation
+        elif activation and tail == "join" and joined:
+            self._after_join.setdefault(joined, activation)
+        elif activation and origin:
             self._activations.setdefault(origin, activation)
         for tensor in _tensors((out,)):
-            self._of[tensor] = _Field(sides, steps, origin)
+            self._of[tensor] = _Field(sides, steps, origin, joined, tail, before)
         self._seen[layer] = sides
+
+    def _origin(self, layer: str, origins: list[str | None]) -> str | None:
+        """The layer that a result comes from: of several, one inside the module that joins them."""
+        inside = [one for one in origins if one and one.startswith(f"{layer}.")]
+        if origins[0] in inside or not inside:
+            return origins[0]
+        return max(inside, key=list(self._before).index)
+
+    def joins(self) -> dict[str, Join]:
+        """Where branches of two layers and more meet, by the name of the module that joins them."""
+        found = {}
+        for module, (kind, origins) in self._joins.items():
+            branches = []
+            for origin in origins:
+                chain: list[str] = []
+                while origin and origin.startswith(f"{module}.") and origin not in chain:
+                    chain.insert(0, origin)
+                    origin = self._before.get(origin)
+                branches.append(tuple(chain))
+            if any(branches):
+                found[module] = Join(kind, tuple(branches), self._after_join.get(module))
+        return found
 
     def of_output(self, name: str, out: Tensor) -> None:
         """Remember what a module that ends with ``out`` sees."""
@@ -145,6 +208,7 @@ class ReceptiveFields:
             padding=(padding or window.padding) if window else None,
             groups=window.groups if window else 1,
             activation=self._activations.get(name),
+            preactivation=self._preactivations.get(name),
             receptive_field=self._seen.get(name),
         )
 

@@ -26,10 +26,17 @@ FAMILIES = {
     "nin": "#8a8d2f",
     "googlenet": "#d39a2c",
     "resnet": "#3d6fb4",
+    "resnext": "#2a9bc4",
+    "se-resnet": "#5b4fb0",
+    "densenet": "#b0632f",
+    "squeezenet": "#6e8b3d",
+    "mobilenet": "#d0679d",
     "plain": "#8d99a5",
     "efficientnet": "#a34d80",
 }
 _DPI = 144
+_LEAST = 1e-3  # share of the whole that a bar can show
+_NAMED = 8  # networks whose names have room at their discs; more are numbered
 _FORMATS = (".png", ".svg", ".pdf")
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -74,20 +81,26 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     if not shown:
         raise UsageError("no error of these networks is published: there is nothing to draw")
     with rc_context(STYLE):
-        figure = Figure(figsize=(8, 4.8), dpi=_DPI, facecolor="white", layout="constrained")
+        many = len(shown) > _NAMED
+        size = (9.5, 1.6 + max(3.2, 0.21 * len(shown))) if many else (8, 4.8)
+        figure = Figure(figsize=size, dpi=_DPI, facecolor="white", layout="constrained")
         axes = figure.add_subplot()
         largest = max(one.cost.parameters for one in shown)
         # Diameters in points: a disc's area is as its parameters.
-        diameters = [60 * math.sqrt(one.cost.parameters / largest) for one in shown]
+        widest = 36 if many else 60
+        diameters = [widest * math.sqrt(one.cost.parameters / largest) for one in shown]
         for one, diameter in zip(shown, diameters, strict=True):
             _disc(axes, one, diameter)
         _scales(axes, shown)
         axes.set_xlabel("multiplications for one image (convolutions and linear layers)")
         axes.set_ylabel(f"{comparison.measure} error, %")
         axes.set_title(_title(comparison, shown), loc="left", fontsize=9, color=PALE)
+        if many:
+            _legend(axes, shown)
+        texts = [str(n) if many else _caption(one) for n, one in enumerate(shown, 1)]
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # lays the axes out, which the labels need
-        _label(axes, shown, diameters, canvas.get_renderer())
+        _label(axes, shown, texts, diameters, canvas.get_renderer())
         save(figure, path)
 
 
@@ -129,10 +142,28 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def _legend(axes: Axes, shown: Sequence[Compared]) -> None:
+    """The numbers' names and figures, right of the axes."""
+    lines = [
+        f"{number:>2}  {one.name}, {_short(one.cost.parameters)}" + ("" if one.alike else "*")
+        for number, one in enumerate(shown, 1)
+    ]
+    if not all(one.alike for one in shown):
+        lines.append("*  measured otherwise (dashed)")
+    axes.annotate(
+        "\n".join(lines), (1.02, 1.0), xycoords="axes fraction", va="top", ha="left", fontsize=9,
+        linespacing=1.45, annotation_clip=False,
+    )  # fmt: skip
+
+
 def _label(
-    axes: Axes, shown: Sequence[Compared], diameters: Sequence[float], renderer: Any
+    axes: Axes,
+    shown: Sequence[Compared],
+    texts: Sequence[str],
+    diameters: Sequence[float],
+    renderer: Any,
 ) -> None:
-    """A name and figures at each disc, where they hide no disc and no other label."""
+    """A text at each disc, where it hides no disc and no other text."""
     inside = axes.get_window_extent(renderer)
     centres = [
         axes.transData.transform((one.cost.multiplications, one.error or 0)) for one in shown
@@ -142,22 +173,29 @@ def _label(
         Bbox.from_bounds(x - radius, y - radius, 2 * radius, 2 * radius)
         for (x, y), radius in zip(centres, radii, strict=True)
     ]
-    for one, diameter in sorted(zip(shown, diameters, strict=True), key=lambda pair: -pair[1]):
+    rows = sorted(zip(shown, texts, diameters, strict=True), key=lambda row: -row[2])
+    for one, text, diameter in rows:
         found = []
         for place in _places(diameter / 2):
-            label = _annotate(axes, one, place)
+            label = _annotate(axes, one, text, place)
             extent = label.get_window_extent(renderer).padded(3)
             label.remove()
             hidden = sum(_overlap(extent, other) for other in taken)
             found.append((hidden + extent.width * extent.height - _overlap(extent, inside), place))
         _, best = min(found, key=lambda pair: pair[0])  # the first of equals
-        taken.append(_annotate(axes, one, best).get_window_extent(renderer).padded(3))
+        taken.append(_annotate(axes, one, text, best).get_window_extent(renderer).padded(3))
 
 
-def _annotate(axes: Axes, one: Compared, place: tuple[float, float, str, str]) -> Annotation:
+def _caption(one: Compared) -> str:
     text = f"{one.name}\n{_short(one.cost.parameters)} parameters"
     if not one.alike and one.published:
         text += f"\n{one.published.protocol.split(', ', 1)[-1]}"
+    return text
+
+
+def _annotate(
+    axes: Axes, one: Compared, text: str, place: tuple[float, float, str, str]
+) -> Annotation:
     dx, dy, across, along = place
     return axes.annotate(
         text, (one.cost.multiplications, one.error or 0), (dx, dy), textcoords="offset points",
@@ -195,7 +233,11 @@ def draw_parts(name: str, parts: Sequence[Part], path: Path) -> None:
         UsageError: another format than ``.png``, ``.svg`` or ``.pdf``.
     """
     check_format(path)
-    parts = [part for part in parts if part.parameters or part.multiplications]
+    least = _LEAST * sum(part.multiplications for part in parts)
+    fewest = _LEAST * sum(part.parameters for part in parts)
+    shown = [part for part in parts if part.parameters > fewest or part.multiplications > least]
+    left_out = len([part for part in parts if part.parameters or part.multiplications]) - len(shown)
+    parts = shown
     columns = (
         ("multiplications", [part.multiplications for part in parts], "#3d6fb4"),
         ("parameters", [part.parameters for part in parts], "#c8553d"),
@@ -217,5 +259,6 @@ def draw_parts(name: str, parts: Sequence[Part], path: Path) -> None:
                 spine.set_visible(False)
         first.set_yticks(range(len(parts)), [part.name for part in parts], fontsize=8, color=INK)
         first.invert_yaxis()
-        figure.suptitle(name, x=0.01, ha="left", fontsize=11)
+        note = f"  ({left_out} below a thousandth left out)" if left_out else ""
+        figure.suptitle(name + note, x=0.01, ha="left", fontsize=11)
         save(figure, path)

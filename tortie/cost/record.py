@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
-from tortie.cost.geometry import Geometry, ReceptiveFields
+from tortie.cost.geometry import Geometry, Join, ReceptiveFields
 from tortie.cost.memory import LiveBytes
 from tortie.cost.operations import Operations, operations
 from tortie.networks.layers import SameConv2d
@@ -168,6 +168,20 @@ class Record:
         layer = self._running[-1]
         self._arithmetic[layer] += operations(name, args, out)
         self._fields.follow(layer, name, args, out)
+
+    def joins(self) -> dict[str, Join]:
+        """Where branches meet, names as those of parts."""
+        return {
+            name.removeprefix("stages."): Join(
+                join.kind,
+                tuple(
+                    tuple(layer.removeprefix("stages.") for layer in branch)
+                    for branch in join.branches
+                ),
+                join.activation,
+            )
+            for name, join in self._fields.joins().items()
+        }
 
     def geometry(self, name: str) -> Geometry:
         """Of a layer or a stage, by the module's name."""

@@ -50,7 +50,8 @@ def to_rgb(image: Image.Image, grey: Grey | None = None) -> tuple[Image.Image, S
     """
     grey = grey or Grey()
     if image.mode.startswith(("I", "F")):
-        return _deep(image, grey)
+        with np.errstate(all="ignore"):  # of hostile numbers
+            return _deep(image, grey)
     if grey.signed:
         image = image.point([(level + 128) % 256 for level in range(256)])
     if grey.inverted:

@@ -146,7 +146,9 @@ def _read_png(data: bytes, found: None, at_least: int | None, max_pixels: int) -
     grey = None
     if parsed.key is not None:
         if parsed.colour == 2 and parsed.depth == 16:
-            return Raw(colour_keyed(data), parsed.header.orientation)
+            if png.lacks_rows(parsed, data):
+                raise UnreadableImage("truncated")
+            return Raw(colour_keyed(png.with_key(parsed, data)), parsed.header.orientation)
         if parsed.depth == 16:
             grey = Grey(key=parsed.key[0])
         elif parsed.colour == 2:

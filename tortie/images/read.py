@@ -26,7 +26,7 @@ from tortie.images.decode import Decoded, Source, decode
 from tortie.images.facts import Facts, facts_of
 from tortie.images.header import MAX_PIXELS
 from tortie.images.preprocess import Preprocessing
-from tortie.images.unreadable import UnreadableImage
+from tortie.images.unreadable import UnreadableImage, reason_of
 
 _SWITCH_INTERVAL = 2e-4
 # Seconds. A decode gives Python's lock back and asks for it again a dozen times; at the usual 5 ms
@@ -198,10 +198,10 @@ def _read(
         content = file_bytes(source, max_pixels) if isinstance(source, Path) else source
         sha256 = digest_of(content)
         decoded = decode(content, at_least=at_least, max_pixels=max_pixels)
-    except UnreadableImage as error:
-        return Read(index, sha256, None, None, error.reason, time.perf_counter() - begin)
-    facts = facts_of(decoded)
-    pixels = np.stack([render(decoded, sha256) for render in renders])
+        facts = facts_of(decoded)
+        pixels = np.stack([render(decoded, sha256) for render in renders])
+    except (UnreadableImage, MemoryError) as error:
+        return Read(index, sha256, None, None, reason_of(error), time.perf_counter() - begin)
     return Read(index, sha256, facts, pixels, None, time.perf_counter() - begin)
 
 

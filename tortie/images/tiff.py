@@ -13,21 +13,18 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tortie.images.header import DEEP, WHOLE, Header, joined
-from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
+from tortie.images.tiff_directory import CODES, Entry, classic, directory, values_of
+from tortie.images.unreadable import UnreadableImage
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
-          16: 8, 17: 8, 18: 8}  # fmt: skip
-_CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # types of whole numbers
-_ENTRIES = 4096  # of a directory: some 20 are usual
 _STRIPS = 200_000
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _COLOUR_MAP, _EXTRA, _FORMAT = 274, 277, 284, 320, 338, 339
-_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_ROWS, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips; of tiles
 _DNG = 50706
 _NEEDED = {
-    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _SAMPLES, 278, _PLANAR, 292, 293),
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _SAMPLES, _ROWS, _PLANAR, 292, 293),
     *(317, _COLOUR_MAP, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT, 347, 529, 530, 531, 532),
     *(512, 513, 514, 515, 517, 518, 519, 520, 521, 50674, *_OFFSETS, *_COUNTS),
 }
@@ -38,8 +35,6 @@ _OTHER_COLOURS = {
     32844: "LogL", 32845: "LogLuv",
 }  # fmt: skip
 _FORMATS = {1: "", 2: "signed ", 3: "floating-point "}
-
-Entry = tuple[int, int, bytes]  # type, count, and the four or eight bytes of value or offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +53,8 @@ class Tiff:
         extra: what the samples behind the colour are: 0 nothing, 1 and 2 alpha.
         planar: whether each sample lies in a plane of its own.
         compressed: whether libtiff decodes it.
+        rows: of a strip; 0 for all.
+        tile: width and height of a tile, if it has them.
     """
 
     header: Header
@@ -71,6 +68,8 @@ class Tiff:
     extra: tuple[int, ...]
     planar: bool
     compressed: bool
+    rows: int
+    tile: tuple[int, int]
 
     @property
     def swapped(self) -> bool:
@@ -92,14 +91,14 @@ class Tiff:
             plane: which plane, as a grey image; ``None`` for the image.
         """
         entries = {
-            tag: _classic(data, self.order, self.big, entry)
+            tag: classic(data, self.order, self.big, entry)
             for tag, entry in self.entries.items()
             if tag in _NEEDED
         }
         if plane is not None:
             for tag in (*_OFFSETS, *_COUNTS):
                 if tag in entries:
-                    values = _values(data, self.order, self.big, self.entries[tag])
+                    values = values_of(data, self.order, self.big, self.entries[tag])
                     each = len(values) // self.samples
                     entries[tag] = self._entry(4, values[plane * each :][:each])
             entries.pop(_EXTRA, None)
@@ -114,7 +113,7 @@ class Tiff:
         return joined(self._with(data, entries))
 
     def _entry(self, kind: int, values: Sequence[int]) -> Entry:
-        return kind, len(values), struct.pack(f"{self.order}{len(values)}{_CODES[kind]}", *values)
+        return kind, len(values), struct.pack(f"{self.order}{len(values)}{CODES[kind]}", *values)
 
     def _with(self, data: bytes, entries: Mapping[int, Entry]) -> list[bytes | memoryview]:
         """The file, with a directory of these entries behind its end."""
@@ -141,10 +140,10 @@ def parse(data: bytes) -> Tiff:
     """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    entries = _directory(data, order, big)
+    entries = directory(data, order, big)
 
     def numbers(tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
-        return _values(data, order, big, entries[tag]) if tag in entries else default
+        return values_of(data, order, big, entries[tag]) if tag in entries else default
 
     def number(tag: int, default: int) -> int:
         return (numbers(tag, (default,)) or (default,))[0]
@@ -159,16 +158,20 @@ def parse(data: bytes) -> Tiff:
         what = _OTHER_COLOURS.get(photometric, f"colour space {photometric}")
         raise UnreadableImage(f"not supported (TIFF of {what})")
     samples = number(_SAMPLES, _CHANNELS[photometric] if compression in (6, 7) else 1)
-    bits, formats = set(numbers(_BITS, (1,))), set(numbers(_FORMAT, (1,)))
+    bits, formats = (set(numbers(tag, (1,))[:samples]) for tag in (_BITS, _FORMAT))
     if len(bits) != 1 or len(formats) != 1:
         raise UnreadableImage("not supported (TIFF with samples of several kinds)")
     depth, format = bits.pop(), formats.pop()
-    deep = depth > 8 and samples > 1
+    kind, most = "TIFF", WHOLE
+    if depth > 8 and samples > 1:
+        kind, most = "TIFF of 16 bits", DEEP
+    if compression == 34925:  # 80 ns a pixel of three channels
+        kind, most = "TIFF with LZMA", 50_000_000
     header = Header(
         number(_WIDTH, 0),
         number(_HEIGHT, 0),
-        "TIFF of 16 bits" if deep else "TIFF",
-        DEEP if deep else WHOLE,
+        kind,
+        most,
         value if 1 <= (value := number(_ORIENTATION, 1)) <= 8 else 1,
         memory=4
         if photometric in (2, 6) and samples == 3
@@ -179,9 +182,10 @@ def parse(data: bytes) -> Tiff:
     tiff = Tiff(
         header, order, big, entries, photometric, depth, 1 if format == 4 else format, samples,
         numbers(_EXTRA, ()), number(_PLANAR, 1) == 2, compression != 1,
+        number(_ROWS, 0), (number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1)),
     )  # fmt: skip
     _check_kind(tiff)
-    if number(_TILE_WIDTH, 1) * number(_TILE_HEIGHT, 1) > header.most:
+    if tiff.tile[0] * tiff.tile[1] > header.most:
         raise UnreadableImage("damaged: tiles larger than any image")
     return tiff
 
@@ -222,16 +226,29 @@ def check_whole(tiff: Tiff, data: bytes) -> None:
     for at, count in zip(_OFFSETS, _COUNTS, strict=True):
         if at not in tiff.entries:
             continue
-        offsets = _values(data, tiff.order, tiff.big, tiff.entries[at])
+        offsets = values_of(data, tiff.order, tiff.big, tiff.entries[at])
         if len(offsets) > _STRIPS:
             raise UnreadableImage(f"more than {_STRIPS:,} strips")
         if not offsets:
             raise UnreadableImage("damaged")
         sizes: Sequence[int] = [0] * len(offsets)
-        if count in tiff.entries:
-            sizes = _values(data, tiff.order, tiff.big, tiff.entries[count])
+        if not tiff.compressed and tiff.photometric != 6:  # whatever their counts say
+            sizes = [_stored(tiff, number, len(offsets)) for number in range(len(offsets))]
+        elif count in tiff.entries:
+            sizes = values_of(data, tiff.order, tiff.big, tiff.entries[count])
         if any(one + size > len(data) for one, size in zip(offsets, sizes, strict=False)):
             raise UnreadableImage("truncated")
+
+
+def _stored(tiff: Tiff, number: int, count: int) -> int:
+    """Bytes of a strip or tile that is not compressed."""
+    planes = tiff.samples if tiff.planar else 1
+    width, rows = tiff.header.width, tiff.header.height
+    if _TILE_WIDTH in tiff.entries:
+        width, rows = tiff.tile
+    elif tiff.rows:
+        rows = max(0, min(tiff.rows, rows - number % max(count // planes, 1) * tiff.rows))
+    return (width * tiff.bits * (1 if tiff.planar else tiff.samples) + 7) // 8 * rows
 
 
 def colour_map(tiff: Tiff, data: bytes) -> tuple[int, ...]:
@@ -241,58 +258,5 @@ def colour_map(tiff: Tiff, data: bytes) -> tuple[int, ...]:
     """
     if _COLOUR_MAP not in tiff.entries:
         raise UnreadableImage("damaged: no palette")
-    values = _values(data, tiff.order, tiff.big, tiff.entries[_COLOUR_MAP])
+    values = values_of(data, tiff.order, tiff.big, tiff.entries[_COLOUR_MAP])
     return values if max(values, default=0) < 256 else tuple(value >> 8 for value in values)
-
-
-def _directory(data: bytes, order: str, big: bool) -> dict[int, Entry]:
-    number, inline, head = ("Q", 8, "Q") if big else ("I", 4, "H")
-    try:
-        (start,) = struct.unpack_from(order + number, data, 8 if big else 4)
-        (count,) = struct.unpack_from(order + head, data, start)
-        if not 0 < count <= _ENTRIES:
-            raise UnreadableImage("damaged")
-        entries: dict[int, Entry] = {}
-        at = start + struct.calcsize(order + head)
-        for _ in range(count):
-            tag, kind, many = struct.unpack_from(f"{order}HH{number}", data, at)
-            at += 4 + inline
-            if at + inline > len(data):
-                raise HeaderGoesOn
-            entries.setdefault(tag, (kind, many, data[at : at + inline]))
-            at += inline
-    except struct.error as error:
-        raise HeaderGoesOn from error
-    return entries
-
-
-def _classic(data: bytes, order: str, big: bool, entry: Entry) -> Entry:
-    """An entry of a classic TIFF's directory: numbers and offsets of 32 bits."""
-    kind, count, value = entry
-    if not big:
-        return entry
-    if kind == 16:
-        values = _values(data, order, big, entry)
-        return 4, count, struct.pack(f"{order}{len(values)}I", *(min(v, 2**32 - 1) for v in values))
-    size = _SIZES.get(kind, 0) * count
-    if size <= 8:
-        return kind, count, value[: max(size, 1)]
-    return (
-        kind,
-        count,
-        struct.pack(order + "I", min(struct.unpack(order + "Q", value)[0], 2**32 - 1)),
-    )
-
-
-def _values(data: bytes, order: str, big: bool, entry: Entry) -> tuple[int, ...]:
-    """The whole numbers of an entry; none where it holds something else."""
-    kind, count, value = entry
-    size = _SIZES.get(kind, 0) * count
-    if kind not in _CODES or count > 4 * _STRIPS:
-        return ()
-    if size <= (8 if big else 4):
-        return struct.unpack_from(f"{order}{count}{_CODES[kind]}", value)
-    (start,) = struct.unpack(order + ("Q" if big else "I"), value[: 8 if big else 4])
-    if start + size > len(data):
-        raise HeaderGoesOn
-    return struct.unpack_from(f"{order}{count}{_CODES[kind]}", data, start)

@@ -19,3 +19,8 @@ class UnreadableImage(TortieError):
 
 class HeaderGoesOn(Exception):
     """A header is longer than the bytes at hand: the file is cut, or more must be read."""
+
+
+def reason_of(error: UnreadableImage | MemoryError) -> str:
+    """Why an image takes no part, in a few words; memory that runs out is no end of a run."""
+    return error.reason if isinstance(error, UnreadableImage) else "not enough memory to read it"

@@ -72,8 +72,9 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that fits a line: of a long one, its end."""
-    return name if len(name) <= _LONGEST else "..." + name[-_LONGEST:]
+    """A name that fits a line: of a long one, its beginning and its end."""
+    half = _LONGEST // 2
+    return name if len(name) <= _LONGEST else f"{name[:half]}...{name[-half:]}"
 
 
 def entries(folder: Path, strays: Strays) -> tuple[list[str], list[str]]:

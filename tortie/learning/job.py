@@ -154,7 +154,7 @@ def make_job(
     entry = resized(find(options.network), options.input)
     check_weights_exist(entry, options.weights)
     freeze = resolve(options.freeze, stage_names(entry))
-    check_weights_trained(options.weights, freeze)
+    check_weights_trained(entry, options.weights, freeze)
     job = Job(
         collection=collection, sources=sources, options=options, entry=entry, freeze=freeze,
         store=store, processes=processes, events=events, plan_only=plan_only,

@@ -42,7 +42,13 @@ class ConvNorm(nn.Sequential):
         super().__init__(
             OrderedDict[str, nn.Module](
                 conv=nn.Conv2d(
-                    in_channels, out_channels, kernel, stride, kernel // 2, 1, groups, bias=False
+                    in_channels,
+                    out_channels,
+                    kernel,
+                    stride,
+                    kernel // 2,
+                    groups=groups,
+                    bias=False,
                 ),
                 norm=nn.BatchNorm2d(out_channels),
                 relu=nn.ReLU6(inplace=True),

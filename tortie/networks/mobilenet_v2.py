@@ -42,7 +42,7 @@ class ConvNorm(nn.Sequential):
     ) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["conv"] = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2, 1, groups, bias=False
+            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
         )
         layers["norm"] = nn.BatchNorm2d(out_channels)
         if act:

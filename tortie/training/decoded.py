@@ -25,6 +25,7 @@ from tortie.images import (
 from tortie.images.inputs import named
 from tortie.images.preprocess import Preprocessing
 from tortie.images.read import digest_of
+from tortie.images.unreadable import reason_of
 from tortie.processes import local_count
 
 _RGBX = 4  # bytes of a pixel in Pillow
@@ -95,9 +96,9 @@ class DecodedPhotographs:
     def _first_look(self, index: int) -> str | None:
         try:
             decoded = self._read(index)
-        except UnreadableImage as error:
-            return error.reason
-        self.facts[index] = facts_of(decoded)
+            self.facts[index] = facts_of(decoded)
+        except (UnreadableImage, MemoryError) as error:
+            return reason_of(error)
         size = decoded.image.width * decoded.image.height * _RGBX + _OBJECT
         if self.bytes + size <= self._limit:
             self.bytes += size
