@@ -26,7 +26,7 @@ from tortie.errors import TortieError
 app = typer.Typer(
     name="tortie",
     help="Turn a folder of photographs into a classifier you can trust.",
-    epilog="Begin with: tortie fit PHOTOS -o pets.safetensors, where PHOTOS has a folder a class.",
+    epilog="Start with: tortie fit PHOTOS -o pets.safetensors (PHOTOS has one folder per class).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,7 +49,8 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def tortie(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Its number.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Turn a folder of photographs into a classifier you can trust."""
