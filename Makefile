@@ -68,7 +68,7 @@ pictures: $(READY)
 $(PEERS)/bin/pytest: tests/conformance/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install -q -r tests/conformance/requirements.txt -e .
-	$(PEERS)/bin/pip install -q pytest
+	$(PEERS)/bin/pip install -q pytest hypothesis
 	touch $@
 
 $(READY): pyproject.toml constraints.txt

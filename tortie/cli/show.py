@@ -111,7 +111,7 @@ def accuracy(measured: "Accuracy | None", reason: str | None) -> str:
         return f"accuracy unknown: {reason}"
     return (
         f"accuracy {measured.value:.1%} (95% interval {measured.low:.1%} to {measured.high:.1%}) "
-        f"on {measured.n:,} photographs of the {measured.on}"
+        f"on {measured.n:,} photographs ({measured.on})"
     )
 
 
