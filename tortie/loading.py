@@ -7,7 +7,7 @@ from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
-from tortie.learning.metadata import member
+from tortie.learning.metadata import member, network_of
 from tortie.networks import table
 from tortie.weights.classifier_file import Metadata
 
@@ -23,7 +23,7 @@ def load(path: str | Path) -> ImageClassifier:
 
     metadata, networks, tensors = restore(path)
     described = metadata.members[0]
-    classifier = ImageClassifier(described.network, weights=described.weights)
+    classifier = ImageClassifier(network_of(described).title, weights=described.weights)
     classifier._metadata = metadata
     classifier._parts = [
         MemberNetwork.of(network, one.preprocessing)

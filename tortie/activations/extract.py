@@ -84,7 +84,7 @@ class Extractor:
         prefix = Prefix.of(network, entry.preprocessing, cut)
         return cls(
             prefix=prefix,
-            structure=entry.name,
+            structure=entry.title,
             code=entry.code,
             store=store,
             device=str(device),
