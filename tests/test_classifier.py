@@ -13,7 +13,7 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tortie.errors import TortieError, UsageError
 from tortie.loading import pretrained
-from tortie.weights import classifier_file
+from tortie.weights import class_names, classifier_file
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +221,16 @@ def test_the_embedded_weights_know_what_they_see(name, expected):
     image = load_sample_image("china.jpg") if name == "china" else getattr(skimage.data, name)()
     judgement = pretrained("efficientnet-lite0").judge([image])[0]
     assert expected <= set(list(judgement.probabilities)[:5])
+
+
+def test_a_network_takes_the_weights_that_it_has_and_their_names(monkeypatch):
+    from tests.weights.test_layouts import port
+    from tortie.weights import published
+    from tortie.weights.checkpoint import Checkpoint
+
+    # what its address has, without fetching it
+    monkeypatch.setattr(published, "_obtain", lambda entry, source: (Checkpoint(port()), []))
+    classifier = pretrained("resnet20-cifar")
+    assert list(classifier.classes_[:3]) == ["airplane", "automobile", "bird"]
+    assert class_names("imagenet", 1000)[281] == "tabby"
+    assert class_names("a.safetensors", 3) == ("0", "1", "2")

@@ -11,10 +11,15 @@ def run() -> None:
     # A shell that runs commands in the background has its reasons to ignore Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
-    from tortie.cli.main import main
+    try:
+        os.getcwd()
+    except OSError:  # PyTorch's library ends the process there, in words of its own
+        os.write(2, b"tortie: the working folder is gone: change into another one\n")
+        sys.exit(2)
+    from tortie.cli.main import interrupt, main
 
     if signal.getsignal(signal.SIGINT) is _stop:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
     main()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from tortie import __version__
 from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.learning.metadata import member
 from tortie.networks import table
@@ -24,7 +25,10 @@ def load(path: str | Path) -> ImageClassifier:
     described = metadata.members[0]
     classifier = ImageClassifier(described.network, weights=described.weights)
     classifier._metadata = metadata
-    classifier._networks = networks
+    classifier._parts = [
+        MemberNetwork.of(network, one.preprocessing)
+        for network, one in zip(networks, metadata.members, strict=True)
+    ]
     trained_on = tensors.get("training.sha256")
     if trained_on is not None:
         classifier._training_sha256 = trained_on.numpy()
@@ -32,24 +36,28 @@ def load(path: str | Path) -> ImageClassifier:
     return classifier
 
 
-def pretrained(name: str, weights: str = "imagenet") -> ImageClassifier:
+def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
     """A network with its published head, nothing trained here.
 
-    Its classes are the 1,000 of ImageNet, or where there are not 1,000, their numbers.
+    Args:
+        name: of a network.
+        weights: a name of its row in the table of networks, a file or an address; by default those
+            that it has, ``imagenet`` before others. Names of the classes come with them.
 
     Raises:
         UsageError: no such network, or it has no published weights.
     """
     from tortie.networks import build
-    from tortie.weights import imagenet_classes
+    from tortie.weights import class_names
 
     entry = table.find(name)
-    network, names = build(entry.name, weights=weights), imagenet_classes()
+    weights = weights or entry.default_weights or "imagenet"
+    network = build(entry.name, weights=weights)
     classifier = ImageClassifier(entry.name, weights=weights)
-    classifier._networks = [network]
+    classifier._parts = [MemberNetwork.of(network, entry.preprocessing)]
     classifier._metadata = Metadata(
         tortie=__version__,
-        classes=list(names if network.classes == len(names) else map(str, range(network.classes))),
+        classes=list(class_names(weights, network.classes)),
         members=[member(entry, weights, "published", list(network.stage_names), "float32")],
         accuracy_reason="a published network: its paper has its figures",
     )

@@ -1,6 +1,8 @@
 """Reading images: known pictures, public collections, and what may have happened to either.
 
     python benchmarks/battery/images.py [--scale 0.1] [--corpora FOLDER] [--corpus FOLDER ...]
+    python benchmarks/battery/images.py --part 0/4 --json 0.json        # on one of four machines
+    python benchmarks/battery/images.py --merge 0.json 1.json ...       # all parts in one table
 
 A corpus is a folder or a .tar.gz of images, such as the source distributions of Pillow and of
 pillow-heif, whose licences allow their use but not all their copies:
@@ -13,6 +15,7 @@ known, or a file that was cut and whose pixels are others than the whole file's.
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -22,7 +25,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -43,7 +45,6 @@ class Row:
 
     tried: int = 0
     sources: set[str] = field(default_factory=set)
-    right: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     seconds: tuple[float, str] = (0.0, "")
@@ -86,12 +87,10 @@ def files_of(corpus: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{corpus.name}/{member.name}", file.read()
 
 
-def try_truths(process: Watched, row: Row, scale: float) -> list[tuple[str, bytes]]:
+def try_truths(process: Watched, row: Row, part: int, step: int) -> list[tuple[str, bytes]]:
     """Known pictures; those that are read rightly come back, to be mutated."""
     good = []
-    for number, truth in enumerate(truths()):
-        if number % round(1 / scale):
-            continue
+    for truth in itertools.islice(truths(), part, None, step):
         row.sources.add(truth.name)
         outcome = process.decode(truth.data, wanted=True)
         verdict = outcome.kind
@@ -160,33 +159,41 @@ def table(rows: dict[str, Row]) -> list[str]:
     return lines
 
 
+def run(options: argparse.Namespace) -> dict[str, Row]:
+    """Try everything that the options ask for."""
+    part, parts = (int(number) for number in options.part.split("/"))
+    step = parts * max(1, round(1 / options.scale))
+    archives = sorted(options.corpora.glob("*.tar.gz")) if options.corpora else []
+    rows: dict[str, Row] = {}
+    with watched() as process:
+        rows["known pictures"] = row = Row()
+        good = try_truths(process, row, part, step)
+        for corpus in [*options.corpus, *archives]:
+            rows[corpus.name] = row = Row()
+            good += try_files(process, row, list(files_of(corpus))[part::step])
+        rows["mutations"] = row = Row()
+        try_mutations(process, row, good, options.each, options.seed)
+        rows["bombs"] = row = Row()
+        for bomb in itertools.islice(bombs(), part, None, parts):
+            row.sources.add(bomb.name)
+            outcome = process.decode(bomb.data, at_least=256)
+            row.add(bomb.name, outcome, outcome.kind)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scale", type=float, default=1.0, help="share of the inputs, 0 to 1")
+    parser.add_argument("--part", default="0/1", help="which of how many equal parts")
     parser.add_argument("--corpus", type=Path, action="append", default=[])
     parser.add_argument("--corpora", type=Path, help="a folder of such archives")
     parser.add_argument("--each", type=int, default=14, help="mutations of a file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--merge", type=Path, nargs="+")
     options = parser.parse_args()
     begin = time.monotonic()
-    rows: dict[str, Row] = {}
-    with watched() as process:
-        rows["known pictures"] = row = Row()
-        good = try_truths(process, row, options.scale)
-        archives = sorted(options.corpora.glob("*.tar.gz")) if options.corpora else []
-        for corpus in [*options.corpus, *archives]:
-            rows[corpus.name] = row = Row()
-            files = list(files_of(corpus))
-            taken = files[:: max(1, round(1 / options.scale))]
-            good += try_files(process, row, taken)
-        rows["mutations"] = row = Row()
-        try_mutations(process, row, good, options.each, options.seed)
-        rows["bombs"] = row = Row()
-        for bomb in bombs():
-            row.sources.add(bomb.name)
-            outcome = process.decode(bomb.data, at_least=256)
-            row.add(bomb.name, outcome, outcome.kind)
+    rows = merged([path.read_text() for path in options.merge]) if options.merge else run(options)
     print(describe(), f"{time.monotonic() - begin:.0f} s", os.linesep)
     print(*table(rows), sep="\n")
     for name, row in rows.items():
@@ -194,17 +201,32 @@ def main() -> None:
         print(*(f"  {told}" for told in row.found[:100]), sep="\n")
         print(*(f"  {count:6} {reason}" for reason, count in row.reasons.most_common(40)), sep="\n")
     if options.json:
-        options.json.write_text(json.dumps({name: _document(row) for name, row in rows.items()}))
+        options.json.write_text(document(rows))
     if any(row.counts[kind] for row in rows.values() for kind in ("wrong", "death", "traceback")):
         sys.exit(1)
 
 
-def _document(row: Row) -> dict[str, Any]:
-    return {
-        "tried": row.tried, "sources": len(row.sources), "counts": dict(row.counts),
-        "seconds": row.seconds, "megabytes": row.megabytes, "dear": row.dear,
-        "found": row.found, "reasons": row.reasons.most_common(),
-    }  # fmt: skip
+def document(rows: dict[str, Row]) -> str:
+    """The rows as JSON."""
+    plain = {name: vars(row) | {"sources": sorted(row.sources)} for name, row in rows.items()}
+    return json.dumps(plain)
+
+
+def merged(documents: list[str]) -> dict[str, Row]:
+    """Rows of several runs, added up."""
+    rows: dict[str, Row] = {}
+    for text in documents:
+        for name, one in json.loads(text).items():
+            row = rows.setdefault(name, Row())
+            row.tried += one["tried"]
+            row.sources |= set(one["sources"])
+            row.counts += Counter(one["counts"])
+            row.reasons += Counter(one["reasons"])
+            row.seconds = max(row.seconds, tuple(one["seconds"]))
+            row.megabytes = max(row.megabytes, tuple(one["megabytes"]))
+            row.dear += one["dear"]
+            row.found += one["found"]
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -69,3 +70,24 @@ def test_without_a_home_nothing_is_stored(monkeypatch):
     assert len(notes) == 1
     assert "there is no home folder: set TORTIE_CACHE" in notes[0]
     assert not Path("~nobody-of-that-name").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the home is said otherwise")
+@pytest.mark.parametrize("home", [None, "", "relative"])
+def test_a_user_without_a_home_and_a_password_entry_has_no_store(monkeypatch, home):
+    """As ``docker run --user 54321`` leaves it."""
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("TORTIE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    notes = []
+    with ActivationStore.default(notes.append) as store:
+        assert store.is_empty
+    assert len(notes) == 1
+    assert "there is no home folder: set TORTIE_CACHE" in notes[0]

@@ -1,7 +1,10 @@
 """What a command writes: nothing of the user's is lost, and of two commands one says so."""
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +64,40 @@ def test_of_two_fits_with_one_output_one_is_refused(photographs, tmp_path):
     loser = next(n for n, one in enumerate(both) if one.returncode)
     assert "was written meanwhile" in said[loser] or "exists: --force" in said[loser]
     assert tortie.load(tmp_path / "pets.safetensors").metadata.training["seed"] == 1 - loser
+
+
+@pytest.mark.parametrize("device", ["mps:99", "hpu", "meta", "vulkan", "nonsense", ""])
+def test_a_device_that_is_not_there_is_one_short_line(run, fitted_file, device):  # noqa: F811
+    code, _, err = run("predict", fitted_file, "x.jpg", "--device", device)
+    assert code == 2
+    assert err.startswith(f"tortie: no device {device!r} here: ")
+    assert len(err) < 150
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a working folder cannot be taken away")
+def test_a_working_folder_that_is_gone_is_said(tmp_path):
+    (tmp_path / "gone").mkdir()
+    shell = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", sys.executable, "-m", "tortie"]
+    done = subprocess.run(
+        [*shell, "cache"], cwd=tmp_path / "gone", capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(tortie.__file__).parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "tortie: the working folder is gone: change into another one\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="signals")
+def test_what_fails_after_ctrl_c_was_stopped_by_it():
+    """An import that is interrupted leaves half a module, and the next one fails in its words."""
+    code = (
+        "import signal, sys, tortie.cli.main as m\n"
+        "def broken(**_):\n"
+        "    try: m.interrupt(2, None)\n"
+        "    except KeyboardInterrupt: raise AttributeError('half a module') from None\n"
+        "m.app = broken\n"
+        "m.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    said = "tortie: stopped; what was computed is kept, the same command goes on\n"
+    assert done.stderr == said

@@ -36,3 +36,16 @@ def test_every_documented_command_is_one(line):
     assert verb in group.commands, verb
     if not {"...", "…"} & set(words):
         group.commands[verb].make_context(verb, words)  # raises where an option is wrong
+
+
+def test_every_option_is_explained_in_a_sentence():
+    for name, command in typer.main.get_command(app).commands.items():
+        for parameter in command.params:
+            text = parameter.help or ""
+            assert text[:1].isupper() and text.endswith("."), f"tortie {name}: {parameter.name}"
+
+
+def test_the_first_panel_of_fit_has_the_options_that_matter_first():
+    command = typer.main.get_command(app).commands["fit"]
+    first = [one.name for one in command.params if one.rich_help_panel is None]
+    assert first == ["images", "output", "network", "freeze", "augment", "test"]

@@ -94,6 +94,10 @@ def test_rows_that_are_not_there_are_missing(rows, interlaced):
     assert reason(data) == "truncated"
 
 
+def test_a_png_without_its_palette_is_damaged():
+    assert reason(png([bytes([0, 1, 2])], 8, 3, width=3)) == "damaged: no palette"
+
+
 def test_a_black_png_is_whole():
     for mode in ("1", "L", "RGB", "RGBA", "P"):
         assert decode(saved(Image.new(mode, (33, 7)))).width == 33

@@ -22,33 +22,39 @@ def test_little_data_freezes_more(smallest, expected):
     assert rule.startswith(f"{smallest} photographs of the smallest class")
 
 
-def fit(folder, **choices):
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Forty photographs a class: as many as make every depth worth comparing."""
+    return lay_out(tmp_path_factory.mktemp("depths") / "photographs", count=40)
+
+
+def fit(images, **choices):
     told, plans = [], []
 
     classifier = tortie.ImageClassifier(
         "resnet20-cifar", weights=choices.pop("weights"), freeze="auto", epochs=1, batch=16,
         precision="float32", augment="none", **choices,
     )  # fmt: skip
-    images = lay_out(folder / "photographs", count=40)
     classifier.fit(images, events=Events(plan=plans.append, note=told.append))
     assert classifier.fitted_ is not None
     return classifier.fitted_, told, plans
 
 
-@pytest.fixture
-def weights(tmp_path):
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
     """Weights of a network that was trained a little, as a file."""
-    images = lay_out(tmp_path / "before", count=8)
+    folder = tmp_path_factory.mktemp("trained")
+    photographs = lay_out(folder / "before", count=8)
     before = tortie.ImageClassifier(
         "resnet20-cifar", weights=None, freeze="none", epochs=1, precision="float32"
     )
-    before.fit(images).save(tmp_path / "before.safetensors")
-    return tmp_path / "before.safetensors"
+    before.fit(photographs).save(folder / "before.safetensors")
+    return folder / "before.safetensors"
 
 
-def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, weights):
+def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, images, weights):
     run = tmp_path / "a.run"
-    fitted, told, plans = fit(tmp_path, weights=str(weights), run=run)
+    fitted, told, plans = fit(images, weights=str(weights), run=run)
     assert "any depth may win" in plans[0].depth_rule
     assert json.loads((run / "run.json").read_text())["compared"] == ["conv3_x", "none"]
     verdict = told[-1] if told[-1].startswith("depth:") else next(t for t in told if "is kept" in t)
@@ -64,20 +70,21 @@ def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, weig
     assert np.isfinite(fitted.probabilities).all()
 
 
-def test_what_does_not_fit_the_budget_is_left_out_and_said(tmp_path, weights):
-    fitted, told, _ = fit(tmp_path, weights=str(weights), budget="0.001s")
+def test_what_does_not_fit_the_budget_is_left_out_and_said(images, weights):
+    fitted, told, _ = fit(images, weights=str(weights), budget="0.001s")
     assert fitted.plan.freeze.is_complete
     assert "left out within" in told[-1] and "none would take" in told[-1]
 
 
-def test_random_numbers_are_not_frozen_by_auto(tmp_path):
+def test_random_numbers_are_not_frozen_by_auto(images):
     with pytest.raises(tortie.UsageError, match="fresh weights cannot be frozen"):
-        fit(tmp_path, weights=None)
+        fit(images, weights=None)
 
 
-def test_a_comparison_that_was_stopped_goes_on_with_what_it_had(tmp_path, weights, monkeypatch):
+def test_a_comparison_that_was_stopped_goes_on_with_what_it_had(
+    tmp_path, images, weights, monkeypatch
+):
     """The depth that was trained is not trained again, and keeps its precision."""
-    images = lay_out(tmp_path / "photographs", count=40)
 
     def classifier(**choices):
         return tortie.ImageClassifier(
@@ -107,6 +114,6 @@ def test_a_comparison_that_was_stopped_goes_on_with_what_it_had(tmp_path, weight
     assert any(line.startswith("freeze none:") for line in told)
 
 
-def test_auto_compares_softmax_layers_alone(tmp_path, weights):
+def test_auto_compares_softmax_layers_alone(images, weights):
     with pytest.raises(tortie.UsageError, match="not a head mlp:8"):
-        fit(tmp_path, weights=str(weights), head="mlp:8")
+        fit(images, weights=str(weights), head="mlp:8")

@@ -90,7 +90,9 @@ def test_fresh_networks_are_a_function_of_the_seed_and_draw_from_nobody():
 
 
 def test_random_numbers_are_not_frozen():
-    with pytest.raises(UsageError, match="fresh weights cannot be frozen"):
+    with pytest.raises(UsageError, match=r"fresh weights cannot be frozen.*take --weights FILE"):
         job_of(network="lenet5", weights=None, freeze=2)
+    with pytest.raises(UsageError, match="take --weights cifar10"):  # those that it has
+        job_of(network="resnet20-cifar", weights=None, freeze=2)
     with pytest.raises(UsageError, match="lenet5 has no trained weights"):
         job_of(network="lenet5", freeze="none")

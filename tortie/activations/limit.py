@@ -19,7 +19,10 @@ def default_root() -> Path:
     """``activations`` in ``TORTIE_CACHE``, else in the user's cache folder for tortie."""
     import platformdirs
 
-    chosen = os.environ.get("TORTIE_CACHE") or platformdirs.user_cache_dir("tortie")
+    try:
+        chosen = os.environ.get("TORTIE_CACHE") or platformdirs.user_cache_dir("tortie")
+    except RuntimeError:  # a container's user without a home, of which the store then says so
+        return Path("~", "activations")
     return Path(os.path.expanduser(chosen)) / "activations"
 
 

@@ -11,16 +11,23 @@ NAME = "augment"
 
 
 def command(
-    image: Annotated[Path, typer.Argument(help="A photograph.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .png, .jpg or .webp.")],
+    image: Annotated[Path, typer.Argument(help="The photograph.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File of the picture: .png, .jpg or .webp.")
+    ],
     shift: Annotated[
         tuple[float, float, float],
-        typer.Option(metavar="R G B", help="The first channel shift shown, grey levels."),
+        typer.Option(
+            metavar="R G B", help="First colour shift to show, in grey levels per channel."
+        ),
     ] = (20, -20, 20),
-    seed: Annotated[int, typer.Option(help="Of the draws of --augment standard and full.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     json: options.Json = False,
 ) -> None:
-    """Draw every distortion at several strengths, and whole draws, into one picture.
+    """Draw one picture that shows what each augmentation does.
+
+    It shows every distortion at several strengths, and complete random views
+    of the policies standard and full.
 
     Example: tortie augment tigger.jpg -o grid.png
     """

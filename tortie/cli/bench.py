@@ -20,20 +20,29 @@ NAME = "bench"
 
 
 def command(
-    network: Annotated[str | None, typer.Argument(help="See: tortie networks.")] = None,
-    batch: Annotated[int, typer.Option(help="Images at once.", min=1)] = 32,
+    network: Annotated[
+        str | None,
+        typer.Argument(help="Name of a network whose speed is measured too.", show_default=False),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Batch size.", min=1)] = 32,
     device: options.Device = "auto",
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="Of the multiplications.")
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="Precision: auto, float32 or bfloat16.", rich_help_panel=options.MACHINE),
     ] = "auto",
     loader: Annotated[
         Path | None,
-        typer.Option(help="Photographs: are they made ready as fast as the network trains?"),
+        typer.Option(
+            help="Folder of photographs. Measures whether they are loaded as fast as training "
+            "needs them."
+        ),
     ] = None,
-    augment: Annotated[str, typer.Option(help="What --loader draws.")] = "standard",
+    augment: Annotated[str, typer.Option(help="Augmentation that --loader applies.")] = "standard",
     json: options.Json = False,
 ) -> None:
-    """Measure this machine's matrix rate and memory bandwidth, and a network's speed against them.
+    """Measure this machine's peak rates, and a network's speed relative to them.
+
+    The peaks are those of matrix multiplication and of memory bandwidth.
 
     Example: tortie bench resnet50
     """
@@ -41,7 +50,8 @@ def command(
     from tortie.networks.table import find
 
     entry = find(network) if network else None
-    from tortie.learning.backbone import chosen_device, chosen_precision
+    from tortie.activations.engine import chosen_precision
+    from tortie.learning.backbone import chosen_device
 
     chosen = chosen_device(device)
     asked = chosen_precision(precision, chosen)

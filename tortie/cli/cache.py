@@ -10,12 +10,14 @@ NAME = "cache"
 
 
 def command(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove every stored activation.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all stored activations.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Show what the activation store holds, or clear it.
+    """Show the size of the activation store, or clear it.
 
-    It lies in TORTIE_CACHE, or the user's cache folder; TORTIE_CACHE_LIMIT bounds it (as 5GB).
+    The store is in the user's cache folder, or in the folder that the
+    environment variable TORTIE_CACHE names. TORTIE_CACHE_LIMIT sets its
+    maximum size, such as 5GB.
 
     Example: tortie cache --clear
     """

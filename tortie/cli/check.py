@@ -17,32 +17,43 @@ _SHOWN = 5  # findings of a kind; the others are in the page and in --json
 
 
 def command(
-    images: Annotated[Path, typer.Argument(help="IMAGES/class/*, with or without splits; a CSV.")],
+    images: options.LabelledImages,
     report: Annotated[
-        Path | None, typer.Option("--report", "-o", help="Write an HTML page with the pictures.")
+        Path | None,
+        typer.Option(
+            "--report", "-o", help="Write an HTML page that shows the findings with their images."
+        ),
     ] = None,
     write: Annotated[
-        Path | None, typer.Option(help="Write a CSV without the images found wanting, for fit.")
+        Path | None,
+        typer.Option(help="Write a CSV of the images without a problem, as input for tortie fit."),
     ] = None,
     accept: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Keep images of this kind in --write.")
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Keep images with this kind of problem in the CSV of --write. Can be repeated.",
+        ),
     ] = None,
     network: Annotated[
-        str, typer.Option(help="Judges the labels; or none.")
+        str, typer.Option(help="Network whose features are used to find label errors, or none.")
     ] = "efficientnet-lite0",
-    labels: Annotated[bool, typer.Option(help="Look for labels that look wrong.")] = True,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    labels: Annotated[bool, typer.Option(help="Whether to look for label errors.")] = True,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Name what is wrong with images, their labels and their split; no image is changed.
+    """Find problems in images, their labels and their split.
 
-    Exit code 1 where something serious was found.
+    Finds unreadable files, duplicates, leaks between splits, label errors and
+    class imbalance. No image is changed. The exit code is 1 if a serious
+    problem was found.
 
     Example: tortie check photos --report photos.check.html
     """
@@ -53,7 +64,8 @@ def command(
     with show.progress("photographs") as progress:
         checked = check_images(
             images, labels=labels, progress=progress, note=show.say, network=network, seed=seed,
-            device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
+            device=device, precision=precision, engine=engine, threads=threads,
+            max_megapixels=max_megapixels,
         )  # fmt: skip
     with together(may_replace=force):
         _write(checked, report, write, accept or [])

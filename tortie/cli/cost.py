@@ -11,12 +11,13 @@ from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.cost.compare import Comparison
-    from tortie.cost.convolution import Bottleneck, ConvolutionCost, Separable
+    from tortie.cost.convolution import ConvolutionCost
     from tortie.cost.count import Cost
     from tortie.cost.operations import Operations
     from tortie.cost.record import Part
 
 NAME = "cost"
+_CONV = "Options of tortie cost conv (one convolution)"
 _CONVENTION = (
     "multiplications: of convolutions and linear layers, padding counted, and of attention;",
     "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums",
@@ -24,31 +25,64 @@ _CONVENTION = (
 
 
 def command(
-    names: Annotated[list[str], typer.Argument(help="A network; several with --compare; or conv.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="Name of a network, several names with --compare, or conv.", show_default=False
+        ),
+    ],
     input: Annotated[
-        str | None, typer.Option(metavar="HxWxC", help="Of one image; by default the paper's.")
+        str | None,
+        typer.Option(
+            metavar="HxWxC", help="Input size, such as 224x224x3.", show_default="the paper's"
+        ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images at once: all figures are for so many.")] = 1,
-    by: Annotated[Literal["layer", "stage"], typer.Option(help="What a line is.")] = "stage",
-    compare: Annotated[bool, typer.Option("--compare", help="Several networks.")] = False,
-    kernel: Annotated[int | None, typer.Option(help="conv: side of the filters.")] = None,
-    filters: Annotated[int | None, typer.Option(help="conv: how many.")] = None,
-    stride: Annotated[int, typer.Option(help="conv: of both directions.")] = 1,
-    padding: Annotated[str, typer.Option(help="conv: same, valid, or zeros on a side.")] = "same",
-    groups: Annotated[int, typer.Option(help="conv: parts of the channels.")] = 1,
+    batch: Annotated[
+        int, typer.Option(help="Batch size. All figures are those of the whole batch.")
+    ] = 1,
+    by: Annotated[
+        Literal["layer", "stage"], typer.Option(help="Whether each line is a layer or a stage.")
+    ] = "stage",
+    compare: Annotated[bool, typer.Option("--compare", help="Compare several networks.")] = False,
+    kernel: Annotated[int | None, typer.Option(help="Kernel size.", rich_help_panel=_CONV)] = None,
+    filters: Annotated[
+        int | None, typer.Option(help="Number of filters (output channels).", rich_help_panel=_CONV)
+    ] = None,
+    stride: Annotated[int, typer.Option(help="Stride.", rich_help_panel=_CONV)] = 1,
+    padding: Annotated[
+        str,
+        typer.Option(
+            help="Padding: same, valid, or the number of zeros on each side.", rich_help_panel=_CONV
+        ),
+    ] = "same",
+    groups: Annotated[
+        int, typer.Option(help="Number of groups of channels.", rich_help_panel=_CONV)
+    ] = 1,
     bottleneck: Annotated[
-        int | None, typer.Option(help="conv: filters of a 1×1 convolution before it.")
+        int | None,
+        typer.Option(
+            help="Compare with a bottleneck: a 1×1 convolution with this many filters before it.",
+            rich_help_panel=_CONV,
+        ),
     ] = None,
     separable: Annotated[
-        bool, typer.Option("--separable", help="conv: parted into one of each map and a 1×1.")
+        bool,
+        typer.Option(
+            "--separable",
+            help="Compare with a depthwise separable convolution.",
+            rich_help_panel=_CONV,
+        ),
     ] = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw it: a .png, .svg or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the result to this file: .png, .svg or .pdf.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Count multiplications, additions, parameters and memory of inference, layer by layer.
+    """Count the multiplications, additions, parameters and memory of a network.
 
-    Multiplications are those of convolutions and linear layers, padding counted, as papers count;
-    those of normalisation, pooling and scaling are counted apart as other_multiplications.
+    Multiplications are those of convolutions and linear layers, with padding,
+    as papers count them. Those of normalisation, pooling and scaling are
+    counted separately as other_multiplications.
 
     Example: tortie cost resnet50 --batch 32
 
@@ -63,24 +97,14 @@ def command(
     whole = ("--batch", batch != 1), ("--by", by != "stage")
     if names == ["conv"]:
         _refuse(("--compare", compare), *whole)
-        if asked is None or kernel is None or filters is None:
-            raise UsageError(
-                "conv needs --input, --kernel and --filters, as in the example of --help"
-            )
-        from tortie.cost import convolution as convolutions
-
-        window = asked, kernel, filters
-        pad: Any = int(padding) if padding.isdecimal() else padding
-        alone = convolutions.convolution(*window, stride, pad, groups)
         if separable:
             _refuse(("--groups", groups != 1), ("--bottleneck", bottleneck))
-        ways = (
-            None
-            if bottleneck is None
-            else convolutions.bottleneck(*window, bottleneck, stride, pad, groups),
-            convolutions.separable(*window, stride, pad) if separable else None,
+        pad: int | str = int(padding) if padding.isdecimal() else padding
+        show.result(
+            *_convolution(
+                (asked, kernel, filters), stride, pad, groups, bottleneck, separable, plot
+            )
         )
-        show.result(*_convolution(alone, ways, plot))
         return
     _refuse(
         ("--kernel", kernel), ("--filters", filters), ("--bottleneck", bottleneck),
@@ -217,11 +241,25 @@ def _compared(comparison: "Comparison") -> list[str]:
 
 
 def _convolution(
-    convolution: "ConvolutionCost", ways: "tuple[Bottleneck | None, Separable | None]",
-    plot: Path | None,
+    window: tuple[tuple[int, int, int] | None, int | None, int | None], stride: int, pad: Any,
+    groups: int, bottleneck: int | None, separable: bool, plot: Path | None,
 ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
     """One convolution, alone and in one of two cheaper ways, as JSON and as lines."""
-    through, parted = ways
+    from tortie.cost import convolution as costs
+
+    asked, kernel, filters = window
+    if asked is None or kernel is None or filters is None:
+        raise UsageError("conv needs --input, --kernel and --filters, as in the example of --help")
+    if plot:
+        from tortie.cost.pictures import check_format
+
+        check_format(plot)
+    convolution = costs.convolution(asked, kernel, filters, stride, pad, groups)
+    through = parted = None
+    if bottleneck is not None:
+        through = costs.bottleneck(asked, kernel, filters, bottleneck, stride, pad, groups)
+    elif separable:
+        parted = costs.separable(asked, kernel, filters, stride, pad)
     document: dict[str, Any] = {"convolution": convolution.row()}
     drawn: list[tuple[str, list[ConvolutionCost]]] = [("a convolution", [convolution])]
     if through:

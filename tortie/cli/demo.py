@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tortie.cli import show
+from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,15 +23,17 @@ _PATCH = 128  # pixels of a patch's side; patches overlap by half
 
 def command(
     folder: Annotated[
-        Path | None, typer.Argument(help="Where to put the results.", show_default="a new folder")
+        Path | None, typer.Argument(help="Folder for the results.", show_default="a new folder")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Fit brick, grass and gravel, and name a cat; then train LeNet-5 on handwritten digits.
+    """Train two small classifiers on images that installed packages contain.
 
-    The photographs are scikit-image's: training and test patches are halves of one photograph
-    each, so that accuracy is no evidence of quality. The 1,797 digits are scikit-learn's, and
-    LeNet-5 learns them from fresh weights in some seconds.
+    The first tells photographs of brick, grass and gravel apart. Its training
+    and test patches are the two halves of the same photographs (from
+    scikit-image), so its accuracy says nothing about quality. The second is
+    LeNet-5, trained from random weights on scikit-learn's 1,797 handwritten
+    digits.
 
     Example: tortie demo
     """

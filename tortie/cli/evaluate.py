@@ -23,21 +23,30 @@ _SHOWN = 5  # photographs left out for one reason; --json names the others
 def command(
     model: options.Model,
     images: Annotated[
-        Path, typer.Argument(help="IMAGES/class/*; of a folder with splits, its test.")
+        Path,
+        typer.Argument(
+            help="A folder with one folder per class, or a CSV with the columns path and label. If "
+            "it has splits, the test set is evaluated, or else the validation set.",
+            show_default=False,
+        ),
     ],
     report: Annotated[
-        Path | None, typer.Option("--report", "-o", help="Write an HTML report there.")
+        Path | None, typer.Option("--report", "-o", help="Write an HTML report to this file.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing report.")] = False,
     crops: options.Crops = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Count right answers on photographs that the classifier was not trained on.
+    """Measure accuracy and calibration on labelled photographs.
+
+    Photographs that the classifier was trained on are recognised by their
+    content and not counted.
 
     Example: tortie evaluate pets.safetensors photos/test
     """
@@ -47,7 +56,7 @@ def command(
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
-        crops=crops, device=device, precision=precision, threads=threads,
+        crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
     with show.progress("photographs") as progress:
@@ -100,6 +109,8 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
 
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
+    from tortie.evaluation.metrics import counted_on
+
     scores, before = evaluation.scores, evaluation.uncalibrated_scores
     _say_left_out(evaluation)
     lines = evaluation.notes
@@ -109,12 +120,9 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     crops = "" if evaluation.crops == 1 else f", {evaluation.crops} crops"
     where = f"{evaluation.split or 'photographs given'}{crops}"
     lines.append(
-        f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) on "
-        + (
-            f"{right.counted} ({where})"
-            if right.photographs == right.n
-            else f"{right.counted}, {where}"
-        )
+        f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) "
+        f"on {counted_on(right.n, right.photographs, where)}"
+    )
     )
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "

@@ -24,76 +24,178 @@ _REPORT, _SPLIT = ".report.html", ".split.csv"
 
 
 def command(
-    images: Annotated[Path, typer.Argument(help="IMAGES/class/*, with or without splits; a CSV.")],
+    images: options.LabelledImages,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The classifier's file, .safetensors.")
+        Path,
+        typer.Option("--output", "-o", help="File of the classifier, ending in .safetensors."),
     ],
     network: Annotated[
-        str, typer.Option(help="See: tortie networks; A,B,C make an ensemble.")
+        str,
+        typer.Option(
+            help="Name of the network; tortie networks lists them. Several names with commas "
+            "between them make an ensemble."
+        ),
     ] = "efficientnet-lite0",
-    weights: Annotated[
-        str, typer.Option(help="imagenet, a file, hf://OWNER/NAME, or none.")
-    ] = "imagenet",
     freeze: Annotated[
-        str, typer.Option(help="all: train the softmax layer; none, N stages, a STAGE, or auto.")
+        str,
+        typer.Option(
+            help="Stages that are not trained: all (only the softmax layer is trained), none, the "
+            "number of stages, the name of the last frozen stage, or auto (depths are compared)."
+        ),
     ] = "all",
-    head: Annotated[str, typer.Option(help="linear, or mlp:N with N hidden units.")] = "linear",
-    recipe: Annotated[
-        str | None, typer.Option(help="Of training by steps: a name, or a JSON file.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
-    accumulate: Annotated[
-        int | None, typer.Option(help="Parts of a batch, one after another, in less memory.")
-    ] = None,
-    track: Annotated[
-        str | None, typer.Option(help="Tell each epoch to tensorboard, mlflow or wandb, too.")
-    ] = None,
-    input: Annotated[str | None, typer.Option(help="HEIGHTxWIDTHxCHANNELS, as 64x64x3.")] = None,
-    valid: Annotated[
-        str | None, typer.Option(help="Validation: a folder of classes, or a fraction.")
-    ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="Test: a folder of classes, or a fraction.")
-    ] = None,
     augment: Annotated[
         str | None,
         typer.Option(
-            help="none, mirror, standard, full, or a paper's; see tortie augment.",
+            help="Augmentation: none, mirror, standard, full, or the name of a paper's. "
+            "tortie augment shows what they do.",
             show_default="none, or the recipe's",
         ),
     ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="Test set: a folder with one folder per class, or a fraction between 0 and 1."
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Initial weights: imagenet, a file, hf://OWNER/NAME, or none (random).",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "imagenet",
+    head: Annotated[
+        str,
+        typer.Option(
+            help="Head of the network: linear, or mlp:N for a hidden layer of N units.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "linear",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Training recipe: a name or a JSON file.",
+            show_default="the one that suits network and depth",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of epochs (overrides the recipe).", rich_help_panel=options.TRAINING
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Batch size (overrides the recipe).", rich_help_panel=options.TRAINING),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate (overrides the recipe).", rich_help_panel=options.TRAINING
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(
+            help="Gradient accumulation steps. More steps need less memory.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxWxC",
+            help="Input size of the network, such as 64x64x3.",
+            show_default="the paper's",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
     mirror: Annotated[
-        bool, typer.Option("--mirror/--no-mirror", help="A mirrored photograph keeps its class.")
+        bool,
+        typer.Option(
+            "--mirror/--no-mirror",
+            help="Whether augmentation may mirror photographs. Switch it off where a mirrored "
+            "photograph would have another class.",
+            rich_help_panel=options.TRAINING,
+        ),
     ] = True,
-    views: Annotated[int, typer.Option(help="Drawn views of each training photograph.")] = 4,
-    crops: Annotated[
-        int, typer.Option(help="Fit a temperature for 10 or 144 crops, too, for predict --crops.")
-    ] = 1,
+    views: Annotated[
+        int,
+        typer.Option(
+            help="Number of augmented views of each training photograph.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = 4,
     members: Annotated[
-        int, typer.Option(help="Networks trained apart, whose probabilities are averaged.")
+        int,
+        typer.Option(
+            help="Number of networks in an ensemble. Their probabilities are averaged.",
+            rich_help_panel=options.TRAINING,
+        ),
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    threads: options.Threads = None,
-    max_megapixels: options.Megapixels = 200,
-    budget: Annotated[str, typer.Option(help="Time for --freeze auto, as 90s or 10m.")] = "10m",
+    seed: options.Seed = 0,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="Time limit of --freeze auto, such as 90s or 10m.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "10m",
+    valid: Annotated[
+        str | None,
+        typer.Option(
+            help="Validation set: a folder with one folder per class, or a fraction between 0 "
+            "and 1.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = None,
+    crops: Annotated[
+        int,
+        typer.Option(
+            help="Also calibrate the probabilities for 10 or 144 crops, for tortie predict "
+            "--crops.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = 1,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Print the plan and stop.", rich_help_panel=options.RUN),
+    ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run of this output.")
+        bool,
+        typer.Option(
+            "--resume", help="Resume the run of this output.", rich_help_panel=options.RUN
+        ),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing file and its run.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Overwrite an existing classifier and its run.",
+            rich_help_panel=options.RUN,
+        ),
     ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Stop after the plan.")] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            help="Also log each epoch to tensorboard, mlflow or wandb.",
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
+    max_megapixels: options.Megapixels = 200,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Learn to tell classes of photographs apart, and measure how well.
+    """Train a classifier on a folder of photographs and measure its accuracy.
 
-    Writes the classifier, and beside it NAME.report.html and NAME.split.csv; a training by steps,
-    where --freeze is not all, also NAME.run/, from which --resume goes on after Ctrl-C or a kill.
+    Writes the classifier and, beside it, NAME.report.html and NAME.split.csv.
+    If stages are trained by gradient steps (--freeze other than all), the run
+    is kept in NAME.run/, and --resume continues it after Ctrl-C or a kill.
 
     Example: tortie fit photos -o pets.safetensors
     """
@@ -111,8 +213,8 @@ def command(
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
-        members=members, seed=seed, device=device, precision=precision, threads=threads,
-        max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
+        members=members, seed=seed, device=device, precision=precision, engine=engine,
+        threads=threads, max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
     with _told(output, run, begun):

@@ -26,7 +26,7 @@ from tortie.errors import TortieError
 app = typer.Typer(
     name="tortie",
     help="Turn a folder of photographs into a classifier you can trust.",
-    epilog="Begin with: tortie fit PHOTOS -o pets.safetensors, where PHOTOS has a folder a class.",
+    epilog="Start with: tortie fit PHOTOS -o pets.safetensors (PHOTOS has one folder per class).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,10 +49,24 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def tortie(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Its number.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Turn a folder of photographs into a classifier you can trust."""
+
+
+_interrupts: list[int] = []
+
+
+def interrupt(number: int, frame: object) -> None:
+    """Ctrl-C: as Python does it, and remembered.
+
+    In the midst of an import it leaves half a module, at which the next import fails in its own
+    words: whatever fails after Ctrl-C was stopped by it.
+    """
+    _interrupts.append(number)
+    raise KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -68,9 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     except TortieError as error:
         code = show.failure(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        if arguments is None:  # the process ends with us: a second one has nothing to stop
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        code = show.failure("stopped; what was computed is kept, the same command goes on", 1)
+        code = _stopped(arguments)
     except BrokenPipeError:  # the reader of our output has gone: head, less
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
@@ -79,7 +91,18 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         code = show.failure(f"{error.strerror or error}{where}", 1)
+    except Exception:
+        if not _interrupts:
+            raise
+        code = _stopped(arguments)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stopped(arguments: list[str] | None) -> int:
+    """Say that the command was stopped."""
+    if arguments is None:  # the process ends with us: a second one has nothing to stop
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return show.failure("stopped; what was computed is kept, the same command goes on", 1)
 
 
 def _with_help(error: Exception) -> str:

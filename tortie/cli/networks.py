@@ -19,14 +19,21 @@ _DEFAULT = "efficientnet-lite0"
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(help="One network; timm:NAME for one of timm's; NAME(argument=value, ...)."),
+        typer.Argument(
+            help="Name of a network to describe: NAME, NAME(argument=value, ...), or timm:NAME for "
+            "a network of timm. Without a name, all networks are listed.",
+            show_default=False,
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw that network's stages: a .png, .svg or .pdf.")
+        Path | None, typer.Option(help="Draw the network to this file: .png, .svg or .pdf.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """List the networks with their sizes and published errors, or describe one layer by layer.
+    """List the networks, or describe one of them layer by layer.
+
+    The list shows each network's parameters, multiplications and published
+    errors.
 
     Example: tortie networks lenet5
 

@@ -1,27 +1,66 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and the panels of the help."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Precision = Annotated[
-    str, typer.Option(help="auto, float32 or bfloat16: of the frozen part's multiplications.")
-]
-Threads = Annotated[
-    int | None, typer.Option(help="That read and multiply.", show_default="one a core")
-]
-Megapixels = Annotated[float, typer.Option(help="Leave out photographs with more megapixels.")]
-Crops = Annotated[
-    int,
-    typer.Option(
-        help="Crops of each photograph to average: 1, 10 or 144, at that many times the cost."
+TRAINING = "Training options"
+DATA = "Data and evaluation options"
+RUN = "Run options"
+MACHINE = "Machine options"
+OUTPUT = "Output options"
+
+LabelledImages = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder with one folder per class, with or without splits above them, or a CSV "
+        "with the columns path and label.",
+        show_default=False,
     ),
 ]
 Model = Annotated[
     Path,
-    typer.Argument(help="A classifier's file, or a network with published weights by its name."),
+    typer.Argument(
+        help="A classifier's file, or the name of a network with published weights.",
+        show_default=False,
+    ),
+]
+Crops = Annotated[
+    int,
+    typer.Option(
+        help="Average the probabilities over 1, 10 or 144 crops of each photograph. The cost "
+        "grows with the number of crops."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Random seed.", rich_help_panel=TRAINING)]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.", rich_help_panel=MACHINE)]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Precision of the frozen stages: auto, float32 or bfloat16.", rich_help_panel=MACHINE
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="What runs the frozen stages: auto, onnxruntime, onednn or eager.",
+        rich_help_panel=MACHINE,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Number of threads.", show_default="one per core", rich_help_panel=MACHINE),
+]
+Megapixels = Annotated[
+    float,
+    typer.Option(help="Skip photographs with more megapixels than this.", rich_help_panel=MACHINE),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT),
 ]

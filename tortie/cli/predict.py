@@ -19,21 +19,37 @@ STRANGE = 99.0
 
 def command(
     model: options.Model,
-    images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
-    top: Annotated[int, typer.Option(help="How many classes to print for each.", min=1)] = 3,
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Photographs, or folders of photographs.", show_default=False),
+    ],
+    top: Annotated[
+        int, typer.Option(help="Number of classes to print for each photograph.", min=1)
+    ] = 3,
     crops: options.Crops = 1,
     reject_below: Annotated[
-        float, typer.Option(help="Give no label where no class has this probability.", min=0, max=1)
+        float,
+        typer.Option(
+            help="Reject a photograph (give it no label) if its highest probability is below this.",
+            min=0,
+            max=1,
+        ),
     ] = 0.0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print a CSV table on stdout.", rich_help_panel=options.OUTPUT),
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Name the class of each photograph, with probabilities; bad files are named and passed over.
+    """Predict the class of each photograph, with probabilities.
+
+    Files that cannot be read are named and skipped; the exit code is then 1.
 
     Example: tortie predict pets.safetensors new.jpg holiday/
     """
@@ -44,7 +60,7 @@ def command(
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
-        crops=crops, device=device, precision=precision, threads=threads,
+        crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
     found = find_files(images)

@@ -9,19 +9,27 @@ from tortie.cli.main import app
 
 
 def reference() -> str:
-    """Every verb with its arguments and options, as the help says them."""
+    """Every verb with its arguments and options, panel by panel, as the help says them."""
     group: Any = typer.main.get_command(app)
     lines = ["# Command line", "", "Written by `python -m tortie.cli.reference > docs/cli.md`.", ""]
     for name, command in group.commands.items():
-        lines += [f"## tortie {name}", "", *_paragraphs(command.help), "", "| | | default |"]
-        lines += ["|---|---|---|", *(_row(parameter) for parameter in command.params), ""]
-    return "\n".join(lines)
+        lines += [f"## tortie {name}", "", *_paragraphs(command.help)]
+        panels: dict[str, list[str]] = {}
+        for parameter in command.params:
+            panel = getattr(parameter, "rich_help_panel", None) or "Arguments and options"
+            panels.setdefault(panel, []).append(_row(parameter))
+        for panel, rows in panels.items():
+            lines += [f"| {panel} | | default |", "|---|---|---|", *rows, ""]
+    return "\n".join(lines[:-1])
 
 
 def _paragraphs(text: str) -> list[str]:
-    cleaned = inspect.cleandoc(text)
-    words, _, example = cleaned.partition("Example: ")
-    return [words.strip(), "", f"    {example.strip()}"] if example else [words.strip()]
+    """The help's paragraphs, its examples as code."""
+    lines = []
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        words, _, example = paragraph.strip().partition("Example: ")
+        lines += [f"    {example}" if example else words, ""]
+    return lines
 
 
 def _row(parameter: Any) -> str:

@@ -47,6 +47,12 @@ def counted(n: float, photographs: int | None) -> str:
     return f"{amount(n)} ({photographs:,} photographs with near copies or groups)"
 
 
+def counted_on(n: float, photographs: int | None, where: str) -> str:
+    """What was counted and which photographs these are: ``153 photographs (validation)``."""
+    told = counted(n, photographs)
+    return f"{told}, {where}" if told.endswith(")") else f"{told} ({where})"
+
+
 def amount(count: float) -> str:
     """A count in words; where copies fell on two sides it need not be whole."""
     return f"{count:,.0f}" if abs(count - round(count)) < 0.05 else f"{count:,.1f}"

@@ -74,7 +74,7 @@ def parse(data: bytes) -> Png:
     header = read_header(data)
     depth, colour = data[24], data[25]
     exif = key = None
-    whole = False
+    whole = palette = False
     compressed = []
     spans = [(0, 8)]  # of what the decoder is given
     at = 8
@@ -99,6 +99,7 @@ def parse(data: bytes) -> Png:
                 break
             if kind in (b"IHDR", b"PLTE", b"IDAT") or (kind == b"tRNS" and sound and colour == 3):
                 _extend(spans, at, end)
+                palette |= kind == b"PLTE"
                 if kind == b"IDAT":
                     compressed.append((at + 8, end - 4))
             elif kind == b"tRNS" and sound:
@@ -108,6 +109,8 @@ def parse(data: bytes) -> Png:
         at = end
     else:
         raise UnreadableImage(f"more than {_CHUNKS:,} chunks")
+    if colour == 3 and not palette:
+        raise UnreadableImage("damaged: no palette" if whole else "truncated")
     header = replace(header, orientation=orientation_of(exif))
     view = memoryview(data)
     pieces = [view[begin:end] for begin, end in spans[:_SPANS]]

@@ -22,7 +22,7 @@ def read_header(data: bytes) -> Header:
         HeaderGoesOn: the bytes end before it.
     """
     width, height = _numbers(data)[0][:2]
-    return Header(width, height, "PPM", DEEP)
+    return Header(width, height, "PPM", DEEP, memory=8)
 
 
 def decode(data: bytes) -> tuple[Image.Image, tuple[int, int, int]]:

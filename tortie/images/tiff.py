@@ -162,12 +162,16 @@ def parse(data: bytes) -> Tiff:
     if len(bits) != 1 or len(formats) != 1:
         raise UnreadableImage("not supported (TIFF with samples of several kinds)")
     depth, format = bits.pop(), formats.pop()
-    deep = depth > 8 and samples > 1
+    kind, most = "TIFF", WHOLE
+    if depth > 8 and samples > 1:
+        kind, most = "TIFF of 16 bits", DEEP
+    if compression == 34925:  # 80 ns a pixel of three channels
+        kind, most = "TIFF with LZMA", 50_000_000
     header = Header(
         number(_WIDTH, 0),
         number(_HEIGHT, 0),
-        "TIFF of 16 bits" if deep else "TIFF",
-        DEEP if deep else WHOLE,
+        kind,
+        most,
         value if 1 <= (value := number(_ORIENTATION, 1)) <= 8 else 1,
         memory=4
         if photometric in (2, 6) and samples == 3

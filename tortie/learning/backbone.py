@@ -6,10 +6,9 @@ from functools import cached_property
 
 import torch
 
-from tortie.activations.engine import Precision, native_precision
+from tortie.activations.device import device_name
 from tortie.activations.extract import Extractor
 from tortie.augment import Policy, policy
-from tortie.errors import UsageError
 from tortie.learning.freeze import Freeze, resolve
 from tortie.learning.job import Job
 from tortie.learning.options import hidden_units
@@ -54,7 +53,7 @@ class Backbone:
         job = self.job
         return Extractor.of(
             self.network, job.entry, store=job.store, device=job.device, precision=job.precision,
-            threads=job.threads, max_pixels=job.max_pixels, cut=cut,
+            threads=job.threads, max_pixels=job.max_pixels, cut=cut, engine=job.options.engine,
         )  # fmt: skip
 
     @cached_property
@@ -143,29 +142,4 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         UsageError: no such device here.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        # Of a name that it does not know torch lists every kind there ever was.
-        reason = str(error).splitlines()[0].split(" device type at start of")[0]
-        if reason.startswith("Expected one of"):
-            reason = "expected cpu, cuda, or another of torch's devices"
-        raise UsageError(f"no device {name!r} here ({reason}): take cpu or auto") from None
-    return device
-
-
-def chosen_precision(name: str, device: torch.device) -> Precision | None:
-    """The precision of that name; ``None`` for ``auto``, what the device does natively.
-
-    Raises:
-        UsageError: bfloat16 where the device only emulates it, many times slower than float32.
-    """
-    if name == "bfloat16" and native_precision(device) != "bfloat16":
-        raise UsageError(
-            f"precision bfloat16: {device} here has no bfloat16 arithmetic, and emulates it many "
-            "times slower than float32: take auto or float32"
-        )
-    return "float32" if name == "float32" else "bfloat16" if name == "bfloat16" else None
+    return torch.device(device_name(name))

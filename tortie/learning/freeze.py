@@ -76,10 +76,11 @@ def check_weights_exist(entry: Entry, weights: str | None) -> None:
         )
 
 
-def check_weights_trained(weights: str | None, freeze: Freeze | None) -> None:
+def check_weights_trained(entry: Entry, weights: str | None, freeze: Freeze | None) -> None:
     """Refuse to freeze random numbers.
 
     Args:
+        entry: the network.
         weights: where the parameters begin; ``None`` for fresh ones.
         freeze: the frozen stages; ``None`` where depths are compared.
 
@@ -87,7 +88,8 @@ def check_weights_trained(weights: str | None, freeze: Freeze | None) -> None:
         UsageError: with what to ask for instead.
     """
     if weights is None and (freeze is None or freeze.stages):
+        trained = entry.default_weights or "FILE"
         raise UsageError(
-            "fresh weights cannot be frozen: they are random numbers; take --weights imagenet, or "
-            "--freeze none to train from scratch"
+            f"fresh weights cannot be frozen: they are random numbers; take --weights {trained}, "
+            "or --freeze none to train from scratch"
         )

@@ -2,7 +2,25 @@
 
 from tortie.weights.published import load_published
 
-__all__ = ["imagenet_classes", "load_published"]
+__all__ = ["class_names", "imagenet_classes", "load_published"]
+
+_CIFAR10 = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+
+def class_names(weights: str, classes: int) -> tuple[str, ...]:
+    """Names of the classes that published weights tell apart, in the order of the logits.
+
+    Args:
+        weights: their name in the table of networks; a file has no names of its own.
+        classes: length of the logits.
+
+    Returns:
+        As many names; the classes' numbers where none of that many are known.
+    """
+    known = {"cifar10": _CIFAR10}.get(weights) or imagenet_classes()
+    return known if len(known) == classes else tuple(map(str, range(classes)))
 
 
 def imagenet_classes() -> tuple[str, ...]:
