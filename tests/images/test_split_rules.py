@@ -60,7 +60,7 @@ def test_a_given_split_is_kept(count):
     given = ["train", "train", "train", "train", "test", "test", "train", "train"] * (count // 8)
     protocol = plan(two_classes(count), given)
     assert protocol.on == "test" and list(protocol.splits) == given
-    assert "cross-fitting inside train" in protocol.rule
+    assert "cross-validated on the training set" in protocol.rule
     given = ["validation" if split == "test" else split for split in given]
     protocol = plan(two_classes(count), given)
     assert protocol.on == "validation" and list(protocol.splits) == given

@@ -123,7 +123,6 @@ def _lines(evaluation: "Evaluation") -> list[str]:
         f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) "
         f"on {counted_on(right.n, right.photographs, where)}"
     )
-    )
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
         f"Brier {scores.brier:.3f}; before the temperature of {evaluation.temperature:.2f}: "
