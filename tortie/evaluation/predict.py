@@ -4,15 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tortie.activations.extract import Extraction, Extractor
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import Crops, crop_views
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.images import Facts, Source
-from tortie.networks.network import Network
 
 _AT_ONCE = 2**28  # bytes of activations held at a time: 364 photographs of 144 crops and 1,280 each
 _NO_NUMBER = "the network's probabilities for it are NaN"
@@ -28,7 +27,7 @@ class Member:
         mirror: whether a mirrored photograph keeps its class.
     """
 
-    network: Network
+    network: MemberNetwork
     extractor: Extractor
     mirror: bool = True
 
@@ -167,9 +166,7 @@ def _judge(
     return judged
 
 
-def _probabilities(network: Network, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def _probabilities(network: MemberNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """The head's ``(n, views, K)`` of activations ``(n, views, ...)``."""
-    flat = torch.from_numpy(features.reshape(-1, *features.shape[2:]))
-    with torch.inference_mode():
-        probabilities = network.head.float()(flat).softmax(dim=1).numpy()
+    probabilities = network.probabilities(features.reshape(-1, *features.shape[2:]))
     return probabilities.reshape(*features.shape[:2], probabilities.shape[1])

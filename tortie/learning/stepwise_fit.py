@@ -17,6 +17,7 @@ import torch
 from tortie import __version__
 from tortie.activations.key import hash_tensors
 from tortie.evaluation.crops import Crops, crop_views
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.predict import Member, Predictions, predict
 from tortie.learning.backbone import Backbone, fill_head, make_backbone
 from tortie.learning.calibration import Calibration, calibrated, uncalibrated
@@ -272,7 +273,8 @@ def _predictions(
     sources, sha256 = [data.sources[i] for i in rows], [data.sha256[i] for i in rows]
     views = crop_views(extractor.preprocessing, crops, job.entry.mirror)
     compute_together(job, extractor, sources, sha256, views)
-    member = Member(backbone.network, extractor, job.entry.mirror)
+    parts = MemberNetwork.of(backbone.network, job.entry.preprocessing)
+    member = Member(parts, extractor, job.entry.mirror)
     return predict([member], 1.0, sources, sha256, job.events.progress, crops=crops)
 
 
@@ -325,6 +327,7 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "device": options.device,
         "precision": steps.precision,
         "frozen precision": options.precision if backbone.freeze.stages else None,
+        "engine": backbone.extractor.choice.engine if backbone.freeze.stages else None,
         "activations": steps.activations,
         "accumulate": options.accumulate or 1,
         "threads": job.threads,
