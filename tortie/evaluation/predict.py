@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.extract import Extraction, Extractor, Reader
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.member import MemberNetwork
@@ -96,6 +96,7 @@ def predict(
     *,
     crops: Crops = 1,
     novelty: Novelty | None = None,
+    reader: Reader | None = None,
 ) -> Predictions:
     """Average probabilities over crops and members; divide the mean's logarithm by the temperature.
 
@@ -109,9 +110,10 @@ def predict(
         progress: told images done and images in all, for each member anew.
         crops: how many crops of each photograph are judged.
         novelty: tells how far the first member's activations are from those it was trained on.
+        reader: reads photographs in place of their sources, as where they are decoded already.
     """
     judged = [
-        _judge(member, sources, sha256, progress, crops, None if number else novelty)
+        _judge(member, sources, sha256, progress, crops, None if number else novelty, reader)
         for number, member in enumerate(members)
     ]
     rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
@@ -146,6 +148,7 @@ def _judge(
     progress: Callable[[int, int], None],
     crops: Crops,
     novelty: Novelty | None,
+    reader: Reader | None,
 ) -> _Judged:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
@@ -162,7 +165,10 @@ def _judge(
         def told(done: int, total: int, begin: int = begin) -> None:
             progress(begin + done, n)
 
-        with Extraction(member.extractor, sources[part], sha256[part], views=views) as extraction:
+        own = None if reader is None else _from(reader, begin)
+        with Extraction(
+            member.extractor, sources[part], sha256[part], views=views, reader=own
+        ) as extraction:
             features, rows = extraction.finish(told)  # (n, views, ...)
         rows = rows + begin
         probabilities = _probabilities(member.network, features)
@@ -177,6 +183,11 @@ def _judge(
         if novelty is not None and judged.distances is not None:
             judged.distances[rows] = novelty.distances(features[:, 0])
     return judged
+
+
+def _from(reader: Reader, begin: int) -> Reader:
+    """The reader of what comes from ``begin`` on."""
+    return lambda positions, views: reader([begin + each for each in positions], views)
 
 
 def _probabilities(network: MemberNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:
