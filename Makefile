@@ -12,7 +12,10 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 LOWEST := .venv-lowest
 
-.PHONY: demo test plain lowest check slow bench conformance pictures clean
+# Collections of images for the battery; where the registry has none, it makes its own alone.
+CORPORA := .corpora
+
+.PHONY: demo test plain lowest check slow bench battery conformance pictures clean
 
 demo: $(READY)
 	$(BIN)/tortie demo

@@ -18,7 +18,8 @@ from collections.abc import Callable
 import torch
 from machine import describe
 
-from tortie.activations.engine import BATCH, Engine, native_precision
+from tortie.activations.engine import BATCH, native_precision
+from tortie.activations.torch_engine import TorchEngine
 from tortie.networks import build
 from tortie.networks.table import find
 
@@ -72,9 +73,9 @@ def main() -> None:
     preprocessing = find(NAME).preprocessing
     cpu = torch.device("cpu")
     begin = time.perf_counter()
-    native = Engine(prefix, preprocessing, cpu, None)
+    native = TorchEngine(prefix, preprocessing, cpu, native_precision(cpu))
     prepared = time.perf_counter() - begin
-    single = Engine(prefix, preprocessing, cpu, "float32")
+    single = TorchEngine(prefix, preprocessing, cpu, "float32")
     pixels = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8)
     floats = torch.randn(32, 3, 224, 224)
     runs: dict[str, tuple[Callable[[], object], int]] = {

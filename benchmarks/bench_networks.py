@@ -21,7 +21,8 @@ import torch
 from machine import describe
 from torch import nn
 
-from tortie.activations.engine import Engine
+from tortie.activations.engine import native_precision
+from tortie.activations.torch_engine import TorchEngine
 from tortie.cost.machine import measure
 from tortie.networks import build, find
 from tortie.weights.layouts import translate
@@ -79,8 +80,8 @@ def compare(name: str, rounds: int, seconds: float) -> None:
     # Side heads, which inference does not use, keep their own parameters.
     ours.load_state_dict(translate(find(name), ours, theirs.state_dict()), strict=False)
     theirs.set_submodule(last, nn.Identity())
-    native = Engine(ours.stages, find(name).preprocessing, CPU)
-    single = Engine(ours.stages, find(name).preprocessing, CPU, "float32")
+    native = TorchEngine(ours.stages, find(name).preprocessing, CPU, native_precision(CPU))
+    single = TorchEngine(ours.stages, find(name).preprocessing, CPU, "float32")
     pixels = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8)
     images = single.prepare(pixels).contiguous()
     torch.testing.assert_close(single(pixels), theirs(images), rtol=1e-3, atol=1e-4)

@@ -1,7 +1,6 @@
 """A classifier of photographs, with scikit-learn's habits: fit, predict, score, save, load."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.evaluate import Evaluated, evaluate
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.images import Source, hash_all
@@ -68,6 +68,7 @@ class ImageClassifier:
         seed: of every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
+        engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
         threads: that read and multiply; ``None`` for one a core.
         max_megapixels: a photograph with more is left out.
         budget: seconds that comparing depths may take, or ``"10m"``.
@@ -110,6 +111,7 @@ class ImageClassifier:
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
+        engine: str = "auto",
         threads: int | None = None,
         max_megapixels: float = 200,
         budget: float | str = 600.0,
@@ -138,6 +140,7 @@ class ImageClassifier:
         self.seed = seed
         self.device = device
         self.precision = precision
+        self.engine = engine
         self.threads = threads
         self.max_megapixels = max_megapixels
         self.budget = budget
@@ -145,7 +148,7 @@ class ImageClassifier:
         self.resume = resume
         self.force = force
         self._metadata: Metadata | None = None
-        self._networks: list[Network] = []
+        self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
         self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
@@ -200,7 +203,10 @@ class ImageClassifier:
     def _take(self, fitted: FitResult) -> None:
         self.fitted_ = fitted
         self._metadata = describe(fitted)
-        self._networks, self._members = [one.network for one in fitted.each], None
+        self._parts = [
+            MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each
+        ]
+        self._members = None
         self._novelty = fitted.novelty
         trained = [
             bytes.fromhex(digest)
@@ -316,15 +322,13 @@ class ImageClassifier:
             UsageError: it is not fitted yet.
             TortieError: the disk is full, or the folder cannot be written.
         """
-        import torch
-
-        tensors: dict[str, torch.Tensor] = {}
-        for number, network in enumerate(self._networks):
-            for name, tensor in network.state_dict().items():
+        tensors: dict[str, NDArray[Any]] = {}
+        for number, part in enumerate(self._parts):
+            for name, tensor in part.tensors.items():
                 tensors[f"members.{number}.{name}"] = tensor
-        tensors["training.sha256"] = torch.from_numpy(self._training_sha256.copy())
-        for name, array in self._novelty.arrays().items() if self._novelty else ():
-            tensors[name] = torch.from_numpy(array)
+        tensors["training.sha256"] = self._training_sha256
+        if self._novelty is not None:
+            tensors |= self._novelty.arrays()
         classifier_file.write(Path(path), self.metadata, tensors)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -341,7 +345,7 @@ class ImageClassifier:
             if name not in _PARAMETERS:
                 raise UsageError(f"no argument {name!r}: {', '.join(_PARAMETERS)}")
             setattr(self, name, value)
-        self._members = None  # made for another device, precision or number of threads
+        self._members = None  # made for another device, precision, engine or number of threads
         return self
 
     def __repr__(self) -> str:
@@ -383,24 +387,29 @@ class ImageClassifier:
             crops=self._options.crops, novelty=self._novelty,
         )  # fmt: skip
 
+    @property
+    def _networks(self) -> "list[Network]":
+        """The members as torch's modules."""
+        return [part.network for part in self._parts]
+
     def _ready(self) -> "list[Member]":
+        from tortie.activations.device import device_name
+        from tortie.activations.engine import choose, chosen_precision
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
-        from tortie.learning.backbone import chosen_device, chosen_precision
 
         if self._members is None:
             store = ActivationStore.default()
-            device = chosen_device(self.device)
-            precision = chosen_precision(self.precision, device)
-            self._members = []
-            for network, described in zip(self._networks, self.metadata.members, strict=True):
-                entry = replace(
-                    table.find(described.network), preprocessing=described.preprocessing
-                )
-                extractor = Extractor.of(
-                    network.eval(), entry, store=store, device=device, precision=precision,
-                    threads=self._threads, max_pixels=int(self.max_megapixels * 1e6),
+            device = device_name(self.device)
+            choice = choose(self.engine, device, chosen_precision(self.precision, device))
+            members = []
+            for part, described in zip(self._parts, self.metadata.members, strict=True):
+                entry = table.find(described.network)
+                extractor = Extractor(
+                    prefix=part.prefix, structure=entry.name, code=entry.code,
+                    store=store, device=device, choice=choice, threads=self._threads,
+                    max_pixels=int(self.max_megapixels * 1e6),
                 )  # fmt: skip
-                mirror = table.find(described.network).mirror
-                self._members.append(Member(network, extractor, mirror))
+                members.append(Member(part, extractor, entry.mirror))
+            self._members = members
         return self._members

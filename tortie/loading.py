@@ -5,6 +5,7 @@ from pathlib import Path
 from tortie import __version__
 from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.learning.metadata import member
 from tortie.networks import table
@@ -24,7 +25,10 @@ def load(path: str | Path) -> ImageClassifier:
     described = metadata.members[0]
     classifier = ImageClassifier(described.network, weights=described.weights)
     classifier._metadata = metadata
-    classifier._networks = networks
+    classifier._parts = [
+        MemberNetwork.of(network, one.preprocessing)
+        for network, one in zip(networks, metadata.members, strict=True)
+    ]
     trained_on = tensors.get("training.sha256")
     if trained_on is not None:
         classifier._training_sha256 = trained_on.numpy()
@@ -50,7 +54,7 @@ def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
     weights = weights or entry.default_weights or "imagenet"
     network = build(entry.name, weights=weights)
     classifier = ImageClassifier(entry.name, weights=weights)
-    classifier._networks = [network]
+    classifier._parts = [MemberNetwork.of(network, entry.preprocessing)]
     classifier._metadata = Metadata(
         tortie=__version__,
         classes=list(class_names(weights, network.classes)),

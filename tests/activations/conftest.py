@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tortie.activations.engine import choose
 from tortie.activations.extract import Extractor
+from tortie.activations.prefix import Prefix
 from tortie.activations.store import ActivationStore
 from tortie.images import Preprocessing
 from tortie.networks import efficientnet_lite0
@@ -27,9 +29,8 @@ def extractor(store):
     torch.manual_seed(0)
     network = efficientnet_lite0().eval()
     return Extractor(
-        prefix=network.cut("avgpool")[0], structure="lite0", code=1, cut="avgpool", output=(1280,),
-        preprocessing=SMALL, store=store, device=torch.device("cpu"), precision="float32",
-        threads=2, max_pixels=10**6,
+        prefix=Prefix.of(network, SMALL), structure="lite0", code=1, store=store, device="cpu",
+        choice=choose("auto", "cpu", "float32"), threads=2, max_pixels=10**6,
     )  # fmt: skip
 
 

@@ -1,194 +1,174 @@
-"""The engine against plain eager PyTorch."""
+"""Which engine runs, and that all of them compute the same."""
 
+import logging
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tortie.activations.engine import BATCH, Engine, FusedConv2d, native_precision
-from tortie.images.preprocess import Preprocessing
-from tortie.networks import build, efficientnet_lite0
-from tortie.networks.layers import SameConv2d
-from tortie.processor import native_bfloat16
+from tests.activations.conftest import SMALL
+from tortie import processor
+from tortie.activations.device import device_name
+from tortie.activations.engine import Choice, choose, native_precision, revision
+from tortie.activations.onnxruntime_engine import EngineFailed, OnnxRuntimeEngine, checked
+from tortie.activations.prefix import Prefix
+from tortie.activations.ready import ready
+from tortie.activations.torch_engine import TorchEngine
+from tortie.errors import UsageError
+from tortie.graphs.graph import Graph
+from tortie.networks import build
 
-CPU = torch.device("cpu")
-SMALL = Preprocessing(
-    resize=32, height=32, width=32, channels=3, interpolation="bicubic",
-    mean=(127.0,) * 3, std=(128.0,) * 3,
-)  # fmt: skip
-
-
-def pixels(n: int, side: int = 32, channels: int = 3) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (n, side, side, channels), dtype=torch.uint8, generator=generator)
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
 
 
-def eager(prefix: nn.Module, images: torch.Tensor) -> torch.Tensor:
+@pytest.fixture
+def prefix():
+    torch.manual_seed(0)
+    return Prefix.of(build("efficientnet-lite0").eval(), SMALL)
+
+
+def set_flags(monkeypatch, tmp_path, flags):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(processor, "_FLAGS", cpuinfo)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "cap", "engine", "precision", "wanted"),
+    [
+        ("avx2", None, "auto", None, ("onnxruntime", "float32")),
+        ("avx2 amx_bf16", None, "auto", None, ("onednn", "bfloat16")),
+        ("avx2 avx512_bf16", None, "auto", None, ("onednn", "bfloat16")),
+        ("avx2 amx_bf16", "AVX2", "auto", None, ("onnxruntime", "float32")),
+        ("avx2 amx_bf16", None, "auto", "float32", ("onnxruntime", "float32")),
+        ("avx2 amx_bf16", None, "onnxruntime", None, ("onnxruntime", "float32")),
+        ("avx2", None, "onednn", None, ("onednn", "float32")),
+        ("avx2 amx_bf16", None, "eager", None, ("eager", "bfloat16")),
+    ],
+)
+def test_the_processor_chooses(monkeypatch, tmp_path, flags, cap, engine, precision, wanted):
+    set_flags(monkeypatch, tmp_path, flags)
+    if cap:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)
+    assert choose(engine, "cpu", precision) == wanted
+
+
+def test_a_graphics_card_keeps_to_pytorch():
+    assert choose("auto", "cuda:0", "float32") == ("eager", "float32")
+    with pytest.raises(UsageError, match="onednn runs on processors, not on cuda"):
+        choose("onednn", torch.device("cuda"), "float32")
+
+
+def test_what_cannot_be_chosen_is_refused():
+    with pytest.raises(UsageError, match="no engine 'tvm': expected auto, onnxruntime, onednn"):
+        choose("tvm", "cpu", None)
+    with pytest.raises(UsageError, match="onnxruntime has no bfloat16"):
+        choose("onnxruntime", "cpu", "bfloat16")
+
+
+def test_the_key_knows_the_engine_and_its_version():
+    import onnxruntime
+
+    assert revision("onnxruntime").endswith(f"-{onnxruntime.__version__}")
+    assert len({revision("onnxruntime"), revision("onednn"), revision("eager")}) == 3
+
+
+def test_a_processor_is_found_without_torch(monkeypatch):
+    monkeypatch.setattr("tortie.activations.device._DRIVERS", ())
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)  # importing it would raise
+    assert device_name("auto") == device_name("cpu") == "cpu"
+
+
+def test_weights_may_lie_channels_last(tmp_path):
+    network = build("efficientnet-lite0").eval().to(memory_format=torch.channels_last)
+    run = ready(Prefix.of(network, SMALL), "cpu", Choice("onnxruntime", "float32"), tmp_path)
+    assert isinstance(run, OnnxRuntimeEngine)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "onednn", "eager"])
+def test_engines_compute_what_eager_pytorch_does(prefix, tmp_path, engine):
+    run = ready(prefix, "cpu", choose(engine, "cpu", "float32"), tmp_path)
+    assert isinstance(run, OnnxRuntimeEngine if engine == "onnxruntime" else TorchEngine)
     with torch.inference_mode():
-        return prefix.eval()((images.permute(0, 3, 1, 2).float() - 127) / 128)
+        images = (torch.from_numpy(PIXELS).permute(0, 3, 1, 2).float() - 127) / 128
+        wanted = prefix.module(images).numpy()
+    got = run(PIXELS)
+    assert got.dtype == np.float32 and got.shape == (3, 1280)
+    assert np.linalg.norm(got - wanted) / np.linalg.norm(wanted) < 1e-5
 
 
-def with_statistics(network: nn.Module) -> nn.Module:
-    """Batch-norm statistics as after training, so that folding them is tested."""
-    generator = torch.Generator().manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.running_mean, module.bias.data):
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.2)
-            for tensor in (module.running_var, module.weight.data):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-    return network
+def test_an_image_does_not_depend_on_its_batch(prefix, tmp_path):
+    run = ready(prefix, "cpu", Choice("onnxruntime", "float32"), tmp_path)
+    alone = np.concatenate([run(PIXELS[i : i + 1]) for i in range(3)])
+    np.testing.assert_allclose(alone, run(PIXELS), rtol=1e-5, atol=1e-5)
 
 
-def has_convolutions(precision: str) -> bool:
-    """Whether oneDNN convolves in this precision here; without, it runs eagerly, emulated."""
-    return precision == "float32" or native_bfloat16()
+def test_a_checked_graph_is_kept_and_a_damaged_one_written_anew(prefix, tmp_path):
+    first = checked(prefix.graph, tmp_path)
+    (path,) = tmp_path.iterdir()
+    content = bytearray(path.read_bytes())
+    assert checked(Graph(prefix.graph.content, prefix.graph.expected), tmp_path) == first
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert checked(prefix.graph, tmp_path) == first
+    assert path.read_bytes() != content
+    assert checked(prefix.graph, tmp_path / "missing" / "folder") == first
+    (tmp_path / "file").touch()
+    assert checked(prefix.graph, tmp_path / "file") == first  # nothing can be kept there
 
 
-def close(got: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> bool:
-    return float((got - wanted).norm() / wanted.norm()) < tolerance
-
-
-@pytest.mark.parametrize("cut", ["stem", "mbconv2", "mbconv7", "avgpool"])
-def test_lite0_fused_equals_eager_at_every_kind_of_cut(cut):
-    torch.manual_seed(0)
-    prefix, _ = with_statistics(efficientnet_lite0()).cut(cut)
-    engine = Engine(prefix, SMALL, CPU, "float32")
-    assert engine.fused
-    images = pixels(3)
-    assert close(engine(images), eager(prefix, images), 1e-5)
-
-
-@pytest.mark.parametrize("side", [32, 33, 47, 64])
-def test_same_padding_of_odd_and_even_sides(side):
-    torch.manual_seed(0)
-    prefix = with_statistics(efficientnet_lite0()).cut("mbconv6")[0]
-    images = pixels(2, side)
-    assert close(Engine(prefix, SMALL, CPU, "float32")(images), eager(prefix, images), 1e-5)
-
-
-class Residual(nn.Module):
-    """An addition followed by a ReLU, a branch used twice, a concatenation, a strided dilation."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.second = nn.Conv2d(8, 8, 3, padding="same", dilation=2, bias=False)
-        self.norm = nn.BatchNorm2d(8, affine=False)
-        self.third = nn.Conv2d(8, 8, (1, 3), stride=2, padding=(0, 1), groups=4)
-        self.reflected = nn.Conv2d(8, 4, 3, padding=1, padding_mode="reflect")
-        self.linear = nn.Linear(12 * 16 * 16, 5)
+class Other(nn.Module):
+    """A layer without a translation."""
 
     def forward(self, images):
-        x = torch.relu(self.first(images))
-        x = nn.functional.relu(x + self.norm(self.second(x)))
-        y = self.third(x)
-        return self.linear(torch.cat([y, self.reflected(y)], 1).flatten(1))
+        return torch.erf(images).mean((2, 3))
 
 
-def test_any_graph_of_layers_equals_eager():
-    torch.manual_seed(0)
-    prefix = with_statistics_of_plain(Residual())
-    engine = Engine(prefix, SMALL, CPU, "float32")
-    assert engine.fused
-    assert close(engine(pixels(4)), eager(prefix, pixels(4)), 1e-5)
-
-
-def with_statistics_of_plain(module: Residual) -> Residual:
-    module.norm.running_mean.normal_()
-    module.norm.running_var.uniform_(0.5, 2)
-    return module
-
-
-class Branching(nn.Module):
-    """What a recorded graph cannot hold: the data decide which way to go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 2, 3)
-
-    def forward(self, images):
-        x = self.conv(images)
-        return x if x.sum() > 0 else -x
-
-
-def test_what_cannot_be_fused_runs_eagerly_and_says_so(caplog):
-    torch.manual_seed(0)
-    engine = Engine(Branching(), SMALL, CPU, "float32")
-    assert not engine.fused
+def test_what_has_no_graph_runs_by_pytorch_and_says_so(caplog):
+    prefix = Prefix({}, "other", (3,), SMALL, Other)
+    with caplog.at_level(logging.WARNING):
+        run = ready(prefix, "cpu", Choice("onnxruntime", "float32"), None)
+    assert isinstance(run, TorchEngine)
     (said,) = caplog.messages
-    assert said.startswith("the frozen part runs layer by layer, slower than fused: ")
-    assert "control flow" in said and len(said.splitlines()) == 1
-    prefix = Branching()
-    engine = Engine(prefix, SMALL, CPU, "float32")
-    assert close(engine(pixels(1)), eager(prefix, pixels(1)), 1e-6)
+    assert said == (
+        "PyTorch runs the frozen part, slower than ONNX Runtime: no ONNX for the operator erf"
+    )
 
 
-def test_bfloat16_is_near_float32():
-    prefix, _ = build("efficientnet-lite0", weights="imagenet").cut("avgpool")
-    images = pixels(1, 64)
-    images[:, :, :, :] = torch.linspace(0, 255, 64).to(torch.uint8).view(1, 64, 1, 1)
-    wanted = eager(prefix, images)
-    got = Engine(prefix, SMALL, CPU, "bfloat16")(images)
-    assert got.dtype == torch.float32
-    assert close(got, wanted, 0.1)
+def test_a_wrong_result_is_noticed_and_said(prefix, caplog):
+    wrong = {name: tensor + (name == "stem.norm.bias") for name, tensor in prefix.tensors.items()}
+    own = Prefix(wrong, "avgpool", (1280,), SMALL, lambda: prefix.module, prefix.graph)
+    with pytest.raises(EngineFailed, match="is off by"):
+        OnnxRuntimeEngine(own.graph, own.graph_tensors, None)
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(ready(own, "cpu", Choice("onnxruntime", "float32"), None), TorchEngine)
+    assert len(caplog.messages) == 1 and "is off by" in caplog.text
 
 
-class Normalised(nn.Module):
-    """AlexNet's normalisation between convolutions, twice the same, and after the last of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 8, 3)
-        self.norm = nn.LocalResponseNorm(5, alpha=0.5, beta=0.75, k=2.0)
-        self.second = nn.Conv2d(8, 8, 3)
-
-    def forward(self, images):
-        return self.norm(self.second(self.norm(self.norm(self.first(images).relu()))))
+def test_tensors_that_do_not_fit_are_named(prefix):
+    short = {**prefix.graph_tensors, "stages.stem.conv.weight": np.zeros((1, 3, 3, 3), np.float32)}
+    with pytest.raises(EngineFailed, match=r"stem.conv.weight is \(1, 3, 3, 3\), expected \(32"):
+        OnnxRuntimeEngine(prefix.graph, short, None)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)])
-def test_local_response_normalisation_is_fused_in_both_precisions(precision, tolerance):
-    torch.manual_seed(0)
-    prefix = Normalised()
-    engine = Engine(prefix, SMALL, CPU, precision)
-    assert engine.fused or not has_convolutions(precision)
-    assert close(engine(pixels(2)), eager(prefix, pixels(2)), tolerance)
+def test_both_engines_give_the_same_probabilities():
+    """A classifier made on one kind of processor says the same on the other."""
+    network = build("efficientnet-lite0", weights="imagenet")
+    entry = SMALL.model_copy(update={"resize": 64, "height": 64, "width": 64})
+    prefix = Prefix.of(network, entry)
+    side = np.linspace(0, 255, 64)
+    pictures = np.stack([np.add.outer(side, side[::-1]) / 2, np.outer(side, side) / 255])
+    pixels = np.repeat(pictures[..., None], 3, 3).astype(np.uint8)
+    said = []
+    for engine in ("onnxruntime", "onednn"):
+        features = ready(prefix, "cpu", choose(engine, "cpu", "float32"), None)(pixels)
+        with torch.inference_mode():
+            said.append(network.head(torch.from_numpy(features)).softmax(dim=1).numpy())
+    assert (said[0].argmax(axis=1) == said[1].argmax(axis=1)).all()
+    np.testing.assert_allclose(said[0], said[1], atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "cut"), [("alexnet", "conv2"), ("googlenet", "maxpool2")])
-def test_networks_with_that_normalisation_are_fused_in_bfloat16(name, cut):
-    torch.manual_seed(0)
-    prefix = build(name).cut(cut)[0]
-    engine = Engine(prefix, SMALL.model_copy(update={"height": 64, "width": 64}), CPU, "bfloat16")
-    assert engine.fused or not has_convolutions("bfloat16")
-    assert close(engine(pixels(2, 64)), eager(prefix, pixels(2, 64)), 0.02)
-
-
-@pytest.mark.parametrize("precision", ["float32", native_precision(CPU)])
-def test_an_image_does_not_depend_on_its_batch(precision):
-    torch.manual_seed(0)
-    prefix = with_statistics(efficientnet_lite0()).cut("avgpool")[0]
-    engine = Engine(prefix, SMALL, CPU, precision)
-    images = pixels(BATCH + 3)
-    together = engine(images)
-    alone = torch.cat([engine(images[i : i + 1]) for i in range(len(images))])
-    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
-
-
-def test_the_network_is_left_as_it_is():
-    torch.manual_seed(0)
-    network = efficientnet_lite0()
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    Engine(network.cut("avgpool")[0], SMALL, CPU, "bfloat16")(pixels(1))
-    assert network.training
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
-
-
-def test_same_convolution_at_stride_two_is_fused_without_a_padded_copy():
-    torch.manual_seed(0)
-    conv = SameConv2d(4, 6, 3, stride=2)
-    fused = FusedConv2d(conv, None, torch.float32)
-    images = torch.randn(2, 4, 10, 7)
-    with torch.inference_mode():
-        torch.testing.assert_close(fused(images), conv(images), rtol=1e-5, atol=1e-5)
+def test_native_precision_takes_a_name_or_a_device():
+    assert native_precision("cpu") == native_precision(torch.device("cpu"))

@@ -1,5 +1,6 @@
 """Extraction: the same activations live and from the store, and nothing computed twice."""
 
+import copy
 import importlib
 from dataclasses import replace
 
@@ -10,8 +11,9 @@ from PIL import Image
 
 from tests.activations.conftest import SMALL
 from tortie.activations import extract
-from tortie.activations.engine import BATCH
+from tortie.activations.engine import BATCH, Choice
 from tortie.activations.extract import Extraction
+from tortie.activations.prefix import Prefix
 from tortie.activations.store import ActivationStore
 from tortie.images import hash_all, read
 from tortie.networks import efficientnet_lite0
@@ -33,7 +35,7 @@ def test_activations_are_those_of_the_network(extractor, paths):
     pixels = np.stack([SMALL.pixels(Image.open(paths[i])) for i in rows])
     with torch.inference_mode():
         images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
-        live = extractor.prefix(images).numpy()
+        live = extractor.prefix.module.eval()(images).numpy()
     np.testing.assert_allclose(activations, live, rtol=1e-4, atol=1e-5)
     assert all(extraction.facts[i].width == 50 for i in rows)
 
@@ -45,7 +47,7 @@ def test_a_second_run_decodes_and_computes_nothing(extractor, paths, monkeypatch
         raise AssertionError("the store has it")
 
     paths[30].unlink()
-    monkeypatch.setattr(extract, "Engine", forbidden)
+    monkeypatch.setattr(extract, "ready", forbidden)
     reading = importlib.import_module("tortie.images.read")
     monkeypatch.setattr(reading, "decode", forbidden)
     again = replace(extractor)  # without the engine that the first one had made ready
@@ -122,7 +124,9 @@ def test_a_file_that_changes_after_it_was_hashed_is_left_out(extractor, paths):
     "change",
     [
         {"preprocessing": SMALL.model_copy(update={"resize": 40})},
-        {"precision": "bfloat16"},
+        {"choice": Choice("onednn", "bfloat16")},
+        {"choice": Choice("onednn", "float32")},
+        {"choice": Choice("eager", "float32")},
         {"code": 2},
         {"structure": "another"},
         {"cut": "elsewhere"},
@@ -130,6 +134,11 @@ def test_a_file_that_changes_after_it_was_hashed_is_left_out(extractor, paths):
 )
 def test_what_computes_otherwise_does_not_share_entries(extractor, paths, change):
     run(extractor, paths)
+    own = {name: change.pop(name) for name in ("preprocessing", "cut") if name in change}
+    if own:
+        change["prefix"] = copy.copy(extractor.prefix)
+        for name, value in own.items():
+            setattr(change["prefix"], name, value)
     extraction, _, _ = run(replace(extractor, **change), paths)
     assert extraction.computed == 35
 
@@ -137,15 +146,15 @@ def test_what_computes_otherwise_does_not_share_entries(extractor, paths, change
 def test_other_weights_do_not_share_entries(extractor, paths):
     run(extractor, paths)
     network = efficientnet_lite0().eval()  # the generator has moved on
-    extraction, _, _ = run(replace(extractor, prefix=network.cut("avgpool")[0]), paths)
+    extraction, _, _ = run(replace(extractor, prefix=Prefix.of(network, SMALL)), paths)
     assert extraction.computed == 35
 
 
 def test_networks_that_differ_after_the_cut_share_entries(extractor, paths):
     torch.manual_seed(0)
     network = efficientnet_lite0().eval()
-    run(replace(extractor, prefix=network.cut("mbconv7")[0], output=(320, 1, 1)), paths[:5])
+    run(replace(extractor, prefix=Prefix.of(network, SMALL, "mbconv7")), paths[:5])
     torch.nn.init.ones_(network.stages.conv_head.conv.weight)
-    shared = replace(extractor, prefix=network.cut("mbconv7")[0], output=(320, 1, 1))
+    shared = replace(extractor, prefix=Prefix.of(network, SMALL, "mbconv7"))
     extraction, _, _ = run(shared, paths[:5])
     assert extraction.computed == 0

@@ -1,6 +1,7 @@
 import hashlib
 import inspect
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,10 +96,11 @@ def test_what_is_no_sha256_is_refused(wrong):
 
 
 def test_tensor_hash_by_hand():
-    head = b'["weight", "torch.float32", [2]]'
+    head = b'["weight", "float32", [2]]'
     data = len(head).to_bytes(8, "little") + head + bytes.fromhex("0000803f 00000040")
-    expected = hashlib.sha256(b"tortie tensors 1\n" + data).hexdigest()
+    expected = hashlib.sha256(b"tortie tensors 2\n" + data).hexdigest()
     assert hash_tensors([("weight", torch.tensor([1.0, 2.0]))]) == expected
+    assert hash_tensors([("weight", np.array([1, 2], np.float32))]) == expected
 
 
 def test_tensor_hash_sees_name_type_shape_and_value():

@@ -8,8 +8,7 @@ import torch
 from tests.cli.test_cli import run  # noqa: F401  (a fixture)
 from tests.conftest import lay_out
 from tortie import processor
-from tortie.activations.engine import native_precision
-from tortie.learning.backbone import chosen_precision
+from tortie.activations.engine import chosen_precision, native_precision
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tortie.errors import UsageError
 from tortie.networks.figures import FIGURES
 from tortie.networks.network import Network
 from tortie.networks.table import TABLE
-from tortie.weights.layouts import translate
+from tortie.weights.layouts import looks_like, translate
 
 torchvision_models = pytest.importorskip("torchvision.models")
 timm = pytest.importorskip("timm")
@@ -349,6 +349,23 @@ def test_old_checkpoints_of_densenet_are_loaded() -> None:
         state["stages.dense4.layer16.conv2.weight"],
         other.features.denseblock4.denselayer16.conv2.weight,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("mobilenet-v2", torchvision_models.mobilenet_v2),
+        ("squeezenet", torchvision_models.squeezenet1_0),
+        ("densenet121", torchvision_models.densenet121),
+        ("resnext50", torchvision_models.resnext50_32x4d),
+        ("efficientnet-b0", torchvision_models.efficientnet_b0),
+        ("resnet50", torchvision_models.resnet50),
+        ("se-resnet50", lambda: timm.create_model("seresnet50")),
+        ("resnet50-v2", lambda: timm.create_model("resnetv2_50")),
+    ],
+)
+def test_a_checkpoint_tells_whose_it_is(name: str, make: Callable[[], nn.Module]) -> None:
+    assert looks_like(make().state_dict()) == name
 
 
 COUNTED = {

@@ -33,7 +33,7 @@ def joined(*classifiers, temperature=None):
     )
     ensemble = tortie.ImageClassifier()
     ensemble._metadata = metadata
-    ensemble._networks = [one._networks[0] for one in classifiers]
+    ensemble._parts = [one._parts[0] for one in classifiers]
     return ensemble
 
 
@@ -102,8 +102,7 @@ def test_a_second_evaluation_makes_no_forward_pass(members, monkeypatch, tmp_pat
     def refuse(*arguments, **named):
         raise AssertionError("a network ran")
 
-    monkeypatch.setattr(extract.Engine, "__call__", refuse)
-    monkeypatch.setattr(extract.Engine, "__init__", refuse)
+    monkeypatch.setattr(extract, "ready", refuse)
     again = joined(*members).set_params(crops=10).evaluate(IMAGES, LABELS)
     np.testing.assert_array_equal(again.probabilities, first.probabilities)
     # The centre is one of the ten, so one crop is known as well; 144 are not.

@@ -33,7 +33,7 @@ def numbers(name, *values, kind=np.int64):
 
 
 def test_a_plain_graph_is_taken():
-    assert graph_of(node("Relu", "images")).runnable().tensors == ()
+    assert graph_of(node("Relu", "images")).runnable().tensors == {}
 
 
 HUGE = [0, 0, 0, 2**40]
@@ -81,7 +81,7 @@ def weight(*shape):
 
 def test_the_tensors_are_those_that_the_graph_declares():
     graph = graph_of(node("Add", "images", "w"), tensors=[weight(4)])
-    assert graph.runnable().tensors == ("w",)
+    assert graph.runnable().tensors == {"w": ("float32", (4,))}
     model = with_weights(graph, {"w": np.ones(4, np.float32), "other": NOTHING})
     assert [one.name for one in model.graph.initializer] == ["w"]
     with pytest.raises(RefusedGraph, match="missing: w"):

@@ -226,7 +226,7 @@ VGG11, VGG16 = [0, 3, 6, 8, 11, 13, 16, 18], [0, 2, 5, 7, 10, 12, 14, 17, 19, 21
         (row([0, 3, 6], "classifier.6.weight", side=11), "alexnet-one-tower"),
         (named("conv1.conv.weight", "inception3a.branch1.conv.weight"), "googlenet-bn"),
         (named("conv_stem.weight", "blocks.0.0.conv_dw.weight"), "an EfficientNet"),
-        (named("features.0.weight", "features.3.squeeze.weight"), None),
+        (named("features.0.weight", "features.3.squeeze.weight"), "squeezenet"),
         (named("blocks.0.attn.qkv.weight"), None),
     ],
 )

@@ -1,6 +1,6 @@
 """From images to activations at the cut: take what the store has, compute and keep the rest."""
 
-import copy
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,22 +8,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from torch import nn
 
-from tortie.activations.engine import BATCH, Engine, Precision, engine_name, native_precision
+from tortie.activations.engine import BATCH, Choice, Engine, Precision, choose, revision
 from tortie.activations.key import KeyContext, facts_key, hash_tensors
+from tortie.activations.prefix import Prefix
+from tortie.activations.ready import ready
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import Undistorted, View
 from tortie.images import DECODER_VERSION, Facts, Read, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
-from tortie.networks.network import Network
 from tortie.networks.table import Entry
+
+if TYPE_CHECKING:
+    import torch
+
+    from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
@@ -39,60 +43,70 @@ class Extractor:
     """A frozen prefix, and where its activations are kept.
 
     Attributes:
-        prefix: the stages before the cut.
+        prefix: the stages before the cut, and how an image becomes their input.
         structure: the network's name and arguments, part of the key.
         code: revision of the network's code, part of the key.
-        cut: the last stage of the prefix.
-        output: shape of one image's activations.
-        preprocessing: how an image becomes the prefix's input.
         store: where activations are kept.
-        device: where the prefix runs.
-        precision: ``None`` for what the device does natively.
+        device: where the prefix runs, by torch's name.
+        choice: what runs it, in which precision.
         threads: that read and decode.
         max_pixels: an image with more is left out.
     """
 
-    prefix: nn.Module
+    prefix: Prefix
     structure: str
     code: int
-    cut: str
-    output: tuple[int, ...]
-    preprocessing: Preprocessing
     store: ActivationStore
-    device: torch.device
-    precision: Precision | None
+    device: str
+    choice: Choice
     threads: int
     max_pixels: int
 
     @classmethod
     def of(
         cls,
-        network: Network,
+        network: "Network",
         entry: Entry,
         *,
         store: ActivationStore,
-        device: torch.device,
+        device: "str | torch.device",
         precision: Precision | None,
         threads: int,
         max_pixels: int,
         cut: str | None = None,
+        engine: str = "auto",
     ) -> "Extractor":
-        """The extractor of a network's stages up to and with ``cut``; by default of all."""
-        last = cut or network.stage_names[-1]
-        prefix = network.cut(last)[0]
+        """The extractor of a network's stages up to and with ``cut``; by default of all.
+
+        Raises:
+            UsageError: an engine that does not run there or in that precision.
+        """
+        prefix = Prefix.of(network, entry.preprocessing, cut)
         return cls(
             prefix=prefix,
             structure=entry.name,
             code=entry.code,
-            cut=last,
-            output=(network.feature_count,) if cut is None else output_shape(prefix, entry),
-            preprocessing=entry.preprocessing,
             store=store,
-            device=device,
-            precision=precision,
+            device=str(device),
+            choice=choose(engine, device, precision),
             threads=threads,
             max_pixels=max_pixels,
         )
+
+    @property
+    def cut(self) -> str:
+        """The last stage of the prefix."""
+        return self.prefix.cut
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape of one image's activations."""
+        return self.prefix.output
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the prefix's input."""
+        return self.prefix.preprocessing
 
     @cached_property
     def context(self) -> KeyContext:
@@ -102,11 +116,11 @@ class Extractor:
             preprocessing=self.preprocessing.key(),
             network_code=self.code,
             structure=self.structure,
-            tensors=hash_tensors(self.prefix.state_dict().items()),
+            tensors=hash_tensors(self.prefix.tensors.items()),
             cut=self.cut,
-            precision=self.precision or native_precision(self.device),
-            engine=engine_name(self.device),
-            device=self.device.type,
+            precision=self.choice.precision,
+            engine=revision(self.choice.engine),
+            device=self.device.partition(":")[0],
         )
 
     def stored(self, sha256: Sequence[str | None], views: Sequence[View]) -> int:
@@ -117,16 +131,7 @@ class Extractor:
     @cached_property
     def engine(self) -> Engine:
         """The prefix made ready to run; warm runs never ask for it."""
-        return Engine(self.prefix, self.preprocessing, self.device, self.precision)
-
-
-@torch.no_grad()
-def output_shape(prefix: nn.Module, entry: Entry) -> tuple[int, ...]:
-    """The shape of what a prefix yields of one image; nothing is computed."""
-    drawn = entry.preprocessing
-    own = copy.deepcopy(prefix).to("meta").eval()
-    images = torch.empty(1, drawn.channels, drawn.height, drawn.width, device="meta")
-    return tuple(own(images).shape[1:])
+        return ready(self.prefix, self.device, self.choice, self.store.root.parent / "graphs")
 
 
 class Extraction(AbstractContextManager["Extraction"]):
@@ -294,7 +299,7 @@ class Extraction(AbstractContextManager["Extraction"]):
             )
             self._run = lambda pixels: _timed(engine, pixels)
         pixels = np.concatenate([item.pixels for _, item in batch if item.pixels is not None])
-        return self._workers.submit(self._run, torch.from_numpy(pixels))
+        return self._workers.submit(self._run, pixels)
 
     def _keep(self, batch: "_Batch", result: "_Result") -> None:
         activations, seconds = result
@@ -320,12 +325,13 @@ _Result = tuple[NDArray[np.float32], float]
 
 def _multiply_alone() -> None:
     """One thread for each operator of the calling thread, and of no other."""
-    torch.get_num_threads()  # torch sets the thread up at its first use, and never again
-    threadpool_limits(1, user_api="openmp")
+    if "torch" in sys.modules:  # torch sets a thread up at its first use, and never again
+        sys.modules["torch"].get_num_threads()
+        threadpool_limits(1, user_api="openmp")
 
 
-def _timed(engine: Engine, pixels: torch.Tensor) -> _Result:
+def _timed(engine: Engine, pixels: NDArray[np.uint8]) -> _Result:
     """The batch's activations, and the seconds; a photograph of many views goes in parts."""
     begin = time.perf_counter()
-    parts = pixels.tensor_split(max(1, round(len(pixels) / BATCH)))
-    return np.concatenate([engine(part).numpy() for part in parts]), time.perf_counter() - begin
+    parts = np.array_split(pixels, max(1, round(len(pixels) / BATCH)))
+    return np.concatenate([engine(part) for part in parts]), time.perf_counter() - begin

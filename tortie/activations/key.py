@@ -8,7 +8,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tortie.errors import UsageError
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 _CONTEXT = b"tortie activation context 1\n"
 _ACTIVATION = b"tortie activation 1\n"
 _FACTS = b"tortie image facts 1\n"
-_TENSORS = b"tortie tensors 1\n"
+_TENSORS = b"tortie tensors 2\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +84,11 @@ def facts_key(image_sha256: str, decoder: int) -> bytes:
     return hashlib.sha256(_FACTS + _image_digest(image_sha256) + b"%d" % decoder).digest()
 
 
-def hash_tensors(named: "Iterable[tuple[str, Tensor]]") -> str:
+def hash_tensors(named: "Iterable[tuple[str, Tensor | NDArray[Any]]]") -> str:
     """SHA-256 of tensors: names, types, shapes and values, whatever their order and layout.
 
-    Two tensors of equal values hash alike whether contiguous or channels-last, on whatever device.
+    Two tensors of equal values hash alike whether contiguous or channels-last, on whatever device,
+    torch's or numpy's.
 
     Args:
         named: ``(name, tensor)`` pairs, as from a state dictionary's ``items()``.
@@ -92,15 +96,23 @@ def hash_tensors(named: "Iterable[tuple[str, Tensor]]") -> str:
     Returns:
         64 hexadecimal digits.
     """
-    import torch
-
     digest = hashlib.sha256(_TENSORS)
     for name, tensor in sorted(named, key=lambda pair: pair[0]):
-        head = json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode()
+        kind = str(tensor.dtype).removeprefix("torch.")
+        head = json.dumps([name, kind, list(tensor.shape)]).encode()
         digest.update(len(head).to_bytes(8, "little") + head)
-        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(values.numpy().data)
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _bytes(tensor: "Tensor | NDArray[Any]") -> memoryview:
+    """The values, row by row."""
+    if isinstance(tensor, np.ndarray):
+        return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
+    import torch
+
+    values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return values.numpy().data
 
 
 def _image_digest(image_sha256: str) -> bytes:

@@ -50,7 +50,8 @@ def command(
     from tortie.networks.table import find
 
     entry = find(network) if network else None
-    from tortie.learning.backbone import chosen_device, chosen_precision
+    from tortie.activations.engine import chosen_precision
+    from tortie.learning.backbone import chosen_device
 
     chosen = chosen_device(device)
     asked = chosen_precision(precision, chosen)

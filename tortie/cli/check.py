@@ -43,6 +43,7 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
     json: options.Json = False,
@@ -63,7 +64,8 @@ def command(
     with show.progress("photographs") as progress:
         checked = check_images(
             images, labels=labels, progress=progress, note=show.say, network=network, seed=seed,
-            device=device, precision=precision, threads=threads, max_megapixels=max_megapixels,
+            device=device, precision=precision, engine=engine, threads=threads,
+            max_megapixels=max_megapixels,
         )  # fmt: skip
     with together(may_replace=force):
         _write(checked, report, write, accept or [])

@@ -11,7 +11,7 @@ from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.cost.compare import Comparison
-    from tortie.cost.convolution import Bottleneck, ConvolutionCost, Separable
+    from tortie.cost.convolution import ConvolutionCost
     from tortie.cost.count import Cost
     from tortie.cost.operations import Operations
     from tortie.cost.record import Part
@@ -97,24 +97,14 @@ def command(
     whole = ("--batch", batch != 1), ("--by", by != "stage")
     if names == ["conv"]:
         _refuse(("--compare", compare), *whole)
-        if asked is None or kernel is None or filters is None:
-            raise UsageError(
-                "conv needs --input, --kernel and --filters, as in the example of --help"
-            )
-        from tortie.cost import convolution as convolutions
-
-        window = asked, kernel, filters
-        pad: Any = int(padding) if padding.isdecimal() else padding
-        alone = convolutions.convolution(*window, stride, pad, groups)
         if separable:
             _refuse(("--groups", groups != 1), ("--bottleneck", bottleneck))
-        ways = (
-            None
-            if bottleneck is None
-            else convolutions.bottleneck(*window, bottleneck, stride, pad, groups),
-            convolutions.separable(*window, stride, pad) if separable else None,
+        pad: int | str = int(padding) if padding.isdecimal() else padding
+        show.result(
+            *_convolution(
+                (asked, kernel, filters), stride, pad, groups, bottleneck, separable, plot
+            )
         )
-        show.result(*_convolution(alone, ways, plot))
         return
     _refuse(
         ("--kernel", kernel), ("--filters", filters), ("--bottleneck", bottleneck),
@@ -251,11 +241,25 @@ def _compared(comparison: "Comparison") -> list[str]:
 
 
 def _convolution(
-    convolution: "ConvolutionCost", ways: "tuple[Bottleneck | None, Separable | None]",
-    plot: Path | None,
+    window: tuple[tuple[int, int, int] | None, int | None, int | None], stride: int, pad: Any,
+    groups: int, bottleneck: int | None, separable: bool, plot: Path | None,
 ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
     """One convolution, alone and in one of two cheaper ways, as JSON and as lines."""
-    through, parted = ways
+    from tortie.cost import convolution as costs
+
+    asked, kernel, filters = window
+    if asked is None or kernel is None or filters is None:
+        raise UsageError("conv needs --input, --kernel and --filters, as in the example of --help")
+    if plot:
+        from tortie.cost.pictures import check_format
+
+        check_format(plot)
+    convolution = costs.convolution(asked, kernel, filters, stride, pad, groups)
+    through = parted = None
+    if bottleneck is not None:
+        through = costs.bottleneck(asked, kernel, filters, bottleneck, stride, pad, groups)
+    elif separable:
+        parted = costs.separable(asked, kernel, filters, stride, pad)
     document: dict[str, Any] = {"convolution": convolution.row()}
     drawn: list[tuple[str, list[ConvolutionCost]]] = [("a convolution", [convolution])]
     if through:

@@ -185,6 +185,7 @@ def command(
     ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
     json: options.Json = False,
@@ -205,6 +206,10 @@ def command(
     inputs = [images, *(Path(one) for one in (weights, recipe, valid, test) if one)]
     # What lies beside a classifier that is not there was written by the run that goes on.
     may_replace = force or (resume and not os.path.lexists(output))
+    if resume and not may_replace and output.exists():
+        raise UsageError(
+            f"{output} exists: --resume with --force goes on with its run and replaces it"
+        )
     run = _check_outputs(output, may_replace or plan, [] if plan else inputs)
     begun = _begun(run)
     choices = ImageClassifier(
@@ -212,8 +217,8 @@ def command(
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
-        members=members, seed=seed, device=device, precision=precision, threads=threads,
-        max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
+        members=members, seed=seed, device=device, precision=precision, engine=engine,
+        threads=threads, max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
     with _told(output, run, begun):

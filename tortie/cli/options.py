@@ -41,6 +41,13 @@ Precision = Annotated[
         help="Precision of the frozen stages: auto, float32 or bfloat16.", rich_help_panel=MACHINE
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="What runs the frozen stages: auto, onnxruntime, onednn or eager.",
+        rich_help_panel=MACHINE,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(help="Number of threads.", show_default="one per core", rich_help_panel=MACHINE),

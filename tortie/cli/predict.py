@@ -37,6 +37,7 @@ def command(
     ] = 0.0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
     as_csv: Annotated[
@@ -59,7 +60,7 @@ def command(
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
-        crops=crops, device=device, precision=precision, threads=threads,
+        crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
     found = find_files(images)

@@ -125,7 +125,9 @@ def count(
         images = torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
         try:
             record, peak_training = _run(network, images, training)
-        except (RuntimeError, ValueError) as error:
+        except TortieError:
+            raise
+        except Exception as error:
             # A pooling or convolution runs out of pixels; a batch-norm in training has one value a
             # channel.
             reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
 
 from tortie.cost.convolution import ConvolutionCost
+from tortie.cost.layer_words import Row, column_words, gates, kind_of, short_name, window, words
 from tortie.cost.pictures import INK, PALE, STYLE, check_format, save
 
 _WIDTH = 390  # of the drawing: everything here is in CSS pixels, y downwards
@@ -33,8 +34,6 @@ _COLOURS = {
     "other": "#e6e2f0",
     "input": "#eef1f4",
 }
-
-Row = dict[str, Any]  # a layer, as tortie.cost.describe tells it
 
 
 def draw_network(
@@ -134,7 +133,7 @@ class _Page:
 
     def stage(self, stage: dict[str, Any]) -> None:
         """A stage: its layers, branches and blocks, and what it yields."""
-        self._text(8, self.y + _BAR / 2, _short(stage["name"]), ha="left", weight="bold")
+        self._text(8, self.y + _BAR / 2, short_name(stage["name"]), ha="left", weight="bold")
         begin, rows = self.y, list(stage["layers"])
         if not rows:
             rows = [stage | {"kind": "", "repeats": 1}]
@@ -161,15 +160,15 @@ class _Page:
 
     def _layer(self, row: Row, head: bool = False) -> None:
         """One layer over the whole width; its groups side by side where they are few."""
-        kind = "head" if head else _kind(row)
+        kind = "head" if head else kind_of(row)
         groups = row["groups"] if 1 < row["groups"] <= 4 else 1
         width = (_RIGHT - _LEFT - 6 * (groups - 1)) / groups
-        tall, words = _BAR, _words(row, groups)
+        tall, text = _BAR, words(row, groups)
         if groups > 1:  # in two lines
-            tall, words = 30, words.replace(", ", "\n", 1)
+            tall, text = 30, text.replace(", ", "\n", 1)
         for number in range(groups):
             x = _LEFT + number * (width + 6)
-            self._box(x, self.y, width, tall, words, kind, small=groups > 1)
+            self._box(x, self.y, width, tall, text, kind, small=groups > 1)
         self._shape(tuple(row["output"]), self.y + tall / 2)
         if not head:
             self._arrow_down(self.y + tall)
@@ -194,7 +193,7 @@ class _Page:
         left, right, begin = _LEFT, _RIGHT - 46, self.y
         middle = (left + right) / 2
         for row in main:
-            self._box(left, self.y, right - left, _BAR, _words(row, 1), _kind(row), small=True)
+            self._box(left, self.y, right - left, _BAR, words(row, 1), kind_of(row), small=True)
             self._arrow_down(self.y + _BAR, middle)
             self.y += _BAR + _GAP
         self._meeting(middle, self.y + 7, "+" if join["kind"] == "add" else "∥")
@@ -211,12 +210,12 @@ class _Page:
             self._axes.annotate(
                 "", (middle + 7, self.y + 7), (x + 0.6, self.y + 7), arrowprops=style
             )
-            words = "\n".join(f"{_window(row)}\ns={row['stride'][0]}" for row in other)
-            if words:
+            text = "\n".join(f"{window(row)}\ns={row['stride'][0]}" for row in other)
+            if text:
                 half = (begin + self.y) / 2
-                self._box(x - 16, half - 14, 32, 28, words, "convolution", small=True)
+                self._box(x - 16, half - 14, 32, 28, text, "convolution", small=True)
         # of blocks that add maps to those before, the last's; a gate's vectors are no maps
-        maps = [row["output"] for row in main if not _gates(row)] or [main[-1]["output"]]
+        maps = [row["output"] for row in main if not gates(row)] or [main[-1]["output"]]
         self._shape(tuple(output if join["kind"] == "cat" else maps[-1]), self.y + 7)
         self.y += 14 + _GAP
 
@@ -236,7 +235,7 @@ class _Page:
             x = _LEFT + number * (width + gap)
             for place, row in enumerate(branch):
                 y = begin + (place + deepest - len(branch)) * (tall + _GAP)
-                self._box(x, y, width, tall, _column_words(row), _kind(row), small=True)
+                self._box(x, y, width, tall, column_words(row), kind_of(row), small=True)
                 self._arrow_down(y + tall, x + width / 2)
             self._axes.plot(
                 [x + width / 2] * 2,
@@ -288,66 +287,6 @@ class _Page:
             x, y, text, fontsize=size, color=colour, ha=ha, va="center", weight=weight,
             zorder=zorder, linespacing=1.15,
         )  # fmt: skip
-
-
-def _short(name: str) -> str:
-    """A stage's name in the room of the margin."""
-    return name if len(name) <= 12 else f"{name[:11]}…"
-
-
-def _gates(row: Row) -> bool:
-    """Whether a layer sees the mean of each map, as those of a gate do."""
-    return row["receptive_field"] is None and tuple(row["output"][:-1]) == (1, 1)
-
-
-def _kind(row: Row) -> str:
-    if "Pool" in row["kind"]:
-        return "pooling"
-    if "Norm" in row["kind"]:
-        return "other"
-    if _gates(row):
-        return "other"
-    return "convolution" if row["kernel"] else "linear"
-
-
-def _side(pair: Sequence[int] | str | None) -> str:
-    if pair is None or isinstance(pair, str):
-        return pair or ""
-    return str(pair[0]) if pair[0] == pair[1] else "×".join(map(str, pair))
-
-
-def _window(row: Row) -> str:
-    height, width = row["kernel"]
-    return f"{height}×{width}"
-
-
-def _words(row: Row, parts: int) -> str:
-    """A layer in one line: window, filters (of one of ``parts``), activation."""
-    filters, act = row["output"][-1] // parts, row["activation"]
-    end = f", {act}" if act else ""
-    start = f"{row['preactivation']}, " if row["preactivation"] else ""
-    if "Norm" in row["kind"]:
-        return "normalised across maps" if row["kind"] == "LocalResponseNorm" else row["kind"]
-    if _gates(row) and row["kernel"]:
-        return f"{'gate' if act == 'sigmoid' else 'of the means'}: {filters}{end}"
-    if not row["kernel"]:
-        if "Pool" in row["kind"] or not row["multiplications"]:
-            return "mean of each map" if "Pool" in row["kind"] else row["name"]
-        return f"{filters:,} units{end}"
-    numbers = f"f={_side(row['kernel'])} s={_side(row['stride'])} p={_side(row['padding'])}"
-    if "Pool" in row["kind"]:
-        return f"{'max' if 'Max' in row['kind'] else 'average'} {numbers}{end}"
-    groups = row["groups"] // parts if row["groups"] > parts else 1
-    parted = "" if groups == 1 else ", depthwise" if groups == filters else f", {groups} groups"
-    return f"{start}{numbers}, {filters}{parted}{end}"
-
-
-def _column_words(row: Row) -> str:
-    """A layer of a narrow branch, in two lines."""
-    numbers = f"s={_side(row['stride'])} p={_side(row['padding'])}" if row["kernel"] else ""
-    if "Pool" in row["kind"]:
-        return f"max {_window(row)}\n{numbers}"
-    return f"{_window(row)}, {row['output'][-1]}\n{numbers}"
 
 
 def _sides(shape: tuple[int, ...], largest: int) -> tuple[float, float, float]:

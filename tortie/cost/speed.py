@@ -1,7 +1,7 @@
 """How fast a network runs here, what share of the machine's peak that is, and which stages lose it.
 
-The network runs as frozen stages do, in :class:`tortie.activations.engine.Engine`, all its stages
-with the head left out. Where it runs fused, each step of its graph is timed as well.
+All its stages run by PyTorch, in :class:`tortie.activations.torch_engine.TorchEngine`, without the
+head. Where it runs fused, each step of its graph is timed as well.
 """
 
 import statistics
@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from tortie.activations.engine import Engine, Precision
+from tortie.activations.engine import Precision, native_precision
+from tortie.activations.torch_engine import TorchEngine
 from tortie.cost.count import count
 from tortie.cost.machine import Machine, median_seconds
 from tortie.networks.entry import Entry
@@ -85,13 +86,14 @@ def measure_speed(
     """
     network = entry.build().eval()
     cost = count(network, batch=batch)
-    engine = Engine(network.stages, entry.preprocessing, device, precision)
+    chosen = precision or native_precision(device)
+    engine = TorchEngine(network.stages, entry.preprocessing, device, chosen)
     height, width, channels = network.input_shape
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(
         0, 256, (batch, height, width, channels), dtype=torch.uint8, generator=generator
     )
-    taken = median_seconds(lambda: engine(pixels), device, seconds)
+    taken = median_seconds(lambda: engine(pixels.numpy()), device, seconds)
     work = {stage.name: stage.multiplications for stage in cost.stages[:-1]}
     rate = machine.matrix_rates[engine.precision]
     times = {} if engine.graph is None else _stage_seconds(engine, pixels, tuple(work), seconds)
@@ -145,7 +147,7 @@ class _Timing(fx.Interpreter):
 
 @torch.inference_mode()
 def _stage_seconds(
-    engine: Engine, pixels: Tensor, stages: tuple[str, ...], seconds: float
+    engine: TorchEngine, pixels: Tensor, stages: tuple[str, ...], seconds: float
 ) -> dict[str, float]:
     """Median time of each stage, over the runs that fit into ``seconds``."""
     assert engine.graph is not None

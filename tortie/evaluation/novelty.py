@@ -13,7 +13,7 @@ of a known class in unknown light may be far. It knows what this network sees an
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +68,14 @@ class Novelty:
         return {_PREFIX + one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
-    def of(cls, path: Path, tensors: "Mapping[str, Tensor]") -> "Novelty | None":
+    def of(cls, path: Path, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> "Novelty | None":
         """That of a classifier's file; ``None`` where it has none.
 
         Raises:
             TortieError: a tensor is missing, does not fit the others, or is not finite.
         """
         own = {
-            name.removeprefix(_PREFIX): tensor.float().numpy()
+            name.removeprefix(_PREFIX): np.asarray(tensor, np.float32)
             for name, tensor in tensors.items()
             if name.startswith(_PREFIX)
         }

@@ -1,18 +1,17 @@
 """Probabilities of photographs: the mean over crops, then over the members, then tempered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.extract import Extraction, Extractor, Reader
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import Crops, crop_views
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.images import Facts, Source
-from tortie.networks.network import Network
 
 _AT_ONCE = 2**28  # bytes of activations held at a time: 364 photographs of 144 crops and 1,280 each
 _NO_NUMBER = "the network's probabilities for it are NaN"
@@ -28,7 +27,7 @@ class Member:
         mirror: whether a mirrored photograph keeps its class.
     """
 
-    network: Network
+    network: MemberNetwork
     extractor: Extractor
     mirror: bool = True
 
@@ -61,6 +60,19 @@ class Predictions:
     reasons: dict[int, str]
     computed: int
 
+    def only(self, places: NDArray[np.int64]) -> "Predictions":
+        """Those of some of the photographs that can be read, by their place among ``rows``."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            probabilities=self.probabilities[places],
+            uncalibrated=self.uncalibrated[places],
+            members=self.members[:, places],
+            centre=self.centre[:, places],
+            distances=None if self.distances is None else self.distances[places],
+            percentiles=None if self.percentiles is None else self.percentiles[places],
+        )
+
 
 @dataclass
 class _Judged:
@@ -84,6 +96,7 @@ def predict(
     *,
     crops: Crops = 1,
     novelty: Novelty | None = None,
+    reader: Reader | None = None,
 ) -> Predictions:
     """Average probabilities over crops and members; divide the mean's logarithm by the temperature.
 
@@ -97,9 +110,10 @@ def predict(
         progress: told images done and images in all, for each member anew.
         crops: how many crops of each photograph are judged.
         novelty: tells how far the first member's activations are from those it was trained on.
+        reader: reads photographs in place of their sources, as where they are decoded already.
     """
     judged = [
-        _judge(member, sources, sha256, progress, crops, None if number else novelty)
+        _judge(member, sources, sha256, progress, crops, None if number else novelty, reader)
         for number, member in enumerate(members)
     ]
     rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
@@ -134,6 +148,7 @@ def _judge(
     progress: Callable[[int, int], None],
     crops: Crops,
     novelty: Novelty | None,
+    reader: Reader | None,
 ) -> _Judged:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
@@ -150,7 +165,10 @@ def _judge(
         def told(done: int, total: int, begin: int = begin) -> None:
             progress(begin + done, n)
 
-        with Extraction(member.extractor, sources[part], sha256[part], views=views) as extraction:
+        own = None if reader is None else _from(reader, begin)
+        with Extraction(
+            member.extractor, sources[part], sha256[part], views=views, reader=own
+        ) as extraction:
             features, rows = extraction.finish(told)  # (n, views, ...)
         rows = rows + begin
         probabilities = _probabilities(member.network, features)
@@ -167,9 +185,12 @@ def _judge(
     return judged
 
 
-def _probabilities(network: Network, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def _from(reader: Reader, begin: int) -> Reader:
+    """The reader of what comes from ``begin`` on."""
+    return lambda positions, views: reader([begin + each for each in positions], views)
+
+
+def _probabilities(network: MemberNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """The head's ``(n, views, K)`` of activations ``(n, views, ...)``."""
-    flat = torch.from_numpy(features.reshape(-1, *features.shape[2:]))
-    with torch.inference_mode():
-        probabilities = network.head.float()(flat).softmax(dim=1).numpy()
+    probabilities = network.probabilities(features.reshape(-1, *features.shape[2:]))
     return probabilities.reshape(*features.shape[:2], probabilities.shape[1])

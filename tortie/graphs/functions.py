@@ -12,8 +12,9 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from tortie.graphs.graph import UnknownOperator
 from tortie.graphs.layers import clip, convolution, flattened, padded, passed, silu, unary
-from tortie.graphs.writer import UnknownOperator, Writer, argument, pair, shape_of
+from tortie.graphs.writer import Writer, argument, pair, shape_of
 
 Translation = Callable[[Writer, fx.Node], str]
 

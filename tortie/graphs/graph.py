@@ -7,9 +7,9 @@ to another file or to code.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ OPERATORS = frozenset([
 _NODES = 50_000  # ResNet-1202 has 4,300
 _CONSTANTS = 2**20  # bytes of all arrays that are not the network's tensors
 _VALUES = 2**27  # numbers in one intermediate result of one image: VGG at 224×224 has 3.2 million
+
+
+class UnknownOperator(TortieError):
+    """A module computes something that has no translation, so it has no graph."""
 
 
 class RefusedGraph(TortieError):
@@ -89,34 +93,56 @@ class Graph:
         Raises:
             RefusedGraph: as :meth:`model`.
         """
-        from onnx import TensorProto
+        from onnx import TensorProto, helper
 
         model = self.model()
-        tensors = model.graph.input[1:]
-        names = [one.name for one in tensors]
-        for one in tensors:
-            sizes = [size.dim_value for size in one.type.tensor_type.shape.dim]
+        tensors: dict[str, TensorKind] = {}
+        for one in model.graph.input[1:]:
+            kind = one.type.tensor_type
+            shape = tuple(size.dim_value for size in kind.shape.dim)
+            tensors[one.name] = TensorKind(
+                str(helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape
+            )
             outside = TensorProto(
-                name=one.name, data_type=one.type.tensor_type.elem_type, dims=sizes,
+                name=one.name, data_type=kind.elem_type, dims=shape,
                 data_location=TensorProto.EXTERNAL,
             )  # fmt: skip
             outside.external_data.add(key="location", value="given")  # there is no such file
             model.graph.initializer.append(outside)
         del model.graph.input[1:]
-        return Runnable(model.SerializeToString(), tuple(names))
+        return Runnable(model.SerializeToString(), tensors)
+
+
+class TensorKind(NamedTuple):
+    """What a tensor is: its type's name in numpy, and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Runnable:
-    """A checked model, and the names of the tensors that it must be given.
+    """A checked model, and the tensors that it must be given.
 
     Attributes:
         content: an ONNX model whose initialisers are outside of it.
-        tensors: names of the initialisers.
+        tensors: the initialisers, by name.
     """
 
     content: bytes
-    tensors: tuple[str, ...]
+    tensors: Mapping[str, TensorKind]
+
+    def misfit(self, tensors: Mapping[str, NDArray[Any]]) -> str | None:
+        """What is wrong with the first tensor that does not fit; ``None`` where all do."""
+        for name, wanted in self.tensors.items():
+            if name not in tensors:
+                return f"{name} is not there, expected {wanted.shape}"
+            found = tensors[name]
+            if found.shape != wanted.shape:
+                return f"{name} is {found.shape}, expected {wanted.shape}"
+            if str(found.dtype) != wanted.dtype:
+                return f"{name} is {found.dtype}, expected {wanted.dtype}"
+        return None
 
 
 def noise(shape: Sequence[int], pixels: bool) -> NDArray[Any]:

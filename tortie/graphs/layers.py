@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from torch import fx, nn
 
-from tortie.graphs.writer import UnknownOperator, Writer, pair, shape_of
-from tortie.networks.layers import SameConv2d
+from tortie.graphs.graph import UnknownOperator
+from tortie.graphs.writer import Writer, pair, shape_of
+from tortie.networks.layers import LocalResponseNorm, SameConv2d
 
 
 def _conv(writer: Writer, node: fx.Node, conv: nn.Conv2d) -> str:
@@ -203,6 +204,7 @@ LAYERS: dict[type[nn.Module], Callable[..., str]] = {
     nn.AdaptiveAvgPool2d: _adaptive_avg_pool,
     nn.Linear: _linear,
     nn.LocalResponseNorm: _local_response,
+    LocalResponseNorm: _local_response,
     nn.Flatten: _flatten,
     nn.ConstantPad2d: _constant_pad,
     nn.Dropout: passed,

@@ -21,10 +21,11 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from tortie.graphs.functions import FUNCTIONS, METHODS
-from tortie.graphs.graph import INPUT, IR_VERSION, OPSET, OUTPUT, Graph, noise
+from tortie.graphs.graph import INPUT, IR_VERSION, OPSET, OUTPUT, Graph, UnknownOperator, noise
 from tortie.graphs.layers import LAYERS
-from tortie.graphs.writer import UnknownOperator, Writer, shape_of
+from tortie.graphs.writer import Writer, shape_of
 from tortie.images.preprocess import Preprocessing
+from tortie.networks.recording import Recorder
 
 _BATCH = "batch"
 
@@ -88,7 +89,7 @@ def _expected(module: nn.Module, given: Preprocessing | Sequence[int]) -> NDArra
     return expected
 
 
-class _Tracer(fx.Tracer):
+class _Recorder(Recorder):
     """Goes down to torch's own layers, and to those that have a translation."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -99,7 +100,7 @@ def _recorded(name: str, module: nn.Module, shape: Sequence[int]) -> fx.GraphMod
     """The module's calls, each with the shape of what it yields; nothing is computed."""
     own = nn.Sequential(OrderedDict({name: copy.deepcopy(module)})).eval().to("meta")
     try:
-        traced = fx.GraphModule(own, _Tracer().trace(own))
+        traced = fx.GraphModule(own, _Recorder().trace(own))
         ShapeProp(traced).propagate(torch.empty(1, *shape, device="meta"))
     except Exception as error:  # whatever a pass that looks at values raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import Tensor, fx
 
-from tortie.errors import TortieError
+from tortie.graphs.graph import UnknownOperator
 
 _TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
-
-
-class UnknownOperator(TortieError):
-    """A module computes something that has no translation."""
 
 
 class Writer:

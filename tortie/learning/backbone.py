@@ -6,10 +6,9 @@ from functools import cached_property
 
 import torch
 
-from tortie.activations.engine import Precision, native_precision
+from tortie.activations.device import device_name
 from tortie.activations.extract import Extractor
 from tortie.augment import Policy, policy
-from tortie.errors import UsageError
 from tortie.learning.freeze import Freeze, resolve
 from tortie.learning.job import Job
 from tortie.learning.options import hidden_units
@@ -54,7 +53,7 @@ class Backbone:
         job = self.job
         return Extractor.of(
             self.network, job.entry, store=job.store, device=job.device, precision=job.precision,
-            threads=job.threads, max_pixels=job.max_pixels, cut=cut,
+            threads=job.threads, max_pixels=job.max_pixels, cut=cut, engine=job.options.engine,
         )  # fmt: skip
 
     @cached_property
@@ -143,42 +142,4 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         UsageError: no such device here.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    there = _devices()
-    if name.split(":")[0] not in there:
-        raise UsageError(f"no device {name!r} here: there is {', '.join(there)}")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
-        kind = name.split(":")[0]
-        raise UsageError(
-            f"no device {name!r} here: {kind} numbers its devices from 0, and does not have or "
-            "lend this one; take auto"
-        ) from None
-    return device
-
-
-def _devices() -> list[str]:
-    """Kinds of devices that this machine and this build of PyTorch have."""
-    kinds = ["cpu"]
-    for kind in ("cuda", "xpu", "mps"):
-        module = getattr(torch, kind, None) or getattr(torch.backends, kind, None)
-        if module is not None and module.is_available():
-            kinds.append(kind)
-    return kinds
-
-
-def chosen_precision(name: str, device: torch.device) -> Precision | None:
-    """The precision of that name; ``None`` for ``auto``, what the device does natively.
-
-    Raises:
-        UsageError: bfloat16 where the device only emulates it, many times slower than float32.
-    """
-    if name == "bfloat16" and native_precision(device) != "bfloat16":
-        raise UsageError(
-            f"precision bfloat16: {device} here has no bfloat16 arithmetic, and emulates it many "
-            "times slower than float32: take auto or float32"
-        )
-    return "float32" if name == "float32" else "bfloat16" if name == "bfloat16" else None
+    return torch.device(device_name(name))

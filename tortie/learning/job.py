@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tortie.activations.device import device_name
+from tortie.activations.engine import Precision, choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Source
@@ -22,8 +24,6 @@ from tortie.processes import Processes, core_count
 
 if TYPE_CHECKING:
     import torch
-
-    from tortie.activations.engine import Precision
 
 
 @dataclass
@@ -117,11 +117,9 @@ class Job:
         return chosen_device(self.options.device)
 
     @property
-    def precision(self) -> "Precision | None":
+    def precision(self) -> Precision | None:
         """Of the frozen part; ``None`` for what the device does natively."""
-        from tortie.learning.backbone import chosen_precision
-
-        return chosen_precision(self.options.precision, self.device)
+        return chosen_precision(self.options.precision, device_name(self.options.device))
 
     def with_freeze(self, asked: str) -> "Job":
         """The same job at another depth."""
@@ -151,7 +149,7 @@ def make_job(
 
     Raises:
         UsageError: no such network, stage or weights, options without effect at this depth, a
-            precision that the device does not have.
+            precision or an engine that the device does not have.
     """
     entry = resized(find(options.network), options.input)
     check_weights_exist(entry, options.weights)
@@ -164,8 +162,8 @@ def make_job(
     check_for_depth(options, job.by_steps, freeze is None or freeze.stages > 0)
     if freeze is None:
         _check_auto(options, processes)
-    if options.precision == "bfloat16":
-        job.precision  # noqa: B018  refuses where it is not native
+    if options.precision == "bfloat16" or options.engine != "auto":
+        choose(options.engine, device_name(options.device), job.precision)
     return job
 
 

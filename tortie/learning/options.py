@@ -102,6 +102,7 @@ class FitOptions(BaseModel):
         seed: of every draw.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         threads: that read photographs and multiply; ``None`` for one a core.
         max_megapixels: a photograph with more is left out.
     """
@@ -129,6 +130,7 @@ class FitOptions(BaseModel):
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    engine: Literal["auto", "onnxruntime", "onednn", "eager"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     max_megapixels: float = Field(default=200, gt=0)
     budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = _BUDGET

@@ -216,6 +216,12 @@ def efficientnet(
     )  # 1280
     head = nn.Linear(features, classes)
     network = Network(stages, head, (resolution, resolution, in_channels))
+    _initialise(network, head)
+    return network
+
+
+def _initialise(network: Network, head: nn.Linear) -> None:
+    """As in the authors' code: see the module's text."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             fan_out = layer.weight.shape[0] * layer.weight[0, 0].numel() / layer.groups
@@ -224,7 +230,6 @@ def efficientnet(
                 nn.init.zeros_(layer.bias)
     nn.init.uniform_(head.weight, -1 / math.sqrt(1000), 1 / math.sqrt(1000))
     nn.init.zeros_(head.bias)
-    return network
 
 
 def _channels(filters: int, width: float) -> int:

@@ -66,10 +66,11 @@ class Live:
         view = self.undistorted
         if epoch and self.views:
             view = self.views[(epoch - 1) % len(self.views)]
-        pixels = torch.from_numpy(np.stack([self.photographs.pixels(row, view) for row in rows]))
+        pixels = np.stack([self.photographs.pixels(row, view) for row in rows])
         if self.prefix is None:
-            return pixels
-        return torch.cat([self.prefix(part) for part in pixels.split(BATCH)])
+            return torch.from_numpy(pixels)
+        parts = [pixels[begin : begin + BATCH] for begin in range(0, len(pixels), BATCH)]
+        return torch.from_numpy(np.concatenate([self.prefix(part) for part in parts]))
 
 
 @dataclass(frozen=True)

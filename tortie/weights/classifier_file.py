@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tortie.errors import TortieError
@@ -46,12 +48,22 @@ ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 
 
 class Accuracy(_Data):
-    """A share of right answers with its 95% Wilson interval, and what it was counted on."""
+    """A share of right answers with its 95% Wilson interval, and what it was counted on.
+
+    Attributes:
+        value: the share.
+        low: lower end of the interval.
+        high: upper end.
+        n: number counted: a group of copies is one.
+        photographs: number of photographs, where that is known.
+        on: the part of the split.
+    """
 
     value: Share
     low: Share
     high: Share
     n: int = Field(ge=1)
+    photographs: int | None = Field(default=None, ge=1)
     on: Literal["test", "validation", "cross-validation"]
 
 
@@ -131,15 +143,16 @@ class Metadata(_Data):
         return self
 
 
-def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor]") -> None:
+def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> None:
     """Write a classifier so that ``path`` is old or new, never half.
 
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
     """
-    from safetensors.torch import save
+    from safetensors.numpy import save
 
-    content = memoryview(save(_apart(tensors), {"tortie": _json(metadata)}))
+    arrays = {name: _array(tensor) for name, tensor in tensors.items()}
+    content = memoryview(save(arrays, {"tortie": _json(metadata)}))
     end = 8 + int.from_bytes(content[:8], "little")
     header, tensor_bytes = json.loads(bytes(content[8:end])), content[end:]
     header["__metadata__"]["sha256"] = _digest(header, tensor_bytes)
@@ -168,16 +181,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _apart(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """The tensors on the processor, none in the memory of another: the format knows no sharing."""
-    apart: dict[str, Tensor] = {}
-    taken = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        place = own.untyped_storage().data_ptr()
-        apart[name] = own.clone() if place in taken else own
-        taken.add(place)
-    return apart
+def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
+    """The values in the processor's memory, row by row."""
+    if not isinstance(tensor, np.ndarray):
+        tensor = tensor.detach().cpu().numpy()
+    return np.ascontiguousarray(tensor).reshape(tensor.shape)
 
 
 def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, Tensor]"]:

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 _LAST_OF_ROW = {"classifier.6.weight", "head.fc.weight"}
+# Tensors that one family alone has, by the names that libraries give them.
+_TOLD_BY_NAME = {
+    "layer1.0.se.fc1.weight": "se-resnet50",
+    "features.denseblock1.denselayer1.conv1.weight": "densenet121",
+    "features.denseblock1.denselayer1.conv.1.weight": "densenet121",
+    "features.3.squeeze.weight": "squeezenet",
+    "features.1.conv.0.0.weight": "mobilenet-v2",
+    "features.1.0.block.0.0.weight": "efficientnet-b0",
+    "stages.0.blocks.0.norm1.weight": "resnet50-v2",
+}
 
 
 def _places(
@@ -119,7 +129,12 @@ def _shape(tensor: "Tensor") -> str:
 def looks_like(published: Mapping[str, "Tensor"]) -> str | None:
     """The network that tensors of these names are of, as far as their names and shapes tell."""
     names = {key.removeprefix("module."): tensor for key, tensor in published.items()}
+    for key, network in _TOLD_BY_NAME.items():
+        if key in names:
+            return network
     if "layer1.0.conv1.weight" in names:
+        if names["layer1.0.conv2.weight"].shape[:2] == (128, 4):
+            return "resnext50"
         blocks = {".".join(name.split(".")[:2]) for name in names if name.startswith("layer")}
         kernels = 3 if "layer1.0.conv3.weight" in names else 2
         cifar = "" if any(name.startswith("layer4.") for name in names) else "-cifar"

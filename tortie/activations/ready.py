@@ -1,0 +1,41 @@
+"""A frozen prefix made ready to run by the engine that was chosen, or by the next that can."""
+
+import logging
+from pathlib import Path
+
+from tortie.activations.engine import Choice, Engine
+from tortie.activations.onnxruntime_engine import EngineFailed, OnnxRuntimeEngine
+from tortie.activations.prefix import Prefix
+from tortie.graphs.graph import UnknownOperator
+
+_log = logging.getLogger(__name__)
+_INSTEAD = "PyTorch runs the frozen part, slower than ONNX Runtime: %s"
+
+
+def ready(prefix: Prefix, device: str, choice: Choice, graphs: Path | None) -> Engine:
+    """The engine, checked on a random image against eager PyTorch.
+
+    Where ONNX Runtime cannot run the prefix, PyTorch does, and the reason is said in the log.
+
+    Args:
+        prefix: the stages.
+        device: where they run, by torch's name.
+        choice: what runs them, in which precision.
+        graphs: folder of checked graphs; ``None`` to keep none.
+
+    Raises:
+        RefusedGraph: the prefix has a graph that is not one of tortie's.
+    """
+    if choice.engine == "onnxruntime":
+        try:
+            return OnnxRuntimeEngine(prefix.graph, prefix.graph_tensors, graphs)
+        except (EngineFailed, UnknownOperator) as error:
+            _log.warning(_INSTEAD, error)
+    import torch
+
+    from tortie.activations.torch_engine import TorchEngine
+
+    return TorchEngine(
+        prefix.module, prefix.preprocessing, torch.device(device), choice.precision,
+        fuse=choice.engine != "eager",
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""One network of a classifier: what predicts with it needs, and torch's modules on demand."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.activations.prefix import Prefix
+
+if TYPE_CHECKING:
+    from tortie.images.preprocess import Preprocessing
+    from tortie.networks.network import Network
+
+Floats = NDArray[np.float32]
+
+_HEAD = "head."
+_LINEAR = {"weight", "bias"}
+_HIDDEN = {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
+class MemberNetwork:
+    """A trained network: its tensors, its graph where it has one, and its modules when asked for.
+
+    Args:
+        tensors: by name, ``stages.…`` and ``head.…``.
+        prefix: all of its stages.
+        network: gives torch's modules.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        prefix: Prefix,
+        network: "Callable[[], Network]",
+    ) -> None:
+        self.tensors = tensors
+        self.prefix = prefix
+        self._make_network = network
+
+    @classmethod
+    def of(cls, network: "Network", preprocessing: "Preprocessing") -> "MemberNetwork":
+        """That of torch's modules."""
+        network.eval()
+        state = network.state_dict()
+        tensors = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+        return cls(tensors, Prefix.of(network, preprocessing), lambda: network)
+
+    @cached_property
+    def network(self) -> "Network":
+        """The network as torch's modules, in evaluation mode."""
+        return self._make_network()
+
+    @property
+    def classes(self) -> int:
+        """Length of the logits."""
+        matrices = [one for name, one in self.tensors.items() if name.startswith(_HEAD)]
+        return int(next(one for one in matrices[::-1] if one.ndim > 1).shape[0])
+
+    @cached_property
+    def head(self) -> Callable[[Floats], Floats]:
+        """What maps activations ``(N, ...)`` to logits ``(N, K)``, float32."""
+        own = {
+            name.removeprefix(_HEAD): tensor.astype(np.float32, copy=False)
+            for name, tensor in self.tensors.items()
+            if name.startswith(_HEAD)
+        }
+        if own.keys() == _LINEAR and own["weight"].ndim == 2:
+            return lambda features: features @ own["weight"].T + own["bias"]
+        if own.keys() == _HIDDEN:
+            return lambda features: (
+                np.maximum(features @ own["0.weight"].T + own["0.bias"], 0) @ own["2.weight"].T
+                + own["2.bias"]
+            )
+        return self._published_head
+
+    def _published_head(self, features: Floats) -> Floats:
+        """A paper's own head, such as convolutions or fixed codes, by torch."""
+        import torch
+
+        with torch.inference_mode():
+            logits: Floats = self.network.head.float()(torch.from_numpy(features)).numpy()
+        return logits
+
+    def probabilities(self, activations: Floats) -> Floats:
+        """The softmax of the head's logits ``(N, K)``, float32, of activations ``(N, ...)``."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with later
+            logits = self.head(activations)
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            found: Floats = powers / powers.sum(axis=1, keepdims=True)
+        return found
