@@ -1,6 +1,7 @@
 """Which labelled photographs count, and every figure on them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 from tortie.errors import UsageError
 from tortie.evaluation.metrics import score
 from tortie.evaluation.prediction import Evaluation, MemberScores
-from tortie.images import Collection, Source
+from tortie.images import Collection, Photograph, Source
 from tortie.images.inputs import Skipped
+from tortie.images.inspection import Inspection
 from tortie.images.read import hash_all
 
 if TYPE_CHECKING:
@@ -20,33 +22,43 @@ Predict = Callable[[Sequence[Source], Sequence[str | None]], "Predictions"]
 """Probabilities of sources whose SHA-256 are known."""
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """The classifier that is evaluated.
+
+    Attributes:
+        predict: probabilities of photographs.
+        classes: its class names, in the order of the probabilities.
+        training_sha256: SHA-256 of the photographs that it was trained on, uint8 ``(n, 32)``.
+        networks: names of its members.
+        crops: number of crops of each photograph that ``predict`` averages.
+        temperature: that ``predict`` divides log-probabilities by.
+    """
+
+    predict: Predict
+    classes: Sequence[str]
+    training_sha256: NDArray[np.uint8]
+    networks: Sequence[str]
+    crops: int
+    temperature: float
+
+
 def evaluate(
-    predict: Predict,
-    classes: Sequence[str],
-    trained_on: NDArray[np.uint8],
-    collection: Collection,
-    sources: Sequence[Source],
-    threads: int,
-    networks: Sequence[str],
-    crops: int,
-    temperature: float,
+    classifier: Evaluated, collection: Collection, sources: Sequence[Source], threads: int
 ) -> Evaluation:
     """Every figure on labelled photographs; those that were trained on are not counted.
 
     Args:
-        predict: the classifier.
-        classes: its names, in the order of the probabilities.
-        trained_on: SHA-256 of the photographs that it learnt from ``(n, 32)``.
+        classifier: what is evaluated.
         collection: labels, and splits: of these the test counts, else the validation.
         sources: what to read for each photograph.
-        threads: that hash.
-        networks: names of the classifier's members.
-        crops: that ``predict`` judges of each photograph.
-        temperature: that ``predict`` divides by.
+        threads: number of threads that hash.
 
     Raises:
         UsageError: no photograph of a class that the classifier knows.
     """
+    classes, networks = classifier.classes, classifier.networks
+    crops, temperature = classifier.crops, classifier.temperature
     split = next((s for s in ("test", "validation") if s in collection.splits), None)
     skipped, chosen = [], []
     for position, photograph in enumerate(collection.photographs):
@@ -65,18 +77,24 @@ def evaluate(
         )
     sources = [sources[i] for i in chosen]
     sha256 = hash_all(sources, threads)
-    known = {row.tobytes() for row in trained_on}
+    known = {row.tobytes() for row in classifier.training_sha256}
     fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
-    found = predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
+    found = classifier.predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
     counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
     for row, reason in sorted(found.reasons.items()):
         path = collection.photographs[chosen[fresh[row]]].path
         skipped.append(Skipped(str(path), reason))
+    examined = Inspection(
+        [collection.photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
+        found.facts, found.reasons,
+    )  # fmt: skip
+    found, counted, weights, groups = _counted(found, counted, examined)
     labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
-    seen = len(chosen) - len(fresh)
+    seen, notes = len(chosen) - len(fresh), examined.weights.notes()
+    why = None if counted else _nothing_to_count(seen, len(skipped), len(examined.rows))
     return Evaluation(
-        scores=score(found.probabilities, labels, classes) if counted else None,
-        reason=None if counted else _nothing_to_count(seen, len(skipped)),
+        scores=score(found.probabilities, labels, classes, weights) if counted else None,
+        reason=why,
         split=split,
         seen=seen,
         skipped=skipped,
@@ -85,10 +103,25 @@ def evaluate(
         probabilities=found.probabilities,
         uncalibrated=found.uncalibrated,
         classes=classes,
+        weights=weights,
+        groups=groups,
+        not_counted=notes,
         crops=crops,
         temperature=temperature,
-        members=_members(found, labels, classes, networks, crops) if counted else (),
+        members=_members(found, labels, classes, networks, crops, weights) if counted else (),
     )
+
+
+def _counted(
+    found: "Predictions", photographs: Sequence[Photograph], examined: Inspection
+) -> "tuple[Predictions, list[Photograph], NDArray[np.float64], NDArray[np.int64]]":
+    """The predictions that figures count, with each photograph's weight and group."""
+    place = {row: position for position, row in enumerate(examined.rows)}
+    rows = np.array([place[int(row)] for row in found.rows], np.int64)
+    kept = np.flatnonzero(np.isin(rows, examined.weights.counted(rows)))
+    rows = rows[kept]
+    own = [photographs[i] for i in kept.tolist()]
+    return found.only(kept), own, examined.weights.of(rows), examined.weights.groups[rows]
 
 
 def _members(
@@ -97,6 +130,7 @@ def _members(
     classes: Sequence[str],
     networks: Sequence[str],
     crops: int,
+    weights: NDArray[np.float64],
 ) -> list[MemberScores]:
     """Networks by crops, as in table 3 of Szegedy et al. 2015; nothing where both are one."""
     together = f"ensemble of {len(networks)}"
@@ -106,13 +140,13 @@ def _members(
             break
         for number, network in enumerate(_apart(networks)):
             members.append(
-                MemberScores(network, count, count, score(each[number], labels, classes))
+                MemberScores(network, count, count, score(each[number], labels, classes, weights))
             )
         if len(networks) > 1:
             mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
             forward_passes = count * len(networks)
             members.append(
-                MemberScores(together, count, forward_passes, score(mean, labels, classes))
+                MemberScores(together, count, forward_passes, score(mean, labels, classes, weights))
             )
     return members if len(members) > 1 else []
 
@@ -131,10 +165,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _nothing_to_count(seen: int, skipped: int) -> str:
+def _nothing_to_count(seen: int, skipped: int, uncounted: int) -> str:
     reasons = []
     if seen:
         reasons.append(f"the classifier was trained on {seen} of the photographs")
     if skipped:
         reasons.append(f"{skipped} were left out")
+    if uncounted:
+        reasons.append(f"{uncounted} are copies with different labels, or too many look-alikes")
     return " and ".join(reasons) or "no photograph"

@@ -1,7 +1,7 @@
 """Probabilities of photographs: the mean over crops, then over the members, then tempered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,19 @@ class Predictions:
     facts: list[Facts | None]
     reasons: dict[int, str]
     computed: int
+
+    def only(self, places: NDArray[np.int64]) -> "Predictions":
+        """Those of some of the photographs that can be read, by their place among ``rows``."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            probabilities=self.probabilities[places],
+            uncalibrated=self.uncalibrated[places],
+            members=self.members[:, places],
+            centre=self.centre[:, places],
+            distances=None if self.distances is None else self.distances[places],
+            percentiles=None if self.percentiles is None else self.percentiles[places],
+        )
 
 
 @dataclass

@@ -209,6 +209,7 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
             classes=len(data.classes),
             train=data.train,
             chosen_on=data.chosen_on,
+            chosen_weights=data.weights(data.chosen_on),
         )
         with tracked(job, run.folder, steps.recipe) as tell:
             config = TrainConfig(
