@@ -142,7 +142,7 @@ def test_resume_goes_on_to_the_same_file(run, folder, stopped, tmp_path):  # noq
     # A finished run can be taken up once more, and gives the same.
     before = stopped.read_bytes()
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--resume")
-    assert code == 2 and "--force replaces it" in err
+    assert code == 2 and "--resume with --force goes on with its run" in err
     assert run("fit", folder, "-o", stopped, *SHORT, "--resume", "--force", "--quiet")[0] == 0
     again = tortie.load(stopped)._networks[0].state_dict()
     for name, tensor in one._networks[0].state_dict().items():

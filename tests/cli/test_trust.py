@@ -186,3 +186,28 @@ def test_wrong_uses_are_one_line(run, model, words, message):  # noqa: F811
     assert code == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_copies_count_once_in_fit_evaluate_and_the_report(run, tmp_path):  # noqa: F811
+    """Sixteen test photographs, once or four times each: the same figures, and *n* is 16."""
+    told = {}
+    for copies in (1, 4):
+        folder = lay_out(tmp_path / str(copies), 8, splits=("train", "test"))
+        for image in sorted(folder.glob("test/*/*")):
+            for number in range(copies - 1):
+                shutil.copy(image, image.with_stem(f"{image.stem}-{number}"))
+        written = tmp_path / f"{copies}.safetensors"
+        fitted = json.loads(run("fit", folder, "-o", written, "--json")[1])
+        told[copies] = fitted, json.loads(run("evaluate", written, folder, "--json")[1])
+    for command in (0, 1):
+        once, often = told[1][command], told[4][command]
+        assert (often["accuracy"]["n"], often["accuracy"]["photographs"]) == (16, 64)
+        for figure in ("value", "low", "high", "n"):
+            assert often["accuracy"][figure] == pytest.approx(once["accuracy"][figure])
+        for figure in ("log_loss", "ece", "brier"):
+            assert often[figure] == pytest.approx(once[figure], abs=1e-6)
+    assert told[4][1]["confusion"] == told[1][1]["confusion"]
+    out = run("evaluate", tmp_path / "4.safetensors", tmp_path / "4")[1]
+    assert "on 16 (64 photographs with near copies or groups), test" in out
+    page = (tmp_path / "4.report.html").read_text()
+    assert "right on 16 (64 photographs with near copies or groups) of the test" in page

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
-from sklearn.metrics import accuracy_score, classification_report, log_loss
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, log_loss
 
 from tortie.evaluation.calibration import expected_calibration_error
 from tortie.evaluation.metrics import score, wilson
@@ -85,3 +85,38 @@ def test_a_class_given_no_probability_has_a_finite_loss():
     assert np.isfinite(
         score(np.array([[1.0, 0.0]], np.float32), np.array([1]), ["a", "b"]).log_loss
     )
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=20),
+    st.integers(2, 5),
+)
+def test_each_photograph_so_often_at_that_share_of_its_weight_changes_no_figure(rows, copies):
+    labels = np.array([label for label, _ in rows])
+    said = np.full((len(rows), 3), 0.2, np.float32)
+    said[np.arange(len(rows)), [other for _, other in rows]] = 0.6
+    once = score(said, labels, ["a", "b", "c"])
+    weights = np.full(copies * len(rows), 1 / copies)
+    again = score(said.repeat(copies, 0), labels.repeat(copies), ["a", "b", "c"], weights)
+    assert again.confusion == once.confusion
+    assert again.per_class == once.per_class
+    assert again.accuracy.low == pytest.approx(once.accuracy.low)
+    assert again.accuracy.n == once.accuracy.n
+    for figure in ("log_loss", "ece", "brier"):
+        assert getattr(again, figure) == pytest.approx(getattr(once, figure), abs=1e-7)
+
+
+def test_weighted_figures_are_scikit_learns():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 60)
+    said = generator.dirichlet([1, 1, 1], 60).astype(np.float32)
+    weights = generator.uniform(0.1, 1, 60)
+    weights *= 30 / weights.sum()
+    found = score(said, labels, ["a", "b", "c"], weights)
+    answers = said.argmax(axis=1)
+    exact = said / said.sum(axis=1, keepdims=True, dtype=np.float64)
+    assert np.allclose(found.confusion, confusion_matrix(labels, answers, sample_weight=weights))
+    assert found.accuracy.value == pytest.approx(
+        accuracy_score(labels, answers, sample_weight=weights)
+    )
+    assert found.log_loss == pytest.approx(log_loss(labels, exact, sample_weight=weights), rel=1e-5)

@@ -41,7 +41,7 @@ def test_a_thousand_images_are_drawn_70_10_5_15():
     }  # fmt: skip
     assert protocol.scored == tuple(i for i, s in enumerate(protocol.splits) if s == "test")
     assert "70% train, 10% validation, 5% calibration, 15% test (seed 0)" in protocol.rule
-    assert "choices are made on validation" in protocol.rule
+    assert "hyperparameters: chosen on validation" in protocol.rule
 
 
 def test_a_given_calibration_part_is_kept_and_the_rest_drawn_in_proportion():
@@ -60,7 +60,7 @@ def test_a_given_split_is_kept(count):
     given = ["train", "train", "train", "train", "test", "test", "train", "train"] * (count // 8)
     protocol = plan(two_classes(count), given)
     assert protocol.on == "test" and list(protocol.splits) == given
-    assert "cross-fitting inside train" in protocol.rule
+    assert "cross-validated on the training set" in protocol.rule
     given = ["validation" if split == "test" else split for split in given]
     protocol = plan(two_classes(count), given)
     assert protocol.on == "validation" and list(protocol.splits) == given
@@ -89,7 +89,7 @@ def test_a_fraction_is_drawn_from_the_training_images_alone():
     protocol = plan(two_classes(30), given, valid=0.2)
     assert Counter(protocol.splits[:20]) == {"train": 16, "validation": 4}
     assert protocol.splits[20:] == ("test",) * 10
-    assert protocol.on == "test" and "choices are made on validation" in protocol.rule
+    assert protocol.on == "test" and "hyperparameters: chosen on validation" in protocol.rule
 
 
 @pytest.mark.parametrize(

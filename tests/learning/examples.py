@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from tortie.activations.store import ActivationStore
+from tortie.images.duplicates import Groups
 from tortie.images.find import Collection, Photograph
+from tortie.images.sample_weights import sample_weights
 from tortie.images.split_rules import SplitRules
 from tortie.learning.cross_fitting import LabelledFeatures
 from tortie.learning.dataset import Dataset
@@ -37,7 +39,9 @@ def dataset_of(table, split, seed=0):
     photographs = [
         Photograph(Path(f"{i}.jpg"), str(label)) for i, label in enumerate(table.labels.tolist())
     ]
-    inspection = SimpleNamespace(keys=list(table.keys), groups=list(table.groups))
+    keys, groups = list(table.keys), list(table.groups)
+    weights = sample_weights([one.label for one in photographs], keys, groups, Groups((), ()))
+    inspection = SimpleNamespace(keys=keys, groups=groups, weights=weights)
     classes = tuple(str(number) for number in range(table.classes))
     return Dataset(inspection, photographs, [], classes, split, seed, by_steps=False, skipped=[])
 

@@ -1,5 +1,6 @@
 """``--freeze auto``: which depths are compared, on what, and what is kept."""
 
+import importlib
 import json
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
-from tortie.learning import step_plan
-from tortie.learning.depths import worth_comparing
+from tortie.learning import depths, step_plan
+from tortie.learning.depths import Score, worth_comparing
 from tortie.learning.job import Events
 from tortie.networks.table import find
 
@@ -117,3 +118,48 @@ def test_a_comparison_that_was_stopped_goes_on_with_what_it_had(
 def test_auto_compares_softmax_layers_alone(images, weights):
     with pytest.raises(tortie.UsageError, match="not a head mlp:8"):
         fit(images, weights=str(weights), head="mlp:8")
+
+
+def count_decodes(monkeypatch):
+    """The paths that are decoded, by whichever part reads them."""
+    counted = []
+    for name in ("tortie.images.read", "tortie.training.decoded"):
+        module = importlib.import_module(name)
+        plain = module.decode
+
+        def counting(content, plain=plain, **options):
+            counted.append(len(content))
+            return plain(content, **options)
+
+        monkeypatch.setattr(module, "decode", counting)
+    return counted
+
+
+@pytest.mark.parametrize("best", ["all", "none"])
+def test_all_depths_have_one_split_and_one_decode_whichever_wins(
+    tmp_path, images, weights, monkeypatch, best
+):
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "an empty store"))
+    worth = Score(1.0, 0.0) if best == "all" else Score(0.0, 9.0)
+    monkeypatch.setattr(depths, "_softmax_alone", lambda *given: worth)
+    counted = count_decodes(monkeypatch)
+    fitted, _, plans = fit(images, weights=str(weights))
+    assert len(counted) == 80
+    assert len(plans) == 1
+    assert fitted.plan.freeze.is_complete == (best == "all")
+    assert fitted.data.split.on == fitted.plan.on == plans[0].on == "test"
+    assert fitted.data.split_counts == {"train": 56, "validation": 12, "test": 12}
+    assert len(fitted.held_out.positions) == 12
+
+
+def test_too_few_photographs_to_compare_are_cross_validated_and_decoded_once(
+    tmp_path, weights, monkeypatch
+):
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "an empty store"))
+    counted = count_decodes(monkeypatch)
+    plans = []
+    classifier = tortie.ImageClassifier("resnet20-cifar", weights=str(weights), freeze="auto")
+    classifier.fit(lay_out(tmp_path / "few", 8), events=Events(plan=plans.append))
+    assert len(counted) == 16
+    assert len(plans) == 1
+    assert classifier.accuracy_.on == "cross-validation"

@@ -15,7 +15,10 @@ def test_the_report_sets_the_plan_beside_what_it_came_to(tmp_path):
     assert told.counts == {"train": 23, "validation": 24}
     outcome = {what: (planned, came) for what, planned, came in told.outcome}
     assert outcome["photographs"] == ("48", "47, 1 left out")
-    assert outcome["counted for the accuracy"] == ("of the validation", "24, of the validation")
+    assert outcome["counted for the accuracy"] == (
+        "of the validation",
+        "24 photographs of the validation",
+    )
     assert outcome["the whole fit"][1] == f"{sum(fitted.seconds.values()):.1f} s"
     assert told.settings["seed"] == "7"
     write_report(tmp_path / "a.html", told)

@@ -85,7 +85,9 @@ def test_choice_is_the_least_of_the_losses_it_reports():
 def chosen(features, labels, classes, folds):
     parts = S.held_out_parts(folds)
     problems = [S.Problem(features[train], labels[train], classes) for train, _ in parts]
-    return S.choose(problems, [(features[held], labels[held]) for _, held in parts])
+    return S.choose(
+        problems, [(features[held], labels[held], np.ones(len(held))) for _, held in parts]
+    )
 
 
 def choice_order():

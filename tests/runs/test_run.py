@@ -69,6 +69,22 @@ def test_other_choices_are_refused_by_name(folder, changes, message):
     go_on(folder)  # what was refused changed nothing
 
 
+def test_what_differs_fits_one_screen(tmp_path):
+    """Views follow from the seed: thousands of numbers say nothing that it does not."""
+    begun = {**DOCUMENT, "seed": 0, "views": list(range(2000))}
+    run = Run(tmp_path / "pets.run")
+    run.begin(begun, PHOTOGRAPHS)
+    run.close()
+    with pytest.raises(UsageError, match="other choices: seed is 1, was 0; take those"):
+        go_on(run.folder, {**begun, "seed": 1, "views": list(range(1, 2001))})
+    with pytest.raises(UsageError, match="other choices: another views; take those"):
+        go_on(run.folder, {**begun, "views": list(range(1, 2001))})
+    many = {f"choice {number}": number for number in range(100)}
+    with pytest.raises(UsageError, match="and 94 more") as refused:
+        go_on(run.folder, {**begun, **many})
+    assert len(str(refused.value)) < 600
+
+
 def test_weights_are_known_by_their_content(tmp_path):
     """A file named from another folder is the same; one of other content under its name is not."""
     begun = {**DOCUMENT, "weights": "pets.safetensors", "tensors": "01"}

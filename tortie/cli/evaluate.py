@@ -102,24 +102,26 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
         ],
         "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
         "trained_on": evaluation.seen,
+        "not_counted": list(evaluation.not_counted),
         "skipped": [one._asdict() for one in evaluation.skipped],
     }
 
 
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
+    from tortie.evaluation.metrics import counted_on
+
     scores, before = evaluation.scores, evaluation.uncalibrated_scores
     _say_left_out(evaluation)
-    lines = []
-    if evaluation.seen:
-        lines.append(f"{evaluation.seen:,} photographs it was trained on are not counted")
+    lines = evaluation.notes
     if scores is None or before is None:
         return [*lines, f"accuracy unknown: {evaluation.reason}"]
     right = scores.accuracy
     crops = "" if evaluation.crops == 1 else f", {evaluation.crops} crops"
+    where = f"{evaluation.split or 'photographs given'}{crops}"
     lines.append(
         f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) "
-        f"on {right.n:,} photographs ({evaluation.split or 'photographs given'}{crops})"
+        f"on {counted_on(right.n, right.photographs, where)}"
     )
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
@@ -143,6 +145,8 @@ def _say_left_out(evaluation: "Evaluation") -> None:
 
 def _classes(scores: "Scores") -> list[str]:
     """Each class, and what was taken for what."""
+    from tortie.evaluation.metrics import amount
+
     width = max(len("class"), *(len(name) for name in scores.per_class))
     called = dict(zip(scores.per_class, map(sum, zip(*scores.confusion, strict=True)), strict=True))
     lines = [f"{'class':{width}}  precision  recall     F1  photographs"]
@@ -151,16 +155,19 @@ def _classes(scores: "Scores") -> list[str]:
         # that nothing was taken for.
         recall, f1 = (f"{each.recall:.1%}", f"{each.f1:.1%}") if each.n else ("–", "–")
         precision = f"{each.precision:.1%}" if called[name] else "–"
-        lines.append(f"{name:{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {each.n:11,}")
+        lines.append(f"{name:{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {amount(each.n):>11}")
     return [*lines, *_confused(scores)]
 
 
 def _confused(scores: "Scores") -> list[str]:
     """What was taken for what, most often first; a name that could be a number in quotes."""
     from tortie.evaluation.advice import confused
+    from tortie.evaluation.metrics import amount
 
     pairs = confused(scores, most=len(scores.confusion) ** 2)
-    lines = [f"{count:,} {_told(true)} taken for {_told(other)}" for true, other, count, _ in pairs]
+    lines = [
+        f"{amount(count)} {_told(true)} taken for {_told(other)}" for true, other, count, _ in pairs
+    ]
     more = len(lines) - _CONFUSED
     return [*lines[:_CONFUSED], *([f"and {more:,} more pairs: --json has all"] if more > 0 else [])]
 

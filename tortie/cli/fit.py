@@ -206,6 +206,10 @@ def command(
     inputs = [images, *(Path(one) for one in (weights, recipe, valid, test) if one)]
     # What lies beside a classifier that is not there was written by the run that goes on.
     may_replace = force or (resume and not os.path.lexists(output))
+    if resume and not may_replace and output.exists():
+        raise UsageError(
+            f"{output} exists: --resume with --force goes on with its run and replaces it"
+        )
     run = _check_outputs(output, may_replace or plan, [] if plan else inputs)
     begun = _begun(run)
     choices = ImageClassifier(

@@ -107,11 +107,13 @@ def plan(planned: "Plan") -> None:
 
 def accuracy(measured: "Accuracy | None", reason: str | None) -> str:
     """An accuracy with its interval, never bare."""
+    from tortie.evaluation.metrics import counted_on
+
     if measured is None:
         return f"accuracy unknown: {reason}"
     return (
         f"accuracy {measured.value:.1%} (95% interval {measured.low:.1%} to {measured.high:.1%}) "
-        f"on {measured.n:,} photographs ({measured.on})"
+        f"on {counted_on(measured.n, measured.photographs, measured.on)}"
     )
 
 

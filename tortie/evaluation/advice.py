@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.evaluation.coverage import Covered
-from tortie.evaluation.metrics import Scores, wilson
+from tortie.evaluation.metrics import Scores, amount, wilson
 
 _ADVICE = 3  # pieces at the most, before the one that always holds
 _FEW = 20  # photographs of a class, below which its recall is hardly known
@@ -35,17 +35,19 @@ def trust(scores: Scores | None, reason: str | None) -> str:
     if one.recall < 0.5 * (1 + accuracy.value) - 0.15:
         words += f" It is weakest on {weakest}: {one.recall:.0%} of them are recognised."
     if accuracy.high - accuracy.low > 0.1:
-        few = f"{accuracy.n} photographs were" if accuracy.n > 1 else "one photograph was"
+        few = f"{accuracy.n:g} photographs were" if accuracy.n > 1 else "one photograph was"
         words += f" The range is wide because only {few} counted; more photographs would narrow it."
     return words
 
 
-def chance(labels: NDArray[np.int64], classes: Sequence[str]) -> tuple[str, float] | None:
+def chance(
+    labels: NDArray[np.int64], classes: Sequence[str], weights: NDArray[np.float64] | None = None
+) -> tuple[str, float] | None:
     """The most frequent class, and the accuracy of always naming it; ``None`` without labels."""
     if not len(labels):
         return None
-    counts = np.bincount(labels, minlength=len(classes))
-    return classes[int(counts.argmax())], float(counts.max() / len(labels))
+    counts = np.bincount(labels, weights, minlength=len(classes))
+    return classes[int(counts.argmax())], float(counts.max() / counts.sum())
 
 
 def next_photographs(scores: Scores | None, trained: Mapping[str, int]) -> list[str]:
@@ -77,7 +79,7 @@ def worth_refusing(curve: Sequence[Covered]) -> Covered | None:
     return None
 
 
-def confused(scores: Scores, most: int) -> list[tuple[str, str, int, int]]:
+def confused(scores: Scores, most: int) -> list[tuple[str, str, float, float]]:
     """The pairs most often confused: true class, taken for, how often, of how many; most first."""
     names = list(scores.per_class)
     counts = np.array(scores.confusion)
@@ -85,7 +87,7 @@ def confused(scores: Scores, most: int) -> list[tuple[str, str, int, int]]:
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
     pairs = [divmod(int(place), len(names)) for place in order]
     return [
-        (names[i], names[j], int(counts[i, j]), scores.per_class[names[i]].n)
+        (names[i], names[j], scores.confusion[i][j], scores.per_class[names[i]].n)
         for i, j in pairs
         if counts[i, j]
     ]
@@ -109,7 +111,7 @@ def _more_of_the_weakest(scores: Scores) -> list[str]:
     if not counted:
         return []
     name, one = min(counted.items(), key=lambda pair: pair[1].recall)
-    if wilson(round(one.recall * one.n), one.n).high >= scores.accuracy.value:
+    if wilson(one.recall * one.n, one.n).high >= scores.accuracy.value:
         return []
     return [f"More of {name}, which is recognised least: {one.recall:.0%} of them."]
 
@@ -119,12 +121,12 @@ def _like_the_confused(scores: Scores) -> list[str]:
     if not pairs or pairs[0][2] < max(2, _OFTEN * pairs[0][3]):
         return []
     true, other, count, n = pairs[0]
-    words = f"More of {true} that could be taken for {other}: {count:,} of {n:,} were"
+    words = f"More of {true} that could be taken for {other}: {amount(count)} of {amount(n)} were"
     names = list(scores.per_class)
     back = scores.confusion[names.index(other)][names.index(true)]
     if back < 2:
         return [f"{words}."]
-    return [f"{words}; and of {other} that could be taken for {true}: {back:,} were."]
+    return [f"{words}; and of {other} that could be taken for {true}: {amount(back)} were."]
 
 
 def _more_to_count(scores: Scores) -> list[str]:
@@ -134,9 +136,9 @@ def _more_to_count(scores: Scores) -> list[str]:
         return []
     if not one.n:
         return [f"More of {name}: none was counted, so how well it is recognised is not known."]
-    span = wilson(round(one.recall * one.n), one.n)
+    span = wilson(one.recall * one.n, one.n)
     return [
-        f"More of {name}: only {one.n} were counted, so it may recognise anything from "
+        f"More of {name}: only {amount(one.n)} were counted, so it may recognise anything from "
         f"{span.low:.0%} to {span.high:.0%} of them."
     ]
 

@@ -6,9 +6,12 @@ Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 201
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Weights = NDArray[np.float64]
 
 _FLOOR = float(np.finfo(np.float32).tiny)  # the logarithm of nothing is not a number
 _SPREAD = math.log(2)
@@ -28,14 +31,14 @@ class Bin:
         high: probability up to and with which it reaches.
         confidence: mean probability of the most probable class.
         accuracy: share of right answers.
-        count: photographs, at least 1.
+        count: photographs, those of a group counted as one; above 0.
     """
 
     low: float
     high: float
     confidence: float
     accuracy: float
-    count: int
+    count: float
 
 
 def tempered(
@@ -57,7 +60,11 @@ def tempered(
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def fit_temperature(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    weights: Weights | None = None,
+) -> float:
     """The temperature at which the labels are most probable.
 
     Beside the log loss stands a weak expectation that T is near 1 (ln T normal, of standard
@@ -67,11 +74,13 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
     Args:
         probabilities: ``(N, K)`` of photographs that had no part in training; rows add to one.
         labels: true class indices ``(N,)``.
+        weights: of each photograph; ``None`` where each is one.
 
     Returns:
         1/16 to 16; 1 where nothing is better, or no photograph is given.
     """
-    if not len(labels):
+    weights = _ones(labels, weights)
+    if not weights.sum():
         return 1.0
     from scipy.optimize import minimize_scalar  # half a second, which predictions need not wait
 
@@ -79,7 +88,7 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
 
     def cost(log_temperature: float) -> float:
         losses = _losses(logs, labels, math.exp(log_temperature))
-        return float(losses.sum()) + (log_temperature / _SPREAD) ** 2 / 2
+        return float(losses @ weights) + (log_temperature / _SPREAD) ** 2 / 2
 
     coarse = [cost(float(one)) for one in _COARSE]
     best = int(np.argmin(coarse))
@@ -90,7 +99,9 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
     return math.exp(found) if cost(found) < cost(0.0) else 1.0
 
 
-def temperature_error(probabilities: NDArray[np.float32], temperature: float) -> float:
+def temperature_error(
+    probabilities: NDArray[np.float32], temperature: float, weights: Weights | None = None
+) -> float:
     """Standard error of ln T where it was fitted on these photographs.
 
     By the Fisher information of ln T: the variance of the tempered log-probabilities under the
@@ -100,14 +111,18 @@ def temperature_error(probabilities: NDArray[np.float32], temperature: float) ->
         Infinite where they tell nothing at all.
     """
     scaled = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64) / temperature
-    weights = tempered(probabilities, temperature).astype(np.float64)
-    mean = (weights * scaled).sum(axis=1, keepdims=True)
-    information = float((weights * (scaled - mean) ** 2).sum())
+    shares = tempered(probabilities, temperature).astype(np.float64)
+    mean = (shares * scaled).sum(axis=1, keepdims=True)
+    variance = (shares * (scaled - mean) ** 2).sum(axis=1)
+    information = float(variance @ _ones(variance, weights))
     return 1 / math.sqrt(information) if information > 0 else math.inf
 
 
 def too_little_to_calibrate(
-    probabilities: NDArray[np.float32], temperature: float, on: str
+    probabilities: NDArray[np.float32],
+    temperature: float,
+    on: str,
+    weights: Weights | None = None,
 ) -> str | None:
     """A warning where the photographs leave the temperature open; ``None`` where they fix it.
 
@@ -118,8 +133,9 @@ def too_little_to_calibrate(
         probabilities: uncalibrated, of the photographs that the temperature was fitted on.
         temperature: fitted on them.
         on: which photographs these are, in words.
+        weights: of each photograph; ``None`` where each is one.
     """
-    error = temperature_error(probabilities, temperature)
+    error = temperature_error(probabilities, temperature, weights)
     if error <= _SURE_ENOUGH:
         return None
     factor = math.exp(min(1.96 * error, 9))
@@ -131,7 +147,10 @@ def too_little_to_calibrate(
 
 
 def expected_calibration_error(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = 15
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    bins: int = 15,
+    weights: Weights | None = None,
 ) -> float:
     """Mean distance of confidence and accuracy over equally wide bins, each by its photographs.
 
@@ -141,12 +160,16 @@ def expected_calibration_error(
     Raises:
         ValueError: no photograph.
     """
-    found = reliability(probabilities, labels, bins)
+    found = reliability(probabilities, labels, bins, weights)
     off = sum(one.count * abs(one.confidence - one.accuracy) for one in found)
     return off / sum(one.count for one in found)
 
 
-def brier(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def brier(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    weights: Weights | None = None,
+) -> float:
     """Brier's score: squared distance to the right answer, over all classes, in the mean.
 
     0 (sure and right) to 2 (sure and wrong), as in Brier 1950, Monthly Weather Review 78; texts
@@ -158,11 +181,15 @@ def brier(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> floa
     _at_least_one(labels)
     exact = probabilities.astype(np.float64)
     given = exact[np.arange(len(labels)), labels]
-    return float(((exact**2).sum(axis=1) - 2 * given + 1).mean())
+    squares = (exact**2).sum(axis=1) - 2 * given + 1
+    return float(np.average(squares, weights=_ones(labels, weights)))
 
 
 def reliability(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], bins: int = 15
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    bins: int = 15,
+    weights: Weights | None = None,
 ) -> list[Bin]:
     """Confidence against accuracy, in equally wide bins of the most probable class's probability.
 
@@ -178,15 +205,16 @@ def reliability(
     right = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
     where = np.searchsorted(edges[1:-1], confidence)
+    weights = _ones(labels, weights)
     return [
         Bin(
             low=float(edges[i]),
             high=float(edges[i + 1]),
-            confidence=float(confidence[where == i].mean()),
-            accuracy=float(right[where == i].mean()),
-            count=int((where == i).sum()),
+            confidence=float(np.average(confidence[where == i], weights=weights[where == i])),
+            accuracy=float(np.average(right[where == i], weights=weights[where == i])),
+            count=float(weights[where == i].sum()),
         )
-        for i in np.unique(where)
+        for i in np.unique(where[weights > 0])
     ]
 
 
@@ -199,6 +227,10 @@ def _losses(
     total = most + np.log(np.exp(scaled - most[:, None]).sum(axis=1))
     losses: NDArray[np.float64] = total - scaled[np.arange(len(labels)), labels]
     return losses
+
+
+def _ones(rows: NDArray[Any], weights: Weights | None) -> Weights:
+    return np.ones(len(rows)) if weights is None else weights
 
 
 def _at_least_one(labels: NDArray[np.int64]) -> None:

@@ -159,7 +159,7 @@ def reliability_chart(after: Sequence[Bin], before: Sequence[Bin] = ()) -> "Mark
     chart.line(Line("", "faint", [(low, low), (1, 1)]))
     most = max((one.count for one in (*after, *before)), default=1)
     for one in after:
-        span = wilson(round(one.accuracy * one.count), one.count)
+        span = wilson(one.accuracy * one.count, one.count)
         chart.whisker(one.confidence, span.low, span.high)
     for bins, style in ((before, "hollow"), (after, "first")):
         for one in bins:
@@ -222,7 +222,7 @@ def history_charts(
     return drawn
 
 
-def confusion_picture(confusion: Sequence[Sequence[int]]) -> "Markup":
+def confusion_picture(confusion: Sequence[Sequence[float]]) -> "Markup":
     """Which classes are taken for which, as a picture: a cell a pair, darker where more often.
 
     Cells of one shade are one path, so that 100 classes are some hundred kilobytes at the most.
@@ -232,7 +232,7 @@ def confusion_picture(confusion: Sequence[Sequence[int]]) -> "Markup":
     """
     paths: dict[tuple[str, int], list[str]] = {}
     for i, row in enumerate(confusion):
-        total = max(1, sum(row))
+        total = sum(row) or 1
         for j, count in enumerate(row):
             if count:
                 shade = math.ceil(_SHADES * count / total)

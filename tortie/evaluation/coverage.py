@@ -18,26 +18,31 @@ class Covered:
         threshold: a photograph whose most probable class has less than this is rejected.
         coverage: share of the photographs that get an answer, 0 to 1.
         accuracy: share of right answers among those, 0 to 1.
-        n: photographs that get an answer, at least 1.
+        n: photographs that get an answer, those of a group counted as one; above 0.
     """
 
     threshold: float
     coverage: float
     accuracy: float
-    n: int
+    n: float
 
     @property
     def interval(self) -> Interval:
         """The accuracy with its 95% interval."""
-        return wilson(round(self.accuracy * self.n), self.n)
+        return wilson(self.accuracy * self.n, self.n)
 
 
-def coverage_curve(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> list[Covered]:
+def coverage_curve(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
+) -> list[Covered]:
     """Coverage and accuracy at rising thresholds, up to the last one with an answer.
 
     Args:
         probabilities: ``(N, K)``, rows add to one.
         labels: true class indices ``(N,)``.
+        weights: of each photograph; ``None`` where each is one.
 
     Returns:
         Coverage begins at 1, with threshold 0, and never rises from one to the next. Empty without
@@ -45,12 +50,13 @@ def coverage_curve(probabilities: NDArray[np.float32], labels: NDArray[np.int64]
     """
     confidence = probabilities.max(axis=1) if len(labels) else np.empty(0, np.float32)
     right = probabilities.argmax(axis=1) == labels if len(labels) else np.empty(0, np.bool_)
+    weights = np.ones(len(labels)) if weights is None else weights
     curve: list[Covered] = []
     for threshold in THRESHOLDS:
         kept = confidence >= np.float32(threshold)
-        n = int(kept.sum())
-        if not n:
+        n = float(weights[kept].sum())
+        if n <= 0:
             break
-        share = float(right[kept].mean())
-        curve.append(Covered(threshold, n / len(labels), share, n))
+        share = float(np.average(right[kept], weights=weights[kept]))
+        curve.append(Covered(threshold, min(1.0, n / float(weights.sum())), share, n))
     return curve

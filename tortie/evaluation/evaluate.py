@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from tortie.errors import UsageError
 from tortie.evaluation.metrics import score
 from tortie.evaluation.prediction import Evaluation, MemberScores
-from tortie.images import Collection, Source
+from tortie.images import Collection, Photograph, Source
 from tortie.images.inputs import Skipped
+from tortie.images.inspection import Inspection
 from tortie.images.read import hash_all
 
 if TYPE_CHECKING:
@@ -72,11 +73,17 @@ def evaluate(
     for row, reason in sorted(found.reasons.items()):
         path = collection.photographs[chosen[fresh[row]]].path
         skipped.append(Skipped(str(path), reason))
+    examined = Inspection(
+        [collection.photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
+        found.facts, found.reasons,
+    )  # fmt: skip
+    found, counted, weights, groups = _counted(found, counted, examined)
     labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
-    seen = len(chosen) - len(fresh)
+    seen, notes = len(chosen) - len(fresh), examined.weights.notes()
+    why = None if counted else _nothing_to_count(seen, len(skipped), len(examined.rows))
     return Evaluation(
-        scores=score(found.probabilities, labels, classes) if counted else None,
-        reason=None if counted else _nothing_to_count(seen, len(skipped)),
+        scores=score(found.probabilities, labels, classes, weights) if counted else None,
+        reason=why,
         split=split,
         seen=seen,
         skipped=skipped,
@@ -85,10 +92,25 @@ def evaluate(
         probabilities=found.probabilities,
         uncalibrated=found.uncalibrated,
         classes=classes,
+        weights=weights,
+        groups=groups,
+        not_counted=notes,
         crops=crops,
         temperature=temperature,
-        members=_members(found, labels, classes, networks, crops) if counted else (),
+        members=_members(found, labels, classes, networks, crops, weights) if counted else (),
     )
+
+
+def _counted(
+    found: "Predictions", photographs: Sequence[Photograph], examined: Inspection
+) -> "tuple[Predictions, list[Photograph], NDArray[np.float64], NDArray[np.int64]]":
+    """The predictions that figures count, with each photograph's weight and group."""
+    place = {row: position for position, row in enumerate(examined.rows)}
+    rows = np.array([place[int(row)] for row in found.rows], np.int64)
+    kept = np.flatnonzero(np.isin(rows, examined.weights.counted(rows)))
+    rows = rows[kept]
+    own = [photographs[i] for i in kept.tolist()]
+    return found.only(kept), own, examined.weights.of(rows), examined.weights.groups[rows]
 
 
 def _members(
@@ -97,6 +119,7 @@ def _members(
     classes: Sequence[str],
     networks: Sequence[str],
     crops: int,
+    weights: NDArray[np.float64],
 ) -> list[MemberScores]:
     """Networks by crops, as in table 3 of Szegedy et al. 2015; nothing where both are one."""
     together = f"ensemble of {len(networks)}"
@@ -106,13 +129,13 @@ def _members(
             break
         for number, network in enumerate(_apart(networks)):
             members.append(
-                MemberScores(network, count, count, score(each[number], labels, classes))
+                MemberScores(network, count, count, score(each[number], labels, classes, weights))
             )
         if len(networks) > 1:
             mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
             forward_passes = count * len(networks)
             members.append(
-                MemberScores(together, count, forward_passes, score(mean, labels, classes))
+                MemberScores(together, count, forward_passes, score(mean, labels, classes, weights))
             )
     return members if len(members) > 1 else []
 
@@ -131,10 +154,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _nothing_to_count(seen: int, skipped: int) -> str:
+def _nothing_to_count(seen: int, skipped: int, uncounted: int) -> str:
     reasons = []
     if seen:
         reasons.append(f"the classifier was trained on {seen} of the photographs")
     if skipped:
         reasons.append(f"{skipped} were left out")
+    if uncounted:
+        reasons.append(f"{uncounted} are copies with different labels, or too many look-alikes")
     return " and ".join(reasons) or "no photograph"

@@ -29,17 +29,27 @@ class HeldOut:
         labels: true class indices ``(n,)``.
         probabilities: theirs, ``(n, K)``.
         classes: K names.
+        groups: number of the group of each ``(n,)``: of one group, one is shown in a gallery.
+            ``None`` where each is on its own.
     """
 
     sources: Sequence[Source]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     classes: Sequence[str]
+    groups: NDArray[np.int64] | None = None
 
     @property
     def taken_for(self) -> NDArray[np.int64]:
         """The most probable class of each, ``(n,)``."""
         return self.probabilities.argmax(axis=1)
+
+    def apart(self, ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions without those whose group stands at an earlier place."""
+        if self.groups is None:
+            return ordered
+        first = np.unique(self.groups[ordered], return_index=True)[1]
+        return ordered[np.sort(first)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ def surest_mistakes(held: HeldOut) -> list[int]:
     """Positions of the wrong answers that the classifier was surest of, surest first."""
     given = held.probabilities.max(axis=1)
     wrong = np.flatnonzero(held.taken_for != held.labels)
-    return [int(i) for i in wrong[np.argsort(-given[wrong], kind="stable")][:MISTAKES]]
+    ordered = held.apart(wrong[np.argsort(-given[wrong], kind="stable")])
+    return [int(i) for i in ordered[:MISTAKES]]
 
 
 def by_class(held: HeldOut) -> list[OfClass]:
@@ -102,8 +113,9 @@ def by_class(held: HeldOut) -> list[OfClass]:
 
 def _of_class(held: HeldOut, label: int, each: int, margin: NDArray[np.float32]) -> OfClass:
     own = np.flatnonzero(held.labels == label)
+    own = held.apart(own[np.argsort(-held.probabilities[own, label], kind="stable")])
     each = min(each, (len(own) + 1) // 2)
-    sure = own[np.argsort(-held.probabilities[own, label], kind="stable")][:each]
+    sure = own[:each]
     others = own[~np.isin(own, sure)]
     unsure = others[np.argsort(margin[others], kind="stable")][:each]
     return OfClass(label, [int(i) for i in sure], [int(i) for i in unsure])

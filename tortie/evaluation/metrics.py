@@ -1,8 +1,12 @@
-"""How good a classifier is, each figure with what it is worth."""
+"""How good a classifier is, each figure with what it is worth.
+
+Every figure takes weights: images of one group share the weight of one (``sample_weights.py`` has
+the rule, and why the interval holds).
+"""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -20,23 +24,48 @@ class Interval:
         value: right answers / n.
         low: lower end, 0 to 1.
         high: upper end, 0 to 1.
-        n: number counted.
+        n: number counted: a group of copies is one.
+        photographs: number of photographs, where it is not ``n``.
     """
 
     value: float
     low: float
     high: float
-    n: int
+    n: float
+    photographs: int | None = None
+
+    @property
+    def counted(self) -> str:
+        """What was counted, in words: ``24 (96 photographs with near copies or groups)``."""
+        return counted(self.n, self.photographs)
+
+
+def counted(n: float, photographs: int | None) -> str:
+    """What was counted, in words: ``24 (96 photographs with near copies or groups)``."""
+    if photographs is None or photographs == n:
+        return f"{n:,.0f} photograph{'s' * (n != 1)}"
+    return f"{amount(n)} ({photographs:,} photographs with near copies or groups)"
+
+
+def counted_on(n: float, photographs: int | None, where: str) -> str:
+    """What was counted and which photographs these are: ``153 photographs (validation)``."""
+    told = counted(n, photographs)
+    return f"{told}, {where}" if told.endswith(")") else f"{told} ({where})"
+
+
+def amount(count: float) -> str:
+    """A count in words; where copies fell on two sides it need not be whole."""
+    return f"{count:,.0f}" if abs(count - round(count)) < 0.05 else f"{count:,.1f}"
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """Precision, recall and F1 of one class, 0 to 1 (0 where undefined), and its image count."""
+    """Precision, recall and F1 of one class, 0 to 1 (0 where undefined), and how many counted."""
 
     precision: float
     recall: float
     f1: float
-    n: int
+    n: float
 
 
 @dataclass(frozen=True)
@@ -57,19 +86,20 @@ class Scores:
     ece: float
     brier: float
     per_class: dict[str, ClassScore]
-    confusion: list[list[int]]
+    confusion: list[list[float]]
 
 
-def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a binomial share (Wilson 1927, JASA 22).
 
     Args:
-        right: successes, 0 to ``n``.
-        n: trials, at least 1.
+        right: successes, 0 to ``n``; shares of groups add up to no whole number.
+        n: trials, above 0.
         confidence: of the interval.
     """
-    if not 0 <= right <= n or n < 1:
-        raise ValueError(f"expected 0 <= right <= n and n >= 1, got {right} of {n}")
+    right = min(right, n) if right - n < 1e-9 * n else right  # sums of thirds
+    if not 0 <= right <= n or n <= 0:
+        raise ValueError(f"expected 0 <= right <= n and n > 0, got {right} of {n}")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = right / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -80,7 +110,10 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def score(
-    probabilities: NDArray[np.float32], labels: NDArray[np.int64], classes: Sequence[str]
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    weights: NDArray[np.float64] | None = None,
 ) -> Scores:
     """Every figure of the evaluation.
 
@@ -91,30 +124,58 @@ def score(
         probabilities: ``(N, K)``, rows add to one.
         labels: true class indices ``(N,)``.
         classes: K names.
+        weights: of each image ``(N,)``, above 0; those of a group add up to one. ``None`` where
+            each image is one.
 
     Raises:
         ValueError: no image to count.
     """
     if not len(labels):
         raise ValueError("expected at least one photograph to count")
+    weights = np.ones(len(labels)) if weights is None else weights
     predicted = probabilities.argmax(axis=1)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = np.zeros((len(classes), len(classes)))
+    np.add.at(confusion, (labels, predicted), weights)
+    confusion = _whole(confusion)
     right, called, n = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
-    precision, recall = right / np.maximum(called, 1), right / np.maximum(n, 1)
-    f1 = 2 * right / np.maximum(called + n, 1)
+    precision, recall = _share(right, called), _share(right, n)
+    f1 = _share(2 * right, called + n)
     given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses = -np.log(np.maximum(given, np.finfo(np.float32).tiny))
     return Scores(
-        accuracy=wilson(int((predicted == labels).sum()), len(labels)),
-        log_loss=float(-np.log(np.maximum(given, np.finfo(np.float32).tiny)).mean()),
-        ece=expected_calibration_error(probabilities, labels),
-        brier=brier(probabilities, labels),
+        accuracy=_accuracy(float(right.sum()), float(n.sum()), len(labels)),
+        log_loss=float(np.average(losses, weights=weights)),
+        ece=expected_calibration_error(probabilities, labels, weights=weights),
+        brier=brier(probabilities, labels, weights),
         per_class={
-            name: ClassScore(float(precision[i]), float(recall[i]), float(f1[i]), int(n[i]))
+            name: ClassScore(float(precision[i]), float(recall[i]), float(f1[i]), _plain(n[i]))
             for i, name in enumerate(classes)
         },
-        confusion=confusion.tolist(),
+        confusion=[[_plain(count) for count in row] for row in confusion],
     )
+
+
+def _accuracy(right: float, n: float, photographs: int) -> Interval:
+    groups = round(n)
+    return replace(wilson(right * groups / n, groups), photographs=photographs)
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Part of a whole, 0 where there is no whole."""
+    share: NDArray[np.float64] = np.where(whole > 0, part / np.where(whole > 0, whole, 1), 0.0)
+    return share
+
+
+def _whole(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of fractions, whole where they differ from that by rounding alone."""
+    near: NDArray[np.float64] = counts.round()
+    return np.where(np.abs(counts - near) < 1e-6, near, counts)
+
+
+def _plain(count: float) -> float:
+    """A count as JSON should show it: 3, not 3.0."""
+    whole = round(float(count))
+    return whole if abs(count - whole) < 1e-6 else float(count)
 
 
 def calibration_metrics(scores: Scores | None, uncalibrated: Scores | None) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Probabilities of photographs: the mean over crops, then over the members, then tempered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.extract import Extraction, Extractor, Reader
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.member import MemberNetwork
@@ -60,6 +60,19 @@ class Predictions:
     reasons: dict[int, str]
     computed: int
 
+    def only(self, places: NDArray[np.int64]) -> "Predictions":
+        """Those of some of the photographs that can be read, by their place among ``rows``."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            probabilities=self.probabilities[places],
+            uncalibrated=self.uncalibrated[places],
+            members=self.members[:, places],
+            centre=self.centre[:, places],
+            distances=None if self.distances is None else self.distances[places],
+            percentiles=None if self.percentiles is None else self.percentiles[places],
+        )
+
 
 @dataclass
 class _Judged:
@@ -83,6 +96,7 @@ def predict(
     *,
     crops: Crops = 1,
     novelty: Novelty | None = None,
+    reader: Reader | None = None,
 ) -> Predictions:
     """Average probabilities over crops and members; divide the mean's logarithm by the temperature.
 
@@ -96,9 +110,10 @@ def predict(
         progress: told images done and images in all, for each member anew.
         crops: how many crops of each photograph are judged.
         novelty: tells how far the first member's activations are from those it was trained on.
+        reader: reads photographs in place of their sources, as where they are decoded already.
     """
     judged = [
-        _judge(member, sources, sha256, progress, crops, None if number else novelty)
+        _judge(member, sources, sha256, progress, crops, None if number else novelty, reader)
         for number, member in enumerate(members)
     ]
     rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
@@ -133,6 +148,7 @@ def _judge(
     progress: Callable[[int, int], None],
     crops: Crops,
     novelty: Novelty | None,
+    reader: Reader | None,
 ) -> _Judged:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
@@ -149,7 +165,10 @@ def _judge(
         def told(done: int, total: int, begin: int = begin) -> None:
             progress(begin + done, n)
 
-        with Extraction(member.extractor, sources[part], sha256[part], views=views) as extraction:
+        own = None if reader is None else _from(reader, begin)
+        with Extraction(
+            member.extractor, sources[part], sha256[part], views=views, reader=own
+        ) as extraction:
             features, rows = extraction.finish(told)  # (n, views, ...)
         rows = rows + begin
         probabilities = _probabilities(member.network, features)
@@ -164,6 +183,11 @@ def _judge(
         if novelty is not None and judged.distances is not None:
             judged.distances[rows] = novelty.distances(features[:, 0])
     return judged
+
+
+def _from(reader: Reader, begin: int) -> Reader:
+    """The reader of what comes from ``begin`` on."""
+    return lambda positions, views: reader([begin + each for each in positions], views)
 
 
 def _probabilities(network: MemberNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,12 +96,15 @@ class Evaluation:
         reason: why there are no scores.
         split: which split of the folder was counted; ``None`` where it has none.
         seen: how many photographs were left out of the count as the classifier was trained on them.
+        not_counted: how many were left out of the count as no figure can count them, and why.
         skipped: those that cannot be read, or whose class the classifier does not know.
         paths: the photographs counted.
         labels: their true class indices ``(n,)``.
         probabilities: theirs, ``(n, K)``.
         uncalibrated: theirs before the temperature.
         classes: names, in the order of the columns.
+        weights: of each photograph counted ``(n,)``: those of a group add up to one.
+        groups: number of each one's group ``(n,)``.
         crops: judged of each photograph.
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
@@ -118,6 +121,9 @@ class Evaluation:
     probabilities: NDArray[np.float32]
     uncalibrated: NDArray[np.float32]
     classes: Sequence[str]
+    weights: NDArray[np.float64]
+    groups: NDArray[np.int64]
+    not_counted: Sequence[str] = ()
     crops: int = 1
     temperature: float = 1.0
     members: Sequence[MemberScores] = ()
@@ -125,12 +131,20 @@ class Evaluation:
     @property
     def uncalibrated_scores(self) -> Scores | None:
         """The figures before the temperature."""
-        return score(self.uncalibrated, self.labels, self.classes) if self.scores else None
+        if self.scores is None:
+            return None
+        return score(self.uncalibrated, self.labels, self.classes, self.weights)
 
     @property
     def coverage(self) -> list[Covered]:
         """What is gained by rejecting photographs that the classifier is unsure of."""
-        return coverage_curve(self.probabilities, self.labels)
+        return coverage_curve(self.probabilities, self.labels, self.weights)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not counted, a line each."""
+        seen = f"{self.seen:,} photographs it was trained on are not counted"
+        return [*([seen] if self.seen else []), *self.not_counted]
 
     def report(self, title: str) -> Report:
         """What the report of this evaluation shows."""
@@ -147,7 +161,7 @@ class Evaluation:
             ensemble=[one.row() for one in self.members],
             ensemble_note="The log loss is that before the temperature.",
             skipped=self.skipped,
-            notes=[f"{self.seen:,} photographs it was trained on are not counted"]
-            if self.seen
-            else [],
+            weights=self.weights,
+            groups=self.groups,
+            notes=self.notes,
         )

@@ -27,7 +27,7 @@ from tortie.evaluation.gallery import (
     shared_folder,
     surest_mistakes,
 )
-from tortie.evaluation.metrics import Interval, Scores, wilson
+from tortie.evaluation.metrics import Interval, Scores, amount, wilson
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
@@ -78,6 +78,9 @@ class Report:
         held: the photographs counted.
         labels: their true class indices.
         probabilities: theirs, ``(n, K)``.
+        weights: of each ``(n,)``: those of a group of copies add up to one; ``None`` where each
+            is one.
+        groups: number of each one's group ``(n,)``; ``None`` where each is on its own.
         uncalibrated: theirs before the temperature, ``(n, K)``; ``None`` where there is none.
         plan: headings and lines of the plan.
         outcome: what was planned, the estimate, what it came to.
@@ -104,6 +107,8 @@ class Report:
     held: Sequence[Source]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    weights: NDArray[np.float64] | None = None
+    groups: NDArray[np.int64] | None = None
     uncalibrated: NDArray[np.float32] | None = None
     plan: Sequence[tuple[str, str]] = ()
     outcome: Sequence[tuple[str, str, str]] = ()
@@ -146,7 +151,7 @@ def _template() -> "Template":
     )
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["probability"] = _probability
-    environment.filters["count"] = "{:,}".format
+    environment.filters["count"] = amount
     environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
     return environment.from_string(
         files("tortie.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
@@ -160,7 +165,7 @@ def _probability(value: float) -> str:
 
 def _context(report: Report) -> dict[str, Any]:
     """All that the template needs beside the report, by name."""
-    held = HeldOut(report.held, report.labels, report.probabilities, report.classes)
+    held = HeldOut(report.held, report.labels, report.probabilities, report.classes, report.groups)
     paths = [one for one in report.held if isinstance(one, Path)]
     folder = shared_folder(paths)
     mistakes, classes = surest_mistakes(held), by_class(held)
@@ -169,11 +174,11 @@ def _context(report: Report) -> dict[str, Any]:
     with ThreadPoolExecutor(1, thread_name_prefix="tortie-maps") as beside:
         maps = beside.submit(_maps, report, held, explained)
         shown = cards(held, [*mistakes, *positions, *explained], folder)
-    curve = coverage_curve(report.probabilities, report.labels)
+    curve = coverage_curve(report.probabilities, report.labels, report.weights)
     rows = _class_rows(report)
     return {
         "trust": advice.trust(report.scores, report.reason),
-        "chance": advice.chance(report.labels, report.classes),
+        "chance": advice.chance(report.labels, report.classes, report.weights),
         "advice": advice.next_photographs(report.scores, report.trained),
         "folder": folder,
         "rows": rows,
@@ -211,7 +216,7 @@ def _class_rows(report: Report) -> list[dict[str, Any]]:
         {
             "name": name,
             "one": one,
-            "span": wilson(round(one.recall * one.n), one.n) if one.n else None,
+            "span": wilson(one.recall * one.n, one.n) if one.n else None,
             "called": sum(row[number] for row in report.scores.confusion),
             "trained": report.trained.get(name),
         }
@@ -234,7 +239,7 @@ def _confusion(scores: Scores | None) -> dict[str, Any]:
     if len(scores.confusion) > _TABLE_CLASSES:
         picture = charts.confusion_picture(scores.confusion)
         return {"picture": picture, "pairs": advice.confused(scores, _CONFUSED)}
-    rows = [[(count, count / max(1, sum(row))) for count in row] for row in scores.confusion]
+    rows = [[(count, count / (sum(row) or 1)) for count in row] for row in scores.confusion]
     return {"table": rows}
 
 
@@ -242,17 +247,19 @@ def _calibration(report: Report) -> dict[str, Any]:
     """Reliability and its error, before and after; empty without scores."""
     if report.scores is None:
         return {}
-    after = reliability(report.probabilities, report.labels)
+    weights = report.weights
+    after = reliability(report.probabilities, report.labels, weights=weights)
+    given = report.probabilities.max(axis=1).astype(np.float64)
     found: dict[str, Any] = {
-        "error": expected_calibration_error(report.probabilities, report.labels),
-        "brier": brier(report.probabilities, report.labels),
-        "said": float(report.probabilities.max(axis=1).astype(np.float64).mean()),
+        "error": expected_calibration_error(report.probabilities, report.labels, weights=weights),
+        "brier": brier(report.probabilities, report.labels, weights),
+        "said": float(np.average(given, weights=weights)),
         "before": None,
     }
     before, raw = [], report.uncalibrated
     if raw is not None and not np.array_equal(raw, report.probabilities):
-        before = reliability(raw, report.labels)
-        found["before"] = expected_calibration_error(raw, report.labels)
+        before = reliability(raw, report.labels, weights=weights)
+        found["before"] = expected_calibration_error(raw, report.labels, weights=weights)
     found["chart"] = charts.reliability_chart(after, before)
     return found
 

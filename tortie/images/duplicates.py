@@ -17,7 +17,7 @@ pixels, only copies at about the same size are found.
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from tortie.images.facts import Facts
 HASH_DISTANCE = 12  # bits of 64: holds 99% of the centred 5% crops
 ALIKE = 0.95  # share of one thumbnail's variance that the other explains
 FEATURELESS = 4.0  # grey levels: a blank wall's thumbnail varies by less
+BURST = 10  # different images of a class that may be one burst, however small the class
 MOST_CONFIRMATIONS = 200_000  # some 15 seconds; 60,000 CIFAR-10 images need 24,000
 _BATCH = 512  # pairs confirmed at once: some 10 MB
 _FEW = 8192  # images all of whose pairs are compared in 0.1 s, sooner than bands are cut
@@ -53,11 +54,14 @@ class Groups:
         groups: indices of the images of each group of two or more, ascending; ordered by the first.
         pairs: confirmed pairs, enough to connect each group (not all pairs within it).
         notes: what the user should know, a sentence each.
+        look_alikes: images of sets too large to be copies of one another, ascending; no figure
+            counts them.
     """
 
     groups: tuple[tuple[int, ...], ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
+    look_alikes: tuple[int, ...] = ()
 
 
 class _Union:
@@ -136,15 +140,15 @@ def usable_groups(duplicates: Groups, labels: Sequence[str]) -> Groups:
     """The groups without those so large that they cannot be copies, which are told in a note.
 
     Textures and tiny images look alike by the hundred and would chain into one. A group is too
-    large where it holds more different images of one class than 5% of that class, unless they are
-    no more than a quarter of the class and 10 (a burst of a small class), or no more than 3. It
-    falls apart into its exact duplicates, which stay together whatever their number.
+    large where it holds more than 10 different images of one class (a burst, in a class of any
+    size) and more than 5% of that class. It falls apart into its exact duplicates, which stay
+    together whatever their number; its images are named as look-alikes.
     """
     copies = connected(
         len(labels), ((p.first, p.second) for p in duplicates.pairs if p.kind == "exact")
     )
     classes = Counter(labels[index] for index in set(copies))
-    limits = {name: max(0.05 * n, min(0.25 * n, 10), 3) for name, n in classes.items()}
+    limits = {name: max(0.05 * n, BURST) for name, n in classes.items()}
     dropped: set[int] = set()
     large: list[tuple[int, str]] = []
     for group in duplicates.groups:
@@ -159,10 +163,11 @@ def usable_groups(duplicates: Groups, labels: Sequence[str]) -> Groups:
         more = f" (and {len(large) - 1} more such groups)" if len(large) > 1 else ""
         notes.append(
             f"{count} different images of {name!r} look alike, too many to be copies of one"
-            f" another: they are not kept together{more}"
+            f" another: they are neither kept together nor counted{more}"
         )
     pairs = [p for p in duplicates.pairs if p.kind == "exact" or p.first not in dropped]
-    return _gather(len(labels), pairs, notes)
+    usable = _gather(len(labels), pairs, notes)
+    return replace(usable, look_alikes=tuple(sorted(dropped)))
 
 
 def join_groups(given: Sequence[str | None], duplicates: Groups) -> list[int | None]:

@@ -18,6 +18,7 @@ from tortie.images.duplicates import (
 )
 from tortie.images.facts import Facts
 from tortie.images.find import SPLITS, Photograph
+from tortie.images.sample_weights import SampleWeights, sample_weights
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,18 @@ class Inspection:
         joined = usable_groups(_gathered(len(self.rows), [*found.pairs, *seen]), self.labels)
         pairs = {(pair.first, pair.second): pair for pair in (*joined.pairs, *sure.pairs)}
         ordered = [pairs[place] for place in sorted(pairs)]
-        return replace(_gathered(len(self.rows), ordered), notes=sure.notes)
+        gathered = _gathered(len(self.rows), ordered)
+        return replace(gathered, notes=sure.notes, look_alikes=sure.look_alikes)
 
     @cached_property
     def groups(self) -> list[int | None]:
         """For each image that takes part, the name of its group: copies, and groups given."""
         return join_groups([self.photographs[i].group for i in self.rows], self.duplicates)
+
+    @cached_property
+    def weights(self) -> SampleWeights:
+        """What each image that takes part counts in a figure."""
+        return sample_weights(self.labels, self.keys, self.groups, self.duplicates)
 
     def copies(self) -> Iterator[tuple[list[int], bool]]:
         """Groups of copies, as positions, and whether all bytes are equal."""

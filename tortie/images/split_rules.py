@@ -136,11 +136,13 @@ def enough_to_score(
         crossed: the images are those of cross-validation, so each class must be held out and
             trained on: it needs two groups.
     """
-    if len(labels) < ENOUGH:
+    names = groups if groups is not None else [None] * len(labels)
+    count = len({("image", i) if name is None else ("group", name) for i, name in enumerate(names)})
+    if count < ENOUGH:
         images = "image" if len(labels) == 1 else "images"
-        return f"{len(labels)} {images} to score: fewer than {ENOUGH} tell nothing"
+        same = f", {count} without copies and groups" if count < len(labels) else ""
+        return f"{len(labels)} {images} to score{same}: fewer than {ENOUGH} tell nothing"
     if crossed:
-        names = groups if groups is not None else [None] * len(labels)
         apart: dict[str, set[Hashable]] = defaultdict(set)
         for index, (label, name) in enumerate(zip(labels, names, strict=True)):
             apart[label].add(("image", index) if name is None else ("group", name))

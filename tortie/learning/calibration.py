@@ -34,7 +34,7 @@ class Calibration:
     Attributes:
         temperature: by crop setting.
         on: the photographs that they were fitted on, in words.
-        n: how many.
+        n: how many, copies counted once.
         notes: what the user should know.
         predictions: of these photographs, by crop setting, before calibration.
     """
@@ -136,12 +136,15 @@ def calibrated(by_crops: dict[str, HeldOut], data: Dataset) -> Calibration:
         data: their labels, and what part of the split they are.
     """
     temperature = {
-        crops: fit_temperature(one.probabilities, data.labels[one.positions])
+        crops: fit_temperature(
+            one.probabilities, data.labels[one.positions], data.weights(one.positions)
+        )
         for crops, one in by_crops.items()
     }
-    on = data.calibration.on
-    warning = too_little_to_calibrate(by_crops["1"].probabilities, temperature["1"], on)
-    count = len(by_crops["1"].positions)
+    on, first = data.calibration.on, by_crops["1"]
+    weights = data.weights(first.positions)
+    warning = too_little_to_calibrate(first.probabilities, temperature["1"], on, weights)
+    count = round(float(weights.sum()))
     return Calibration(temperature, on, count, (warning,) if warning else (), by_crops)
 
 

@@ -15,6 +15,7 @@ from tortie.learning.softmax import (
     Integers,
     LinearHead,
     Problem,
+    Weights,
     choose,
     held_out_parts,
     softmax,
@@ -36,6 +37,8 @@ class LabelledFeatures:
         keys: SHA-256 of each photograph's content: draws depend on nothing else.
         groups: photographs of one group are never on two sides of a split.
         classes: K.
+        weights: what each photograph counts where it is judged ``(N,)``; ``None`` where each is
+            one.
         drawn: float32 ``(T, V, D)``, V drawn views of the photographs that may be trained on; they
             are trained on beside the undistorted view, and never judged.
         drawn_rows: row among ``drawn`` of each photograph ``(N,)``; −1 where it has none.
@@ -46,6 +49,7 @@ class LabelledFeatures:
     keys: Sequence[str]
     groups: Sequence[int | None]
     classes: int
+    weights: Weights | None = None
     drawn: Floats | None = None
     drawn_rows: Integers | None = None
 
@@ -54,6 +58,10 @@ class LabelledFeatures:
         rows = np.full(len(self.keys), -1)
         rows[of] = np.arange(len(of))
         return replace(self, drawn=drawn, drawn_rows=rows)
+
+    def weights_of(self, rows: Integers) -> Weights:
+        """What each of ``rows`` counts where it is judged."""
+        return np.ones(len(rows)) if self.weights is None else self.weights[rows]
 
     def problem(self, train: Integers) -> Problem:
         """Softmax regression on all views of ``train``."""
@@ -89,6 +97,12 @@ class HeldOut:
     probabilities: Floats
     temperatures: Floats | None = None
 
+    def only(self, positions: Integers) -> "HeldOut":
+        """Those of some photographs."""
+        kept = np.isin(self.positions, positions)
+        own = None if self.temperatures is None else self.temperatures[kept]
+        return HeldOut(self.positions[kept], self.probabilities[kept], own)
+
 
 def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> Choice:
     """The penalty by cross-fitting inside ``train``, of which every photograph is held out once.
@@ -115,7 +129,7 @@ def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> 
 
 def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
     problems = [data.problem(train) for train, _ in parts]
-    held = [(data.features[rows], data.labels[rows]) for _, rows in parts]
+    held = [(data.features[rows], data.labels[rows], data.weights_of(rows)) for _, rows in parts]
     many = len(parts[0][0]) >= MANY
     return choose(problems, held, PENALTIES[::2] if many else PENALTIES)  # whole decades
 
@@ -139,7 +153,7 @@ def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
         inner = choose_among(data, train, seed + number)
         head = train_on(data, train, inner.penalty)
         probabilities[held] = softmax(head.logits(data.features[held]))
-        temperatures[held] = fit_temperature(softmax(inner.logits), inner.labels)
+        temperatures[held] = fit_temperature(softmax(inner.logits), inner.labels, inner.weights)
     return HeldOut(everything, probabilities, temperatures)
 
 

@@ -82,6 +82,14 @@ class Dataset:
         """Of each photograph's content."""
         return self.inspection.keys
 
+    def weights(self, positions: Integers) -> NDArray[np.float64]:
+        """What each of some photographs counts in a figure ``(n,)``: those of a group add to 1."""
+        return self.inspection.weights.of(positions)
+
+    def counted(self, positions: Integers) -> Integers:
+        """Those of some photographs that figures count."""
+        return self.inspection.weights.counted(positions)
+
     @property
     def groups(self) -> list[int | None]:
         """Photographs of one number are copies, or were given as one group."""
@@ -125,7 +133,9 @@ class Dataset:
     @cached_property
     def scored(self) -> Integers:
         """Positions of those that the accuracy is counted on; none where they are too few."""
-        return np.array([] if self.too_few else self.split.scored, np.int64)
+        if self.too_few is not None:
+            return np.zeros(0, np.int64)
+        return self.counted(np.array(self.split.scored, np.int64))
 
     @cached_property
     def too_few(self) -> str | None:
@@ -141,20 +151,25 @@ class Dataset:
             positions: which photographs.
             crossed: whether each is predicted by a head trained on the others.
         """
-        return enough_to_score(
-            [self.photographs[i].label for i in positions],
-            [self.groups[i] for i in positions],
-            crossed=crossed,
-        )
+        positions = self.counted(positions)
+        labels = [self.photographs[i].label for i in positions]
+        groups = self.inspection.weights.groups[positions].tolist()
+        left_out = sorted(set(self.classes) - set(labels)) if crossed else []
+        if left_out:
+            return (
+                f"no photograph of class {left_out[0]!r} can be counted: copies of them have "
+                "other labels, or too many look alike"
+            )
+        return enough_to_score(labels, groups, crossed=crossed)
 
     @cached_property
     def calibration(self) -> CalibrationRows:
         """Photographs that the temperature is fitted on: what the weights were not fitted to."""
-        apart = self._without_leaks("calibration")
+        apart = self.counted(self._without_leaks("calibration"))
         if len(apart):
             return CalibrationRows(apart, "calibration part")
         if self.by_steps:
-            return CalibrationRows(self.chosen_on, "validation part")
+            return CalibrationRows(self.counted(self.chosen_on), "validation part")
         return CalibrationRows(self.part("train"), "training part, cross-fitted")
 
     @property

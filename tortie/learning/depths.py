@@ -210,5 +210,8 @@ def _softmax_alone(frozen: Backbone, data: Dataset, photographs: DecodedPhotogra
     probabilities = probe(frozen, data, photographs, data.chosen_on)[1]
     labels = data.labels[data.chosen_on]
     right = probabilities[np.arange(len(labels)), labels]
-    log_loss = float(-np.log(np.maximum(right, 1e-12)).mean())
-    return Score(float((probabilities.argmax(axis=1) == labels).mean()), log_loss)
+    weights = data.weights(data.chosen_on)
+    counts = weights if weights.any() else None
+    log_loss = float(np.average(-np.log(np.maximum(right, 1e-12)), weights=counts))
+    accuracy = np.average(probabilities.argmax(axis=1) == labels, weights=counts)
+    return Score(float(accuracy), log_loss)

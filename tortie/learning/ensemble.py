@@ -167,5 +167,7 @@ def _cross_fitted_temperatures(
     temperatures = np.ones(len(rows), np.float32)
     for fold in np.unique(own):
         others = own != fold
-        temperatures[~others] = fit_temperature(held_out.probabilities[others], labels[others])
+        temperatures[~others] = fit_temperature(
+            held_out.probabilities[others], labels[others], data.weights(rows)[others]
+        )
     return temperatures

@@ -3,8 +3,9 @@
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.metrics import Scores, counted, score
 from tortie.evaluation.report import EnsembleRow, Report
 from tortie.learning.result import FitResult
 
@@ -13,14 +14,18 @@ def scores_of(result: FitResult) -> Scores | None:
     """Every figure on the photographs that were held out; ``None`` where there are too few."""
     if result.data.too_few is not None:
         return None
-    return score(result.probabilities, result.scored_labels, result.data.classes)
+    return _score(result, result.probabilities)
 
 
 def uncalibrated_scores_of(result: FitResult) -> Scores | None:
     """The same figures before the temperature."""
     if result.data.too_few is not None:
         return None
-    return score(result.held_out.probabilities, result.scored_labels, result.data.classes)
+    return _score(result, result.held_out.probabilities)
+
+
+def _score(result: FitResult, probabilities: NDArray[np.float32]) -> Scores:
+    return score(probabilities, result.scored_labels, result.data.classes, result.scored_weights)
 
 
 def report_of(result: FitResult, title: str) -> Report:
@@ -34,6 +39,8 @@ def report_of(result: FitResult, title: str) -> Report:
         held=[result.data.sources[i] for i in result.held_out.positions],
         labels=result.scored_labels,
         probabilities=result.probabilities,
+        weights=result.scored_weights,
+        groups=result.data.inspection.weights.groups[result.held_out.positions],
         plan=result.plan.lines(),
         outcome=_outcome(result),
         counts=result.data.split_counts,
@@ -53,13 +60,13 @@ def report_of(result: FitResult, title: str) -> Report:
 
 def _outcome(result: FitResult) -> list[tuple[str, str, str]]:
     """What was planned, the estimate, and what it came to."""
-    plan, on = result.plan, result.data.split.on
+    plan, on, weights = result.plan, result.data.split.on, result.scored_weights
     phases = ("activations", "drawn views", "crops to calibrate", "training")
     spent = sum(result.seconds.get(phase, 0) for phase in phases)
-    counted = (
+    figures = (
         "none: too few"
         if result.data.too_few
-        else f"{len(result.held_out.positions):,}, of the {on}"
+        else f"{counted(round(float(weights.sum())), len(weights))} of the {on}"
     )
     skipped = f", {len(result.data.skipped):,} left out" if result.data.skipped else ""
     return [
@@ -70,7 +77,7 @@ def _outcome(result: FitResult) -> list[tuple[str, str, str]]:
             f"{spent:.1f} s",
         ),
         ("the whole fit", "", f"{sum(result.seconds.values()):.1f} s"),
-        ("counted for the accuracy", f"of the {plan.on}", counted),
+        ("counted for the accuracy", f"of the {plan.on}", figures),
     ]
 
 
@@ -90,12 +97,12 @@ def _ensemble(result: FitResult) -> list[EnsembleRow]:
     rows, whole = [], 0
     for number, one in enumerate(result.members, 1):
         own = one.probabilities[np.isin(one.held_out.positions, result.held_out.positions)]
-        scores = score(own, result.scored_labels, result.data.classes)
+        scores = _score(result, own)
         cost = one.plan.multiplications_per_image
         whole += cost
         name = f"{number}: {one.entry.name}"
         rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
-    scores = score(result.probabilities, result.scored_labels, result.data.classes)
+    scores = _score(result, result.probabilities)
     return [*rows, EnsembleRow("together", scores.accuracy, scores.log_loss, f"{whole:,}")]
 
 

@@ -124,7 +124,10 @@ def solve(
         clock: its phases so far.
     """
     job = backbone.job
-    table = LabelledFeatures(activations, data.labels, data.sha256, data.groups, len(data.classes))
+    table = LabelledFeatures(
+        activations, data.labels, data.sha256, data.groups, len(data.classes),
+        data.weights(np.arange(len(data))),
+    )  # fmt: skip
     views, view_notes = _drawn_views(job)
     if views:
         train = data.train
@@ -183,8 +186,8 @@ def train_and_measure(table: LabelledFeatures, data: Dataset, crops: CropFeature
         penalty, cross_fitted = choice.penalty, HeldOut(order, softmax(choice.logits))
     head = train_on(table, train, penalty)
     if data.too_few is None and data.split.on == "cross-validation":
-        held_out = cross_validate(table, seed)
-        cross_fitted = held_out
+        cross_fitted = cross_validate(table, seed)
+        held_out = cross_fitted.only(data.scored)
     else:
         held_out = predict_by(table, head, data.scored)
     calibration = calibrate(table, data, head, penalty, cross_fitted, crops)

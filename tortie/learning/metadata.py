@@ -19,7 +19,8 @@ def accuracy_of(result: FitResult) -> Accuracy | None:
         value=interval.value,
         low=interval.low,
         high=interval.high,
-        n=interval.n,
+        n=round(interval.n),
+        photographs=interval.photographs,
         on=result.data.split.on,
     )
 

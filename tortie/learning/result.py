@@ -82,6 +82,11 @@ class FitResult:
         return self.data.labels[self.held_out.positions]
 
     @property
+    def scored_weights(self) -> NDArray[np.float64]:
+        """What each photograph held out counts ``(n,)``: those of a group add up to one."""
+        return self.data.weights(self.held_out.positions)
+
+    @property
     def notes(self) -> list[str]:
         """What the user should know, a line each."""
         return [line for lines in self.notes_by_source.values() for line in lines]
@@ -117,7 +122,7 @@ def dataset_notes(
     return {
         "photographs": [*listed, *empty, *data.inspection.duplicates.notes],
         "network": network,
-        "split": data.split.notes,
+        "split": [*data.split.notes, *data.inspection.weights.notes()],
         "found": [*named("not counted", data.leaks()), *_worst_found(data, held_out)],
     }
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Weights = NDArray[np.float64]
 
 PENALTIES = tuple(10.0 ** (1 - half / 2) for half in range(11))
 """λ from 10 to 1e-4 in half decades, strongest first."""
@@ -47,12 +48,14 @@ class Choice:
         losses: held-out log loss in nats of each λ that was tried, strongest first.
         logits: held-out logits ``(N, K)`` at the chosen λ, of the images that were held out.
         labels: class indices ``(N,)`` of these images.
+        weights: of these images ``(N,)``.
     """
 
     penalty: float
     losses: dict[float, float]
     logits: Floats
     labels: Integers
+    weights: Weights
 
 
 def class_weights(labels: Integers, classes: int) -> Floats:
@@ -72,11 +75,14 @@ def softmax(logits: Floats) -> Floats:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def log_loss(logits: Floats, labels: Integers) -> float:
-    """Mean cross-entropy in nats."""
+def log_loss(logits: Floats, labels: Integers, weights: Weights | None = None) -> float:
+    """Mean cross-entropy in nats, by weight where there are weights."""
     top = logits.max(axis=1)
     total = np.log(np.exp(logits - top[:, None]).sum(axis=1, dtype=np.float64)) + top
-    return float(np.mean(total - logits[np.arange(len(labels)), labels]))
+    losses = total - logits[np.arange(len(labels)), labels]
+    return float(
+        np.average(losses, weights=weights if weights is not None and weights.any() else None)
+    )
 
 
 @contextmanager
@@ -171,18 +177,19 @@ def _standardisation(features: Floats) -> tuple[Floats, Floats]:
 
 def choose(
     problems: Sequence[Problem],
-    held: Sequence[tuple[Floats, Integers]],
+    held: Sequence[tuple[Floats, Integers, Weights]],
     penalties: Sequence[float] = PENALTIES,
 ) -> Choice:
     """The penalty of the least held-out log loss.
 
     Args:
         problems: one for each fold, or one in all.
-        held: features ``(n, D)`` and class indices ``(n,)`` to score each of them on.
+        held: features ``(n, D)``, class indices and weights ``(n,)`` to score each of them on.
         penalties: those to try, strongest first; the search stops after two that are worse than
             the best.
     """
-    labels = np.concatenate([own for _, own in held])
+    labels = np.concatenate([own for _, own, _ in held])
+    weights = np.concatenate([own for _, _, own in held])
     losses: dict[float, float] = {}
     best: tuple[float, float, Floats] | None = None
     worse = 0
@@ -190,10 +197,10 @@ def choose(
         logits = np.concatenate(
             [
                 problem.solve(penalty).logits(features)
-                for problem, (features, _) in zip(problems, held, strict=True)
+                for problem, (features, _, _) in zip(problems, held, strict=True)
             ]
         )
-        loss = losses[penalty] = log_loss(logits, labels)
+        loss = losses[penalty] = log_loss(logits, labels, weights)
         if best is None or loss < best[0]:
             best, worse = (loss, penalty, logits), 0
         else:
@@ -201,7 +208,7 @@ def choose(
             if worse == 2:
                 break
     assert best is not None
-    return Choice(best[1], losses, best[2], labels)
+    return Choice(best[1], losses, best[2], labels, weights)
 
 
 def held_out_parts(folds: Integers) -> list[tuple[Integers, Integers]]:

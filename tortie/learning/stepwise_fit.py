@@ -30,7 +30,7 @@ from tortie.learning.dataset import (
     hash_photographs,
     make_dataset,
 )
-from tortie.learning.features import compute_together, features
+from tortie.learning.features import compute_together, features, reader_of
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.probe import probe
@@ -209,6 +209,7 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
             classes=len(data.classes),
             train=data.train,
             chosen_on=data.chosen_on,
+            chosen_weights=data.weights(data.chosen_on),
         )
         with tracked(job, run.folder, steps.recipe) as tell:
             config = TrainConfig(
@@ -235,9 +236,9 @@ def measure(trained: Trained, clock: Clock) -> FitResult:
     job, data, backbone = candidate.job, candidate.data, candidate.backbone
     held_out = HeldOut(data.scored, np.zeros((0, len(data.classes)), np.float32))
     if len(data.scored):
-        found = _predictions(backbone, data, data.scored, 1)
+        found = _predictions(candidate, data.scored, 1)
         held_out = HeldOut(data.scored[found.rows], found.uncalibrated)
-    calibration = _calibrated(backbone, data)
+    calibration = _calibrated(candidate)
     clock.lap("measure")
     return FitResult(
         network=backbone.network,
@@ -265,25 +266,26 @@ def _kept_epoch(state: TrainState) -> str:
     return f"epoch {state.best_epoch} of {len(state.history)} is kept{ended}"
 
 
-def _predictions(
-    backbone: Backbone, data: Dataset, rows: Integers, crops: Crops
-) -> Predictions:  # fmt: skip
+def _predictions(candidate: Candidate, rows: Integers, crops: Crops) -> Predictions:
     """Predictions for some photographs, by the path that the classifier takes later."""
+    backbone, data = candidate.backbone, candidate.data
     job, extractor = backbone.job, backbone.whole_extractor()
     sources, sha256 = [data.sources[i] for i in rows], [data.sha256[i] for i in rows]
     views = crop_views(extractor.preprocessing, crops, job.entry.mirror)
     compute_together(job, extractor, sources, sha256, views)
     parts = MemberNetwork.of(backbone.network, job.entry.preprocessing)
     member = Member(parts, extractor, job.entry.mirror)
-    return predict([member], 1.0, sources, sha256, job.events.progress, crops=crops)
+    reader = reader_of(candidate.photographs.only(rows.tolist()), job.threads)
+    return predict([member], 1.0, sources, sha256, job.events.progress, crops=crops, reader=reader)
 
 
-def _calibrated(backbone: Backbone, data: Dataset) -> Calibration:
+def _calibrated(candidate: Candidate) -> Calibration:
     """The temperatures, on the calibration part, or where there is none on what chose the epoch."""
-    rows, crops = data.calibration.positions, backbone.job.options.crops
+    data, crops = candidate.data, candidate.job.options.crops
+    rows = data.calibration.positions
     if data.too_few_of(rows, crossed=False) is not None:
         return uncalibrated(data, sorted({"1", str(crops)}, key=int))
-    found = _predictions(backbone, data, rows, crops)
+    found = _predictions(candidate, rows, crops)
     own = rows[found.rows]
     by_crops = {"1": HeldOut(own, found.centre[0])}
     if crops > 1:

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from tortie.errors import UsageError
 from tortie.runs.folder import damaged
 
+_LONGEST = 200  # characters of a line about one choice
+_SHOWN = 6  # choices in a message
+
 
 class Listed(NamedTuple):
     """A photograph of a run.
@@ -74,9 +77,14 @@ def check_choices(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any
         found.pop("weights", None)
     if list(found) == ["recipe.epochs"]:
         found["recipe.epochs"] += " (a schedule is made for a number of epochs)"
-    if found:
+    said = [line for line in found.values() if len(line) <= _LONGEST]
+    if found and not said:  # views, say, which follow from choices that are said where they differ
+        said = [f"another {name}" for name in found]
+    if len(said) > _SHOWN:
+        said[_SHOWN:] = [f"and {len(said) - _SHOWN} more"]
+    if said:
         raise UsageError(
-            f"{folder} cannot go on with other choices: {'; '.join(found.values())}; take "
+            f"{folder} cannot go on with other choices: {'; '.join(said)}; take "
             "those it began with, or --force without --resume to begin again"
         )
 

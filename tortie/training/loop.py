@@ -54,6 +54,7 @@ class TrainData:
         classes: K.
         train: positions that are trained on.
         chosen_on: positions that choose the best epoch; may be empty.
+        chosen_weights: what each of these counts ``(n,)``; ``None`` where each is one.
     """
 
     feed: Feed
@@ -62,6 +63,7 @@ class TrainData:
     classes: int
     train: Integers
     chosen_on: Integers
+    chosen_weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -263,8 +265,11 @@ def _judge(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[
         return 0.0, 0.0
     said = probabilities(trained, data, data.chosen_on, config)
     right = torch.from_numpy(data.labels[data.chosen_on])
-    log_loss = -said.gather(1, right[:, None]).clamp_min(1e-12).log().mean()
-    return float((said.argmax(dim=1) == right).double().mean()), float(log_loss)
+    losses = -said.gather(1, right[:, None])[:, 0].clamp_min(1e-12).log()
+    weights = data.chosen_weights
+    counts = None if weights is None or not weights.any() else weights
+    accuracy = np.average((said.argmax(dim=1) == right).numpy(), weights=counts)
+    return float(accuracy), float(np.average(losses.double().numpy(), weights=counts))
 
 
 def _taken_up(

@@ -49,12 +49,22 @@ ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 
 
 class Accuracy(_Data):
-    """A share of right answers with its 95% Wilson interval, and what it was counted on."""
+    """A share of right answers with its 95% Wilson interval, and what it was counted on.
+
+    Attributes:
+        value: the share.
+        low: lower end of the interval.
+        high: upper end.
+        n: number counted: a group of copies is one.
+        photographs: number of photographs, where that is known.
+        on: the part of the split.
+    """
 
     value: Share
     low: Share
     high: Share
     n: int = Field(ge=1)
+    photographs: int | None = Field(default=None, ge=1)
     on: Literal["test", "validation", "cross-validation"]
 
 
