@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.evaluate import evaluate
+from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
-from tortie.evaluation.prediction import Evaluation, Prediction, judged
+from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.evaluation.remembered import remember
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
@@ -243,7 +243,7 @@ class ImageClassifier:
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
-    def judge(
+    def classify(
         self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
     ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
@@ -259,7 +259,7 @@ class ImageClassifier:
         if not 0 <= reject_below <= 1:
             raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
         sources = unlabelled(images)
-        return judged(
+        return to_predictions(
             sources, self._predict(sources, progress), self.metadata.classes, reject_below
         )
 
@@ -267,7 +267,7 @@ class ImageClassifier:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
 
         Raises:
-            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         sources = unlabelled(images)
         found = self._predict(sources)
@@ -279,7 +279,7 @@ class ImageClassifier:
         """The most probable class name of each photograph, ``(N,)``.
 
         Raises:
-            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
@@ -312,11 +312,15 @@ class ImageClassifier:
             UsageError: no photograph of a class that the classifier knows.
         """
         collection, sources = labelled(images, labels)
-        return evaluate(
-            lambda found, sha256: self._predict(found, progress, sha256),
-            self.metadata.classes, self._training_sha256, collection, sources, self._threads,
-            [member.network for member in self.metadata.members], self.crops, self.temperature,
-        )  # fmt: skip
+        evaluated = Evaluated(
+            predict=lambda found, sha256: self._predict(found, progress, sha256),
+            classes=self.metadata.classes,
+            training_sha256=self._training_sha256,
+            networks=[member.network for member in self.metadata.members],
+            crops=self.crops,
+            temperature=self.temperature,
+        )
+        return evaluate(evaluated, collection, sources, self._threads)
 
     def save(self, path: str | Path) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
