@@ -97,8 +97,8 @@ def recall(
             return network().stages
 
         prefix = Prefix(
-            _own(own, f"{NAME}."), cut, graph.expected.shape[1:], described.preprocessing,
-            stages, graph,
+            tensors=_own(own, f"{NAME}."), cut=cut, output=graph.expected.shape[1:],
+            preprocessing=described.preprocessing, module=stages, graph=graph,
         )  # fmt: skip
         parts.append(MemberNetwork(own, prefix, network))
     return metadata, parts, tensors
