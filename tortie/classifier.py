@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.remembered import remember
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import fit
-from tortie.learning.job import Events, PlanOnly
-from tortie.learning.metadata import describe, network_of
 from tortie.learning.options import FitOptions
-from tortie.learning.plan import Plan
-from tortie.learning.result import FitResult
+from tortie.networks.arguments import network_of
 from tortie.processes import core_count
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Member, Predictions
+    from tortie.learning.job import Events
+    from tortie.learning.plan import Plan
+    from tortie.learning.result import FitResult
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
@@ -157,7 +158,7 @@ class ImageClassifier:
         self.fitted_: FitResult | None = None
 
     def fit(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
+        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
     ) -> "ImageClassifier":
         """Learn from labelled photographs.
 
@@ -172,28 +173,33 @@ class ImageClassifier:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
-        self._take(self._fit(images, labels, events or Events(), plan_only=False))
+        self._take(self._fit(images, labels, events, plan_only=False))
         return self
 
     def plan(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
-    ) -> Plan:
+        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
+    ) -> "Plan":
         """What :meth:`fit` of the same photographs would do and cost; nothing is trained.
 
         Raises:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
+        from tortie.learning.job import PlanOnly
+
         try:
-            self._fit(images, labels, events or Events(), plan_only=True)
+            self._fit(images, labels, events, plan_only=True)
         except PlanOnly as stopped:
             return stopped.plan
         raise AssertionError("every fit announces its plan")
 
     def _fit(
-        self, images: Images, labels: Sequence[str] | None, events: Events, plan_only: bool
-    ) -> FitResult:
-        options = self._options
+        self, images: Images, labels: Sequence[str] | None, events: "Events | None", plan_only: bool
+    ) -> "FitResult":
+        from tortie.learning.fit import fit
+        from tortie.learning.job import Events
+
+        options, events = self._options, events or Events()
         collection, sources = labelled(images, labels)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
@@ -202,7 +208,9 @@ class ImageClassifier:
         store = ActivationStore.default(events.note)
         return fit(collection, sources, options, store, events, plan_only)
 
-    def _take(self, fitted: FitResult) -> None:
+    def _take(self, fitted: "FitResult") -> None:
+        from tortie.learning.metadata import describe
+
         self.fitted_ = fitted
         self._metadata = describe(fitted)
         self._parts = [
@@ -331,7 +339,9 @@ class ImageClassifier:
         tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
-        classifier_file.write(Path(path), self.metadata, tensors)
+        digest = classifier_file.write(Path(path), self.metadata, tensors)
+        if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
+            remember(digest, self._parts)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that the classifier was made with, as scikit-learn asks for them."""
@@ -396,7 +406,6 @@ class ImageClassifier:
 
     def _ready(self) -> "list[Member]":
         from tortie.activations.device import device_name
-        from tortie.activations.engine import choose, chosen_precision
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 

@@ -5,7 +5,6 @@ from typing import Any
 from tortie import __version__
 from tortie.learning.fit_report import scores_of
 from tortie.learning.result import FitResult
-from tortie.networks.arguments import stored_network
 from tortie.networks.entry import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
 
@@ -42,16 +41,6 @@ def member(
             "precision": precision,
         }
     )
-
-
-def network_of(described: Member) -> Entry:
-    """The row of the table, with the arguments that a file says.
-
-    Raises:
-        UsageError: no such network, or arguments that no fit gives it.
-    """
-    channels = described.preprocessing.channels
-    return stored_network(described.network, described.arguments, channels)
 
 
 def describe(result: FitResult) -> Metadata:

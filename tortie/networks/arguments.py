@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tortie.errors import UsageError
 from tortie.networks.entry import Entry, titled
 from tortie.networks.table import find
 
+if TYPE_CHECKING:
+    from tortie.weights.classifier_file import Member
+
 __all__ = [
-    "Argument", "arguments_of", "parse_network", "split_networks", "stored_network", "titled",
+    "Argument", "arguments_of", "network_of", "parse_network", "split_networks", "stored_network", "titled",
     "varied",
 ]  # fmt: skip
 
@@ -186,6 +189,12 @@ def stored_network(name: str, stored: Mapping[str, Any], in_channels: int) -> En
     if not fits:
         raise UsageError(f"{entry.name} with arguments that no fit gives it")
     return replace(network, arguments={**network.arguments, **images})
+
+
+def network_of(described: "Member") -> Entry:
+    """The network of a member of a classifier's file; see :func:`stored_network`."""
+    channels = described.preprocessing.channels
+    return stored_network(described.network, described.arguments, channels)
 
 
 def split_networks(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tortie.errors import TortieError, UsageError
-from tortie.networks.arguments import stored_network
+from tortie.networks.arguments import network_of
 from tortie.text import shown
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Member, Metadata
@@ -54,9 +54,8 @@ def _build(path: Path, described: Member, classes: int) -> "Network":
     """The network that a file describes, without memory for its tensors."""
     from tortie.weights.meta import meta_device
 
-    channels = described.preprocessing.channels
     try:
-        entry = stored_network(described.network, described.arguments, channels)
+        entry = network_of(described)
     except UsageError as error:
         raise TortieError(f"{path} cannot be built: {error}") from None
     own = dict(entry.arguments)
