@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tortie.weights.classifier_file import Member
 
 __all__ = [
-    "Argument", "arguments_of", "network_of", "parse_network", "split_networks", "stored_network", "titled",
-    "varied",
+    "Argument", "arguments_of", "network_of", "parse_network", "split_networks",
+    "stored_network", "titled", "varied",
 ]  # fmt: skip
 
 _MOST = {"int": 2000, "float": 10.0}  # more than any paper's; a file may not ask for hours of work
