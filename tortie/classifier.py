@@ -213,9 +213,7 @@ class ImageClassifier:
 
         self.fitted_ = fitted
         self._metadata = describe(fitted)
-        self._parts = [
-            MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each
-        ]
+        self._parts = [one.part for one in fitted.each]
         self._members = None
         self._novelty = fitted.novelty
         trained = [

@@ -9,7 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tortie.evaluation.activation_maps import Pooled, activation_maps, heat
+from tortie.activations.engine import Choice
+from tortie.activations.extract import Extractor
+from tortie.activations.prefix import Prefix
+from tortie.activations.store import ActivationStore
+from tortie.evaluation.activation_maps import activation_maps, heat
+from tortie.evaluation.last_maps import last_maps
+from tortie.images import hash_all
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.network import Network
 from tortie.networks.table import find
@@ -30,6 +36,17 @@ def brightness_network():
     return network.eval()
 
 
+def drawn(network, preprocessing, sources, classes, engine="onednn"):
+    """Maps of images by this engine."""
+    extractor = Extractor(
+        prefix=Prefix.of(network, preprocessing), structure="", code=0,
+        store=ActivationStore.default(), device="cpu", choice=Choice(engine, "float32"), threads=1,
+        max_pixels=10**6,
+    )  # fmt: skip
+    last = last_maps(network, preprocessing)
+    return activation_maps(last, extractor, sources, hash_all(sources, 1), classes)
+
+
 def levels(uri):
     kind, data = uri.split(";base64,")
     assert kind == "data:image/png"
@@ -42,41 +59,39 @@ def test_the_mean_of_the_map_is_the_lead_of_the_logit(name):
     network = find(name).build(classes=5).eval()
     for parameter in network.head.parameters():
         nn.init.normal_(parameter)
-    pooled = Pooled.of(network)
-    drawn = find(name).preprocessing
-    images = torch.randn(2, 3, drawn.height, drawn.width)
-    classes = torch.tensor([3, 0])
+    preprocessing = find(name).preprocessing
+    last = last_maps(network, preprocessing)
+    images = torch.randn(2, 3, preprocessing.height, preprocessing.width)
     with torch.inference_mode():
         logits = network(images)
-        lead = pooled.lead(pooled.before(images), classes)
-    expected = logits[[0, 1], classes] - logits.mean(dim=1)
-    torch.testing.assert_close(lead.mean(dim=(1, 2)), expected, rtol=1e-4, atol=1e-4)
+        lead = last.lead(last.prefix.module(images).numpy(), [3, 0])
+    expected = logits[[0, 1], [3, 0]] - logits.mean(dim=1)
+    np.testing.assert_allclose(lead.mean(axis=(1, 2)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_frozen_fit_of_network_in_network_has_maps():
     network = find("nin").build(classes=10)
     network.new_head(2)
-    pooled = Pooled.of(network)
-    assert isinstance(pooled.linear, nn.Linear)
+    assert last_maps(network, find("nin").preprocessing).weight.shape == (2, 192)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "alexnet"])
 def test_without_global_average_pooling_there_are_none(name):
-    assert Pooled.of(find(name).build(classes=2)) is None
+    assert last_maps(find(name).build(classes=2), find(name).preprocessing) is None
 
 
 def test_something_between_pooling_and_head_changes_values_so_there_are_none():
     network = brightness_network()
     network.stages.add_module("fc", nn.Linear(3, 3))
-    assert Pooled.of(network) is None
+    assert last_maps(network, GREY) is None
 
 
-def test_light_lies_where_the_evidence_is():
+@pytest.mark.parametrize("engine", ["onednn", "onnxruntime"])
+def test_light_lies_where_the_evidence_is(engine):
     image = np.zeros((32, 32, 3), np.uint8)
     image[:8, :8] = 255, 0, 0  # red at the top left
     image[24:, 24:] = 0, 0, 255  # blue at the bottom right
-    pooled = Pooled.of(brightness_network())
-    red, blue = activation_maps(pooled, GREY, [image, image], [0, 1])
+    red, blue = drawn(brightness_network(), GREY, [image, image], [0, 1], engine)
     dark = levels(red.heat)[..., 3]  # opacity of the dark
     assert dark.shape == (56, 56)
     assert dark[4, 4] < 30 and dark[50, 50] > 150
@@ -92,10 +107,9 @@ def test_where_nothing_speaks_for_it_all_is_dark():
 
 def test_what_cannot_be_read_any_more_has_none(tmp_path):
     image = np.zeros((32, 32, 3), np.uint8)
-    pooled = Pooled.of(brightness_network())
     gone = tmp_path / "gone.jpg"
-    assert activation_maps(pooled, GREY, [gone], [0]) == [None]
-    first, second = activation_maps(pooled, GREY, [gone, image], [0, 1])
+    assert drawn(brightness_network(), GREY, [gone], [0]) == [None]
+    first, second = drawn(brightness_network(), GREY, [gone, image], [0, 1])
     assert first is None and second is not None
 
 
@@ -110,5 +124,5 @@ def test_a_grey_network_shows_what_it_saw():
     )
     grey = Preprocessing(resize=28, height=28, width=28, channels=1, mean=(0,), std=(1,))
     image = np.full((28, 28), 99, np.uint8)
-    (one,) = activation_maps(Pooled.of(network.eval()), grey, [image], [0])
+    (one,) = drawn(network.eval(), grey, [image], [0])
     assert one is not None

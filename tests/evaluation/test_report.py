@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import photograph
+from tortie.activations.engine import Choice
+from tortie.activations.extract import Extractor
+from tortie.activations.store import ActivationStore
+from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.metrics import score, wilson
 from tortie.evaluation.report import EnsembleRow, Report, write_report
+from tortie.images import hash_all
 
 EVIL = "<script>alert(1)</script>"
 
@@ -204,12 +209,23 @@ def test_many_classes_are_a_picture_and_the_weakest_come_first(tmp_path):
     assert pairs and "<td>10</td><td>20</td>" in text[pairs.end() : pairs.end() + 60]
 
 
+def with_network(entry, network):
+    """What the report of two photographs takes of the network that judged them."""
+    part = MemberNetwork.of(network, entry.preprocessing)
+    extractor = Extractor(
+        prefix=part.prefix, structure=entry.name, code=entry.code,
+        store=ActivationStore.default(), device="cpu", choice=Choice("onednn", "float32"),
+        threads=1, max_pixels=10**6,
+    )  # fmt: skip
+    sha256 = hash_all([photograph("blobs", 0)] * 2, 1)
+    return {"network": part, "extractor": extractor, "sha256": sha256}
+
+
 def test_maps_are_left_out_with_a_word_where_the_network_has_no_pooling(tmp_path):
     from tortie.networks.table import find
 
     entry = find("lenet5")
-    network = entry.build(classes=2)
-    more = {"network": network, "preprocessing": entry.preprocessing}
+    more = with_network(entry, entry.build(classes=2))
     shown = report([0, 1], [[0.9, 0.1], [0.8, 0.2]], ["dog", "cat"], **more)
     assert "No class activation maps: the network does not end in global" in html(tmp_path, shown)
 
@@ -218,8 +234,7 @@ def test_maps_lie_over_what_the_network_saw(tmp_path):
     from tortie.networks.table import find
 
     entry = find("resnet20-cifar")
-    network = entry.build(classes=2).eval()
-    more = {"network": network, "preprocessing": entry.preprocessing}
+    more = with_network(entry, entry.build(classes=2))
     shown = report([0, 1], [[0.9, 0.1], [0.8, 0.2]], ["dog", "cat"], **more)
     text = html(tmp_path, shown)
     assert "Where it looked" in text

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.training.examples import CPU, Arrays
 from tortie.images.preprocess import Preprocessing
-from tortie.training.feed import FeatureTable, Prepare, Stored, batches_of, order, ready
+from tortie.training.feature_table import FeatureTable
+from tortie.training.feed import Prepare, Stored, batches_of, order, ready
 
 ROWS = st.lists(st.integers(0, 10_000), min_size=1, max_size=300, unique=True)
 

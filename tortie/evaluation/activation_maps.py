@@ -9,28 +9,28 @@ A number added to every logit changes no probability. So what is drawn is the lo
 mean of all logits, which has no such freedom. The paper leaves the bias out; here it counts at each
 position, for a head on standardised features keeps their mean in it: what is as in the average
 photograph then speaks for nothing.
+
+The last maps are kept in the activation store: a report of the same photographs runs no network.
 """
 
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits
-from torch import Tensor, nn
 
-from tortie.activations.engine import native_precision
+from tortie.activations.extract import Extraction, Extractor
+from tortie.activations.prefix import Prefix
 from tortie.images import Source, UnreadableImage, decode
 from tortie.images.preprocess import Preprocessing
-from tortie.networks.network import Network
+
+Floats = NDArray[np.float32]
 
 _SIDE = 224  # pixels of the longer side, of the picture
 _HEAT_SIDE = 56  # of the map over it: from 7×7 positions it is smooth, and the page enlarges it
-_SHAPED = (nn.Flatten, nn.Dropout, nn.Identity)  # may follow the pooling: they change no value
 _SHADE = 0.78  # opacity of the dark that lies where nothing speaks for the class
 
 
@@ -48,82 +48,76 @@ class ActivationMap:
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """A network that ends in global average pooling.
+class LastMaps:
+    """A network that ends in global average pooling, as :mod:`tortie.evaluation.last_maps` finds.
 
     Attributes:
-        before: all that comes before the pooling; yields maps ``(N, D, h, w)``.
-        linear: from the means to the logits; ``None`` where the maps are the classes' own.
+        prefix: all that comes before the pooling; yields maps ``(N, D, h, w)``.
+        weight: of the linear map from the means to the logits, ``(K, D)``; ``None`` where the maps
+            are the classes' own.
+        bias: of that map ``(K,)``; ``None`` where it has none.
     """
 
-    before: nn.Sequential
-    linear: nn.Linear | None
+    prefix: Prefix
+    weight: Floats | None = None
+    bias: Floats | None = None
 
-    @classmethod
-    def of(cls, network: Network) -> "Pooled | None":
-        """The parts of the network; ``None`` where no linear map alone follows the pooling."""
-        *stages, last = network.stages
-        steps = [*_steps(last), *_steps(network.head)]
-        places = [i for i, step in enumerate(steps) if _pools_globally(step)]
-        if not places:
-            return None
-        before, after = steps[: places[-1]], steps[places[-1] + 1 :]
-        linear = after[-1] if after and isinstance(after[-1], nn.Linear) else None
-        if not all(isinstance(s, _SHAPED) for s in after if s is not linear):
-            return None
-        return cls(nn.Sequential(*stages, *before), linear)
-
-    def lead(self, maps: Tensor, classes: Tensor) -> Tensor:
+    def lead(self, maps: Floats, classes: Sequence[int]) -> Floats:
         """By how much each position speaks for a class, more than for the mean of all classes.
 
         Args:
-            maps: what ``before`` yields, float32 ``(N, D, h, w)``.
-            classes: the class index of each image, ``(N,)``.
+            maps: what ``prefix`` yields, float32 ``(N, D, h, w)``.
+            classes: the class index of each image.
 
         Returns:
             float32 ``(N, h, w)``; the mean over the positions is the logit of the class less the
             mean of all logits.
         """
-        if self.linear is not None:
-            weight = self.linear.weight.float()  # (K, D)
-            own = weight[classes] - weight.mean(dim=0)  # (N, D)
-            lead = torch.einsum("nd,ndhw->nhw", own, maps)
-            bias = self.linear.bias
-            if bias is None:
-                return lead
-            return lead + (bias.float()[classes] - bias.float().mean())[:, None, None]
-        own_map = maps[torch.arange(len(maps)), classes]
-        return own_map - maps.mean(dim=1)
+        own = list(classes)
+        if self.weight is None:
+            found: Floats = maps[np.arange(len(maps)), own] - maps.mean(axis=1)
+            return found
+        weight = self.weight[own] - self.weight.mean(axis=0)  # (N, D)
+        lead: Floats = np.einsum("nd,ndhw->nhw", weight, maps)
+        if self.bias is None:
+            return lead
+        return lead + (self.bias[own] - self.bias.mean())[:, None, None]
 
 
 def activation_maps(
-    pooled: Pooled,
-    preprocessing: Preprocessing,
+    maps: LastMaps,
+    extractor: Extractor,
     sources: Sequence[Source],
+    sha256: Sequence[str | None],
     classes: Sequence[int],
 ) -> list[ActivationMap | None]:
     """A map for each image, of the class given with it.
 
-    The network runs eagerly, once, on all images together and on one thread: for a few images,
-    beside other work.
+    What the store has not is computed on one thread: for a few images, beside other work.
 
     Args:
-        pooled: the network.
-        preprocessing: how an image becomes its input.
+        maps: the network.
+        extractor: of the same network: what runs it, and where activations are kept.
         sources: the images.
+        sha256: of each one's content; ``None`` where it could not be opened.
         classes: the class index of each.
 
     Returns:
         In the order of the sources; ``None`` where one cannot be read any more.
     """
     shown: list[ActivationMap | None] = [None] * len(sources)
-    seen = {i: pixels for i, pixels in enumerate(_read(sources, preprocessing)) if len(pixels)}
-    if not seen:
-        return shown
-    wanted = torch.tensor([classes[i] for i in seen])
-    lead = _run(pooled, preprocessing, np.stack(list(seen.values())), wanted)
-    for (i, pixels), one in zip(seen.items(), lead, strict=True):
-        shown[i] = ActivationMap(_jpeg(pixels), heat(one))
+    # To fuse the layers takes longer than a few images take without.
+    engine = "eager" if extractor.choice.engine == "onednn" else extractor.choice.engine
+    own = replace(
+        extractor, prefix=maps.prefix, threads=1, choice=extractor.choice._replace(engine=engine)
+    )
+    with Extraction(own, sources, sha256) as extraction:
+        last, rows = extraction.finish(lambda done, total: None)
+    lead = maps.lead(last, [classes[i] for i in rows])
+    pixels = list(_read([sources[i] for i in rows], extractor.preprocessing))
+    for i, seen, one in zip(rows, pixels, lead, strict=True):
+        if len(seen):
+            shown[i] = ActivationMap(_jpeg(seen), heat(one))
     return shown
 
 
@@ -142,26 +136,6 @@ def heat(lead: NDArray[np.float32]) -> str:
     return _data_uri(Image.fromarray(painted), "PNG")
 
 
-@torch.inference_mode()
-def _run(
-    pooled: Pooled, preprocessing: Preprocessing, pixels: NDArray[np.uint8], classes: Tensor
-) -> NDArray[np.float32]:
-    """The lead ``(N, h, w)`` of uint8 images ``(N, H, W, C)``."""
-    device = next((pooled.linear or pooled.before).parameters()).device
-    images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()  # channels-last
-    images -= torch.tensor(preprocessing.mean, device=device).view(1, -1, 1, 1)
-    images /= torch.tensor(preprocessing.std, device=device).view(1, -1, 1, 1)
-    enabled = native_precision(device) == "bfloat16"
-    torch.get_num_threads()  # torch sets a thread up at its first use, and never again
-    with (
-        threadpool_limits(1, user_api="openmp"),
-        torch.autocast(device.type, torch.bfloat16, enabled=enabled),
-    ):
-        maps = pooled.before(images)
-    lead: NDArray[np.float32] = pooled.lead(maps.float(), classes.to(device)).cpu().numpy()
-    return lead
-
-
 def _read(sources: Sequence[Source], preprocessing: Preprocessing) -> Iterator[NDArray[np.uint8]]:
     """The pixels that the network sees, ``(H, W, C)``; empty where an image cannot be read."""
     for source in sources:
@@ -171,19 +145,6 @@ def _read(sources: Sequence[Source], preprocessing: Preprocessing) -> Iterator[N
             yield np.zeros((0, 0, 0), np.uint8)
         else:
             yield preprocessing.pixels(decoded.image, decoded.extent)
-
-
-def _steps(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules that a sequence calls one after the other."""
-    if type(module) is nn.Sequential:
-        for child in module:
-            yield from _steps(child)
-    else:
-        yield module
-
-
-def _pools_globally(module: nn.Module) -> bool:
-    return isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1))
 
 
 def _fitted(width: int, height: int, side: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tortie.activations.prefix import Prefix
 
 if TYPE_CHECKING:
+    from tortie.evaluation.activation_maps import LastMaps
     from tortie.images.preprocess import Preprocessing
     from tortie.networks.network import Network
 
@@ -27,6 +28,7 @@ class MemberNetwork:
         tensors: by name, ``stages.…`` and ``head.…``.
         prefix: all of its stages.
         network: gives torch's modules.
+        last_maps: gives what comes before the pooling; by default the modules tell.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class MemberNetwork:
         tensors: Mapping[str, NDArray[Any]],
         prefix: Prefix,
         network: "Callable[[], Network]",
+        last_maps: "Callable[[], LastMaps | None] | None" = None,
     ) -> None:
         self.tensors = tensors
         self.prefix = prefix
         self._make_network = network
+        self._make_last_maps = last_maps
 
     @classmethod
     def of(cls, network: "Network", preprocessing: "Preprocessing") -> "MemberNetwork":
@@ -51,6 +55,15 @@ class MemberNetwork:
     def network(self) -> "Network":
         """The network as torch's modules, in evaluation mode."""
         return self._make_network()
+
+    @cached_property
+    def last_maps(self) -> "LastMaps | None":
+        """Its end, if that is global average pooling and a linear map."""
+        if self._make_last_maps is not None:
+            return self._make_last_maps()
+        from tortie.evaluation.last_maps import last_maps
+
+        return last_maps(self.network, self.prefix.preprocessing)
 
     @property
     def classes(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.activations.limit import default_root
+from tortie.activations.graph_folder import graph_folder
 from tortie.activations.prefix import NAME, Prefix
 from tortie.errors import TortieError
 from tortie.evaluation.member import MemberNetwork
@@ -28,7 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def _record(digest: str) -> Path:
-    return default_root().parent / "graphs" / f"classifier-{digest[:64]}.safetensors"
+    return graph_folder() / f"classifier-{digest[:64]}.safetensors"
 
 
 def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +31,15 @@ from tortie.evaluation.gallery import (
 from tortie.evaluation.metrics import Interval, Scores, amount, wilson
 from tortie.files import replacing
 from tortie.images import Source
-from tortie.images.preprocess import Preprocessing
+from tortie.processes import core_count
 from tortie.text import utf8
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
+    from tortie.activations.extract import Extractor
     from tortie.evaluation.activation_maps import ActivationMap
-    from tortie.networks.network import Network
+    from tortie.evaluation.member import MemberNetwork
 
 MAPS = 6  # activation maps: the network runs on these photographs again
 LEFT_OUT = 200  # files that are listed
@@ -96,7 +98,8 @@ class Report:
         notes: what the user should know.
         settings: what it takes to repeat this beside the versions: the seed, the penalty.
         network: draws the class activation maps; ``None`` for none.
-        preprocessing: how a photograph becomes its input.
+        extractor: of the network: what runs it, and where activations are kept.
+        sha256: of the content of each of ``held``.
     """
 
     title: str
@@ -122,8 +125,9 @@ class Report:
     skipped: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
-    network: "Network | None" = None
-    preprocessing: Preprocessing | None = None
+    network: "MemberNetwork | None" = None
+    extractor: "Extractor | None" = None
+    sha256: Sequence[str] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -290,16 +294,17 @@ def _maps(
     report: Report, held: HeldOut, positions: Sequence[int]
 ) -> tuple[dict[int, "ActivationMap"], str | None]:
     """Activation maps by position, and why there are none where they were wanted."""
-    if report.network is None or report.preprocessing is None or not positions:
+    if report.network is None or report.extractor is None or not positions:
         return {}, None
-    from tortie.evaluation.activation_maps import Pooled, activation_maps
+    from tortie.evaluation.activation_maps import activation_maps
 
-    pooled = Pooled.of(report.network)
-    if pooled is None:
+    last = report.network.last_maps
+    if last is None:
         return {}, "the network does not end in global average pooling and a linear map"
     sources = [held.sources[i] for i in positions]
     classes = [int(held.taken_for[i]) for i in positions]
-    drawn = activation_maps(pooled, report.preprocessing, sources, classes)
+    sha256 = [report.sha256[i] for i in positions]
+    drawn = activation_maps(last, report.extractor, sources, sha256, classes)
     return {i: one for i, one in zip(positions, drawn, strict=True) if one is not None}, None
 
 
@@ -308,15 +313,13 @@ def _named(path: str, folder: Path | None) -> str:
 
 
 def _environment(report: Report) -> dict[str, str]:
-    import torch
-
     return {
         **report.settings,
         "tortie": __version__,
-        "torch": torch.__version__,
+        "torch": version("torch"),
         "Pillow": PIL.__version__,
         "NumPy": np.__version__,
         "Python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.system()} {platform.machine()}, {core_count()} threads",
         "written": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     }

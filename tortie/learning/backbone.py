@@ -1,6 +1,5 @@
 """A network of the table for one fit: built, its head chosen, frozen and cut."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +9,6 @@ from tortie.activations.device import device_name
 from tortie.activations.engine import choose
 from tortie.activations.extract import Extractor
 from tortie.activations.prefix import Prefix
-from tortie.augment import Policy, policy
 from tortie.learning.freeze import Freeze, resolve
 from tortie.learning.job import Job
 from tortie.learning.options import hidden_units
@@ -112,32 +110,6 @@ def fill_head(network: Network, head: LinearHead) -> None:
     with torch.no_grad():
         network.head.get_parameter("weight").copy_(torch.from_numpy(head.weight))
         network.head.get_parameter("bias").copy_(torch.from_numpy(head.bias))
-
-
-def chosen_policy(entry: Entry, name: str, mirror: bool) -> tuple[Policy | None, Sequence[str]]:
-    """A policy as far as it suits a network and the photographs, and what the user should know.
-
-    Args:
-        entry: the network.
-        name: of the policy.
-        mirror: whether a mirrored photograph keeps its class.
-
-    Returns:
-        ``None`` for ``none``.
-    """
-    if name == "none":
-        return None, []
-    chosen = policy(name)
-    notes = []
-    if chosen.mirror and not entry.mirror:
-        chosen = chosen.without("mirror")
-        notes.append(f"no photograph is mirrored: {entry.name} reads digits, which it would change")
-    elif chosen.mirror and not mirror:
-        chosen = chosen.without("mirror")
-    if entry.preprocessing.channels == 1 and chosen.colour_operations:
-        notes.append(f"grey input takes no {', '.join(chosen.colour_operations)}")
-        chosen = chosen.for_grey()
-    return chosen, notes
 
 
 def chosen_device(name: str) -> torch.device:

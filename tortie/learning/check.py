@@ -114,10 +114,10 @@ def check(
     alike: list[tuple[int, int]] = []
     if labels and len(collection.classes) > 1:
         from tortie.activations.extract import Extraction
-        from tortie.learning.backbone import make_backbone
+        from tortie.learning.frozen_network import frozen_network
 
         job = make_job(collection, sources, options, store, ALONE, Events())
-        with Extraction(make_backbone(job, 2).extractor, sources, sha256) as extraction:
+        with Extraction(frozen_network(job, 2).extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
             alike = feature_duplicate_pairs(features)

@@ -18,6 +18,7 @@ from tortie.learning.dataset import Dataset
 from tortie.learning.features import features
 from tortie.learning.freeze import middle_stage
 from tortie.learning.frozen_fit import frozen_fit, solve
+from tortie.learning.frozen_network import frozen_as_built
 from tortie.learning.frozen_plan import plan_frozen
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan, duration
@@ -108,9 +109,10 @@ def compare_depths(job: Job) -> FitResult:
         clock.lap("training")
         if trained is None:
             rows = np.arange(len(data))
-            table = features(all_frozen, frozen.extractor, data, rows, photographs=photographs)
-            plan = _with_rule(plan_frozen(all_frozen, frozen, data.split), verdict)
-            return solve(frozen, data, table.activations[:, 0], plan, clock)
+            whole = frozen_as_built(frozen)
+            table = features(all_frozen, whole.extractor, data, rows, photographs=photographs)
+            plan = _with_rule(plan_frozen(all_frozen, whole, data.split), verdict)
+            return solve(whole, data, table.activations[:, 0], plan, clock)
         return measure(replace(trained, plan=_with_rule(trained.plan, verdict)), clock)
 
 

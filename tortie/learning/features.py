@@ -11,7 +11,7 @@ from tortie.images import Source
 from tortie.learning.dataset import Dataset, Integers
 from tortie.learning.job import Job
 from tortie.training.decoded import DecodedPhotographs
-from tortie.training.feed import FeatureTable
+from tortie.training.feature_table import FeatureTable
 
 _AT_ONCE = 256 << 20  # bytes of activations that are computed before they are let go of
 

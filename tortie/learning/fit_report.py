@@ -53,8 +53,9 @@ def report_of(result: FitResult, title: str) -> Report:
         best_epoch=result.best_epoch,
         uncalibrated=result.held_out.probabilities,
         ensemble=_ensemble(result),
-        network=result.network,
-        preprocessing=result.entry.preprocessing,
+        network=result.part,
+        extractor=result.extractor,
+        sha256=[result.data.sha256[i] for i in result.held_out.positions],
     )
 
 

@@ -40,6 +40,7 @@ from tortie.learning.dataset import (
     hash_photographs,
     make_dataset,
 )
+from tortie.learning.frozen_network import FrozenNetwork, frozen_network
 from tortie.learning.frozen_plan import plan_frozen, preview_split
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
@@ -48,7 +49,6 @@ from tortie.learning.softmax import Floats, LinearHead, few_threads, softmax
 
 if TYPE_CHECKING:
     from tortie.activations.views import View
-    from tortie.learning.backbone import Backbone
     from tortie.training.decoded import DecodedPhotographs
 
 
@@ -72,7 +72,7 @@ def frozen_fit(
     with ExitStack() as stack:
         reads = None
         if job.store.is_empty and job.processes.count == 1 and photographs is None:
-            # Everything is missing: decoding begins while torch is imported.
+            # Everything is missing: decoding begins while the network is loaded.
             reads = stack.enter_context(
                 read(
                     job.sources, preprocessing=job.entry.preprocessing, threads=job.threads,
@@ -82,11 +82,10 @@ def frozen_fit(
         clock.lap("find and hash")
 
         from tortie.activations.extract import Extraction
-        from tortie.learning.backbone import make_backbone
         from tortie.learning.features import compute_together, reader_of
 
-        backbone = make_backbone(job, len(classes))
-        extractor = backbone.extractor
+        frozen = frozen_network(job, len(classes))
+        extractor = frozen.extractor
         clock.lap("load the network")
         reader = reader_of(photographs, job.threads)
         extraction = stack.enter_context(
@@ -95,7 +94,7 @@ def frozen_fit(
         if job.processes.first:
             extraction.sample()
         seconds = (extraction.read_seconds + extraction.forward_seconds) / job.threads
-        plan = plan_frozen(job, backbone, preview_split(job), extraction.missing, seconds)
+        plan = plan_frozen(job, frozen, preview_split(job), extraction.missing, seconds)
         job.announce(plan)
         if job.processes.count > 1:
             extraction.close()
@@ -108,22 +107,22 @@ def frozen_fit(
         duplicates = feature_duplicate_pairs(activations)
     data = make_dataset(job, sha256, extraction.facts, extraction.reasons, duplicates)
     clock.lap("duplicates and split")
-    return solve(backbone, data, activations, plan, clock)
+    return solve(frozen, data, activations, plan, clock)
 
 
 def solve(
-    backbone: "Backbone", data: Dataset, activations: Floats, plan: Plan, clock: Clock
+    frozen: FrozenNetwork, data: Dataset, activations: Floats, plan: Plan, clock: Clock
 ) -> FitResult:
     """Solve for the softmax layer and measure it.
 
     Args:
-        backbone: the network, frozen as a whole.
+        frozen: the network.
         data: the photographs.
         activations: of the undistorted view of each photograph, float32 ``(N, D)``.
         plan: of the fit.
         clock: its phases so far.
     """
-    job = backbone.job
+    job = frozen.job
     table = LabelledFeatures(
         activations, data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
@@ -131,11 +130,11 @@ def solve(
     views, view_notes = _drawn_views(job)
     if views:
         train = data.train
-        table = table.with_drawn(_views_of(job, backbone, data, train, views), train)
+        table = table.with_drawn(_views_of(job, frozen, data, train, views), train)
         clock.lap("drawn views")
     crops = None
     if job.options.crops > 1:
-        crops = _crops(job, backbone, data, table)
+        crops = _crops(job, frozen, data, table)
         clock.lap("crops to calibrate")
     with few_threads(activations):
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
@@ -143,12 +142,13 @@ def solve(
         novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, backbone.network.notes, held_out),
+        **dataset_notes(data, job.collection.notes, frozen.stages.notes, held_out),
         "views": view_notes,
         "calibration": calibration.notes,
     }
     return FitResult(
-        network=backbone.with_head(head),
+        part=frozen.with_head(head),
+        extractor=frozen.extractor,
         entry=job.entry,
         plan=plan,
         data=data,
@@ -200,7 +200,7 @@ def _drawn_views(job: Job) -> "tuple[list[View], list[str]]":
     if name == "none":
         return [], []
     from tortie.activations.views import Drawn
-    from tortie.learning.backbone import chosen_policy
+    from tortie.learning.chosen_policy import chosen_policy
 
     chosen, notes = chosen_policy(job.entry, name, job.options.mirror)
     if chosen is None:
@@ -210,22 +210,22 @@ def _drawn_views(job: Job) -> "tuple[list[View], list[str]]":
     return list(drawn), list(notes)
 
 
-def _crops(job: Job, backbone: "Backbone", data: Dataset, table: LabelledFeatures) -> CropFeatures:
+def _crops(job: Job, frozen: FrozenNetwork, data: Dataset, table: LabelledFeatures) -> CropFeatures:
     """Activations of the crops of the photographs that the temperature is fitted on."""
     from tortie.evaluation.crops import crop_views
 
     rows = crop_rows(table, data, job.options.crops)
     views = crop_views(job.entry.preprocessing, job.options.crops, job.entry.mirror)
-    return CropFeatures(job.options.crops, _views_of(job, backbone, data, rows, views), rows)
+    return CropFeatures(job.options.crops, _views_of(job, frozen, data, rows, views), rows)
 
 
 def _views_of(
-    job: Job, backbone: "Backbone", data: Dataset, rows: Integers, views: "list[View]"
+    job: Job, frozen: FrozenNetwork, data: Dataset, rows: Integers, views: "list[View]"
 ) -> Floats:
     """Activations ``(n, views, D)`` of some views of some photographs."""
     from tortie.learning.features import features
 
-    return features(job, backbone.extractor, data, rows, views).activations
+    return features(job, frozen.extractor, data, rows, views).activations
 
 
 @contextmanager

@@ -1,43 +1,40 @@
 """The plan of a fit with everything frozen: what is known before the work, and its cost."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from tortie.images.split_rules import SplitRules, split_rules_for
 from tortie.learning.calibration import crops_to_compute
 from tortie.learning.dataset import fraction
+from tortie.learning.frozen_network import FrozenNetwork
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 
-if TYPE_CHECKING:
-    from tortie.learning.backbone import Backbone
-
 
 def plan_frozen(
-    job: Job, backbone: "Backbone", split: SplitRules, to_compute: int = 0, seconds: float = 0.0
+    job: Job, frozen: FrozenNetwork, split: SplitRules, to_compute: int = 0, seconds: float = 0.0
 ) -> Plan:
     """The counts, the cut, and the time that the activations take.
 
     Args:
         job: the fit.
-        backbone: the network, frozen as a whole.
+        frozen: the network.
         split: what each photograph is for.
         to_compute: photographs whose activations are not in the store.
         seconds: that one of them takes, with all threads at work.
     """
-    listed, options, network = job.collection.photographs, job.options, backbone.network
+    listed, options, stages = job.collection.photographs, job.options, frozen.stages
     classes = len(job.collection.classes)
-    features = network.feature_count
-    each = _multiplications(backbone)
+    features, each = stages.features, stages.multiplications
+    assert job.freeze is not None
     trained_on = sum(one.split in (None, "train") for one in listed)
     views = 0 if options.augment in (None, "none") else options.views * trained_on
     extra = views + crops_to_compute(split, options.crops)
     splits: Counter[str] = Counter(one.split or "to split" for one in listed)
-    extractor = backbone.extractor
+    extractor = frozen.extractor
     return Plan(
         network=job.entry.title,
         weights=options.weights,
-        freeze=backbone.freeze,
+        freeze=job.freeze,
         augment=options.augment or "none",
         views=1 + (views > 0) * options.views,
         classes=classes,
@@ -48,7 +45,7 @@ def plan_frozen(
         images_in_store=len(listed) - to_compute,
         images_to_compute=to_compute,
         trained_parameters=(features + 1) * classes,
-        frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
+        frozen_parameters=stages.parameters,
         multiplications_per_image=each,
         multiplications=each * (to_compute + extra),
         seconds=(to_compute + extra) * seconds / job.processes.count,
@@ -75,16 +72,3 @@ def preview_split(job: Job) -> SplitRules:
         [photograph.group for photograph in listed],
         options.seed, fraction(options.valid), fraction(options.test),
     )  # fmt: skip
-
-
-def _multiplications(backbone: "Backbone") -> int:
-    """Of one image through all stages, the head not counted."""
-    entry, network = backbone.entry, backbone.network
-    shape, classes = entry.preprocessing.shape, backbone.published_classes
-    usual = entry.stages == network.stage_names and shape == network.input_shape
-    whole = entry.multiplications if usual else None
-    if whole is None:
-        from tortie.cost.count import count
-
-        whole, classes = count(network, shape).multiplications, network.classes
-    return whole - network.feature_count * classes

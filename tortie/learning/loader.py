@@ -12,7 +12,7 @@ from tortie.activations.engine import Precision
 from tortie.activations.views import Drawn, Undistorted
 from tortie.errors import UsageError
 from tortie.images import find_files, hash_all
-from tortie.learning.backbone import chosen_policy
+from tortie.learning.chosen_policy import chosen_policy
 from tortie.networks.entry import Entry
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready

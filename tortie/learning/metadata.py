@@ -6,6 +6,7 @@ from tortie import __version__
 from tortie.learning.fit_report import scores_of
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
+from tortie.networks.stage_names import stage_names
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
 
 
@@ -68,5 +69,5 @@ def describe(result: FitResult) -> Metadata:
 
 def _member_of(result: FitResult) -> Member:
     plan = result.plan
-    frozen = list(result.network.stage_names[: plan.freeze.stages])
+    frozen = list(stage_names(result.entry)[: plan.freeze.stages])
     return member(result.entry, plan.weights, result.head, frozen, plan.precision)

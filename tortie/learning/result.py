@@ -21,6 +21,8 @@ from tortie.learning.plan import Plan
 from tortie.networks.entry import Entry
 
 if TYPE_CHECKING:
+    from tortie.activations.extract import Extractor
+    from tortie.evaluation.member import MemberNetwork
     from tortie.networks.network import Network
 
 NoteSource = Literal["photographs", "network", "split", "views", "calibration", "training", "found"]
@@ -33,7 +35,8 @@ class FitResult:
     """What a fit trained and measured.
 
     Attributes:
-        network: the network, its head trained.
+        part: the network, its head trained.
+        extractor: computes what its last stage yields.
         entry: its row in the table.
         plan: what was planned.
         data: the photographs, their labels, and what each was for.
@@ -50,7 +53,8 @@ class FitResult:
         members: the results of an ensemble's networks; empty for one network.
     """
 
-    network: "Network"
+    part: "MemberNetwork"
+    extractor: "Extractor"
     entry: Entry
     plan: Plan
     data: Dataset
@@ -63,6 +67,11 @@ class FitResult:
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()
+
+    @property
+    def network(self) -> "Network":
+        """The network as torch's modules, built when they are first asked for."""
+        return self.part.network
 
     @property
     def each(self) -> "tuple[FitResult, ...]":

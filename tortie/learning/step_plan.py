@@ -20,7 +20,8 @@ from tortie.activations.extract import Extractor
 from tortie.activations.views import Drawn, Undistorted, View
 from tortie.augment import Policy
 from tortie.errors import UsageError
-from tortie.learning.backbone import Backbone, chosen_policy
+from tortie.learning.backbone import Backbone
+from tortie.learning.chosen_policy import chosen_policy
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
 from tortie.learning.options import FitOptions, hidden_units

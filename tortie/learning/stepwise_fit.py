@@ -241,7 +241,8 @@ def measure(trained: Trained, clock: Clock) -> FitResult:
     calibration = _calibrated(candidate)
     clock.lap("measure")
     return FitResult(
-        network=backbone.network,
+        part=MemberNetwork.of(backbone.network, job.entry.preprocessing),
+        extractor=backbone.whole_extractor(),
         entry=job.entry,
         plan=trained.plan,
         data=data,

@@ -22,6 +22,7 @@ from tortie.activations.engine import BATCH, Engine
 from tortie.activations.views import View
 from tortie.images.preprocess import Preprocessing
 from tortie.training.decoded import DecodedPhotographs
+from tortie.training.feature_table import FeatureTable
 
 Integers = NDArray[np.int64]
 
@@ -71,23 +72,6 @@ class Live:
             return torch.from_numpy(pixels)
         parts = [pixels[begin : begin + BATCH] for begin in range(0, len(pixels), BATCH)]
         return torch.from_numpy(np.concatenate([self.prefix(part) for part in parts]))
-
-
-@dataclass(frozen=True)
-class FeatureTable:
-    """Activations of some of the photographs.
-
-    Attributes:
-        activations: float32 ``(n, views, ...)``.
-        row: row among them of each photograph ``(N,)``; −1 where it has none.
-    """
-
-    activations: NDArray[np.float32]
-    row: Integers
-
-    def take(self, rows: Sequence[int], view: int) -> Tensor:
-        """Float32 ``(len(rows), ...)``."""
-        return torch.from_numpy(self.activations[self.row[list(rows)], view])
 
 
 @dataclass(frozen=True)
