@@ -288,9 +288,12 @@ def test_cache_shows_and_clears(run, photographs, tmp_path, monkeypatch):
     run("fit", photographs, "-o", tmp_path / "a.safetensors", "-q")
     code, out, _ = run("cache", "--json")
     before = json.loads(out)
-    assert code == 0 and before["entries"] == 48  # activations and facts of 24 photographs
+    assert code == 0 and before["entries"] == 54  # of 24 photographs, and the last maps of six
+    assert before["networks"] > 13e6  # efficientnet-lite0's tensors
     code, out, _ = run("cache", "--clear", "--json")
-    assert json.loads(out)["entries"] == 0 and json.loads(out)["freed"] > 0
+    after = json.loads(out)
+    assert after["entries"] == after["networks"] == 0
+    assert after["freed"] > before["networks"]
 
 
 @pytest.mark.parametrize("content", [b"", b"<!doctype html>", b"\x80\x04pickle" * 99])

@@ -51,3 +51,20 @@ def test_a_photograph_is_predicted_without_torch(model, tmp_path):
 def test_an_evaluation_needs_no_torch(model, tmp_path):
     others = lay_out(tmp_path / "others", 4)
     assert "torch" not in heavy(tmp_path, "evaluate", model, others)
+
+
+@pytest.mark.parametrize("cap", ["AVX2", "ALL"])
+def test_a_fit_of_what_the_store_has_needs_no_torch(tmp_path, cap):
+    photographs = lay_out(tmp_path / "photographs", 6)
+    words = ("fit", photographs, "-o", tmp_path / "a.safetensors", "--force")
+    heavy(tmp_path, *words, cap=cap)
+    assert heavy(tmp_path, *words, cap=cap) == {"scipy", "jinja2"}
+
+
+def test_a_fit_of_new_photographs_by_a_known_network_needs_no_torch(model, tmp_path):
+    new = lay_out(tmp_path / "new", 5)
+    assert "torch" not in heavy(tmp_path, "fit", new, "-o", tmp_path / "b.safetensors")
+
+
+def test_a_check_by_a_known_network_needs_no_torch(model, tmp_path):
+    assert "torch" not in heavy(tmp_path, "check", tmp_path / "photographs", "--quiet")

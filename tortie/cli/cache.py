@@ -10,14 +10,17 @@ NAME = "cache"
 
 
 def command(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete everything that is kept.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete all stored activations and networks.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Show the size of the activation store, or clear it.
 
-    With the store, the networks that are kept beside it are deleted. The store is in the user's cache folder, or in the folder that the
-    environment variable TORTIE_CACHE names. TORTIE_CACHE_LIMIT sets its
-    maximum size, such as 5GB.
+    Networks that are kept beside the store are deleted with it. Both are in
+    the user's cache folder, or in the folder that the environment variable
+    TORTIE_CACHE names. TORTIE_CACHE_LIMIT sets the store's maximum size,
+    such as 5GB.
 
     Example: tortie cache --clear
     """
@@ -27,18 +30,18 @@ def command(
 
     store = ActivationStore.default(show.say)
     freed = store.clear() + clear_graphs() if clear else 0
-    usage = store.usage()
+    usage, networks = store.usage(), graph_bytes()
     document = {
         "path": str(usage.path),
         "entries": usage.entries,
         "bytes": usage.bytes,
         "limit": usage.limit,
-        "networks": graph_bytes(),
+        "networks": networks,
         "freed": freed,
     }
     lines = [f"freed {freed / 1e6:,.1f} MB"] if clear else []
     lines.append(
         f"{usage.path}: {usage.entries:,} entries, {usage.bytes / 1e6:,.1f} MB "
-        f"of at most {usage.limit / 1e6:,.0f} MB; networks {document['networks'] / 1e6:,.1f} MB"
+        f"of at most {usage.limit / 1e6:,.0f} MB; networks {networks / 1e6:,.1f} MB"
     )
     show.result(document, lines)

@@ -82,7 +82,7 @@ def _expected(module: nn.Module, given: Preprocessing | Sequence[int]) -> NDArra
         drawn = torch.from_numpy(noise(given, pixels=False))
     modes = [(one, one.training) for one in module.modules()]
     try:
-        expected: NDArray[np.float32] = module.eval()(drawn).float().numpy()
+        expected: NDArray[np.float32] = module.eval()(drawn).float().contiguous().numpy()
     finally:
         for one, training in modes:
             one.training = training

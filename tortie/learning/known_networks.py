@@ -150,15 +150,18 @@ def recall_stages(
         if hash_tensors(tensors.items()) != document["tensors"]:
             return None
         maps = document["maps"]
+
+        def prefix(
+            name: str, cut: str, output: list[int], module: "Callable[[], nn.Module]"
+        ) -> Prefix:
+            return Prefix(
+                tensors=tensors, cut=cut, output=tuple(output), module=module,
+                preprocessing=entry.preprocessing, graph=_graph(name, arrays),
+            )  # fmt: skip
+
         return Stages(
-            prefix=Prefix(
-                tensors, document["cut"], tuple(document["output"]), entry.preprocessing,
-                module, _graph("all", arrays),
-            ),
-            maps=Prefix(
-                tensors, maps[0], tuple(maps[1]), entry.preprocessing, before_pooling,
-                _graph("maps", arrays),
-            ) if maps else None,
+            prefix=prefix("all", document["cut"], document["output"], module),
+            maps=prefix("maps", maps[0], maps[1], before_pooling) if maps else None,
             features=document["features"],
             parameters=document["parameters"],
             multiplications=document["multiplications"],
