@@ -126,8 +126,13 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     lines += show.accuracy(scores, None, where)
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
-        f"Brier {scores.brier:.3f}; before the temperature of {evaluation.temperature:.2f}: "
-        f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
+        f"Brier {scores.brier:.3f}"
+        + (
+            f"; before the temperature of {evaluation.temperature:.2f}: "
+            f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
+            if evaluation.temperature != 1
+            else ""
+        )
     )
     return [*lines, *_classes(scores), *_members(evaluation), *_coverage(evaluation)]
 

@@ -31,9 +31,13 @@ def label_doubts(examined: Inspection, features: Floats, seed: int) -> list[Find
         return []
     everything = np.arange(len(examined.labels))
     data = LabelledFeatures(
-        features, np.array([classes.index(label) for label in examined.labels], np.int64),
-        examined.keys, examined.groups, len(classes), examined.weights.of(everything),
-    )  # fmt: skip
+        features=features,
+        labels=np.array([classes.index(label) for label in examined.labels], np.int64),
+        keys=examined.keys,
+        groups=examined.groups,
+        classes=len(classes),
+        weights=examined.weights.of(everything),
+    )
     with few_threads(features):
         probabilities, count = out_of_fold(data, seed)
     if not count:
