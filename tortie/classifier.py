@@ -18,7 +18,7 @@ from tortie.evaluation.remembered import remember
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
 from tortie.learning.options import FitOptions
-from tortie.networks import table
+from tortie.networks.arguments import network_of
 from tortie.processes import core_count
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
@@ -43,9 +43,12 @@ class ImageClassifier:
     """Photographs to class names.
 
     Args:
-        network: a name of the table of networks; several, with commas, make an ensemble.
-        weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
-            in the table, a file, or ``"hf://OWNER/NAME"``.
+        network: a name of the table of networks, with arguments where it has others than the
+            table's: ``"lenet5(pooling=average)"``; several, with commas, make an ensemble.
+        weights: where the network's parameters begin: ``"auto"`` for the published ones that it
+            has; ``"imagenet"`` or another name of its row in the table, a file,
+            ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
+            ensemble.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
             number of stages, a stage's name, or ``"auto"`` to compare depths.
         head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
@@ -91,7 +94,7 @@ class ImageClassifier:
         self,
         network: str = "efficientnet-lite0",
         *,
-        weights: str | None = "imagenet",
+        weights: str | None = "auto",
         freeze: str | int = "all",
         head: str = "linear",
         recipe: str | None = None,
@@ -412,9 +415,9 @@ class ImageClassifier:
             choice = choose(self.engine, device, chosen_precision(self.precision, device))
             members = []
             for part, described in zip(self._parts, self.metadata.members, strict=True):
-                entry = table.find(described.network)
+                entry = network_of(described)
                 extractor = Extractor(
-                    prefix=part.prefix, structure=entry.name, code=entry.code,
+                    prefix=part.prefix, structure=entry.title, code=entry.code,
                     store=store, device=device, choice=choice, threads=self._threads,
                     max_pixels=int(self.max_megapixels * 1e6),
                 )  # fmt: skip

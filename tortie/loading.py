@@ -13,6 +13,7 @@ from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.remembered import recall, remember
 from tortie.networks import table
+from tortie.networks.arguments import network_of
 from tortie.weights.classifier_file import Metadata, stored_digest
 
 
@@ -30,7 +31,7 @@ def load(path: str | Path) -> ImageClassifier:
             remember(stored_digest(path) or "none", found[1])
     metadata, parts, tensors = found
     described = metadata.members[0]
-    classifier = ImageClassifier(described.network, weights=described.weights)
+    classifier = ImageClassifier(network_of(described).title, weights=described.weights)
     classifier._metadata = metadata
     classifier._parts = parts
     trained_on = tensors.get("training.sha256")

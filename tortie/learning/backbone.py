@@ -55,7 +55,7 @@ class Backbone:
         job = self.job
         return Extractor(
             prefix=Prefix.of(self.network, job.entry.preprocessing, cut),
-            structure=job.entry.name, code=job.entry.code, store=job.store,
+            structure=job.entry.title, code=job.entry.code, store=job.store,
             device=str(job.device), choice=choose(job.options.engine, job.device, job.precision),
             threads=job.threads, max_pixels=job.max_pixels,
         )  # fmt: skip

@@ -82,7 +82,7 @@ def _ensemble(result: FitResult) -> list[EnsembleRow]:
         assert scores is not None
         cost = one.plan.multiplications_per_image
         whole += cost
-        name = f"{number}: {one.entry.name}"
+        name = f"{number}: {one.entry.title}"
         rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
     scores = result.scores
     assert scores is not None

@@ -15,34 +15,34 @@ from tortie.learning.temperature import is_beyond_baseline
 _CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
-def label_doubts(examined: Inspection, features: Floats, seed: int) -> list[Finding]:
+def label_doubts(inspection: Inspection, features: Floats, seed: int) -> list[Finding]:
     """Findings about labels.
 
     None where no class can be held out and trained on, or where the softmax layer is not shown to
     be better than always naming the most frequent class: it knows no label better.
 
     Args:
-        examined: the images.
+        inspection: the images.
         features: activations of the undistorted view of those that take part, float32 ``(N, D)``.
         seed: of the folds.
     """
-    classes = sorted(set(examined.labels))
+    classes = sorted(set(inspection.labels))
     if len(classes) < 2:
         return []
-    everything = np.arange(len(examined.labels))
+    everything = np.arange(len(inspection.labels))
     data = LabelledFeatures(
         features=features,
-        labels=np.array([classes.index(label) for label in examined.labels], np.int64),
-        keys=examined.keys,
-        groups=examined.groups,
+        labels=np.array([classes.index(label) for label in inspection.labels], np.int64),
+        keys=inspection.keys,
+        groups=inspection.groups,
         classes=len(classes),
-        weights=examined.weights.of(everything),
+        weights=inspection.weights.of(everything),
     )
     with few_threads(features):
         probabilities, count = out_of_fold(data, seed)
     if not count:
         return []
-    return label_error_findings(examined, everything, probabilities, classes, count)
+    return label_error_findings(inspection, everything, probabilities, classes, count)
 
 
 def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:

@@ -147,7 +147,7 @@ class Network(TrainedPart):
         return self.stages(images)
 
     def stage_index(self, cut: str | int) -> int:
-        """Number of stages up to and with ``cut``, a stage's name or a number of stages.
+        """Number of stages through ``cut``, a stage's name or a number of stages.
 
         Raises:
             UsageError: no such stage, or a number outside 0 to the number of stages.
@@ -161,7 +161,7 @@ class Network(TrainedPart):
             after: the last stage of the first half, by name, or the number of its stages.
 
         Returns:
-            ``(prefix, rest)``: the stages up to and with ``after``, and the other stages with the
+            ``(prefix, rest)``: the stages through ``after``, and the other stages with the
             head and the side heads that hang after the cut (one that hangs from the cut itself
             could not train any stage). ``rest(prefix(images))`` equals ``network(images)``.
         """
@@ -172,7 +172,7 @@ class Network(TrainedPart):
         return nn.Sequential(OrderedDict(named[:index])), TrainedPart(later, self.head, sides)
 
     def freeze(self, after: str | int) -> None:
-        """Freeze the stages up to and with ``after``: no gradient, statistics and dropout at rest.
+        """Freeze the stages through ``after``: no gradient, statistics and dropout at rest.
 
         Stages after the cut become trainable again. :meth:`train` keeps the frozen prefix in
         evaluation mode, so that batch-norm statistics cannot move.
