@@ -1,6 +1,6 @@
 """Know the images before a fit: what is wrong with them, and which labels look wrong.
 
-The files, their hashes and what they hold are judged by ``images/findings.py``; labels by
+The files, their hashes and what they hold are examined by ``images/findings.py``; labels by
 predictions of a softmax layer that each image had no part in, on the activations that a fit of the
 same network keeps and takes.
 """
@@ -151,7 +151,7 @@ def _doubts(inspection: Inspection, features: Floats, seed: int) -> list[Finding
 
 
 def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
-    """Each image judged by a head that neither it nor its group had a part in.
+    """Each image predicted by a head that neither it nor its group had a part in.
 
     Twice: what the first round doubts has no part in training the second, or wrong labels would
     vouch for one another. How many are wrong is counted in the first round: heads that saw no
@@ -167,15 +167,15 @@ def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
     parts = held_out_parts(data.folds(seed, everything))
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
     penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
-    first = _judged(data, parts, everything, penalty)
+    first = _held_out(data, parts, everything, penalty)
     doubted = [doubt.index for doubt in label_errors(first, data.labels)]
     trusted = np.setdiff1d(everything, doubted)
     if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
         return first, len(doubted)
-    return _judged(data, parts, trusted, penalty), len(doubted)
+    return _held_out(data, parts, trusted, penalty), len(doubted)
 
 
-def _judged(
+def _held_out(
     data: LabelledFeatures,
     parts: list[tuple[Integers, Integers]],
     trusted: Integers,

@@ -130,7 +130,7 @@ def dataset_notes(
 def _worst_found(data: Dataset, held_out: HeldOut) -> list[str]:
     """The three worst kinds of finding of ``tortie check``, a line each.
 
-    Files that cannot be read are listed elsewhere. Labels are judged where this fit held them out.
+    Files that cannot be read are listed elsewhere. Labels are checked where this fit held them out.
     """
     findings = [
         one for one in file_findings(data.inspection) if one.kind not in ("unreadable", "truncated")
