@@ -319,7 +319,7 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "input": job.entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
         "tensors": hash_tensors(backbone.network.state_dict().items())[:16],
-        "freeze": backbone.freeze.last_frozen or "none",
+        "freeze": backbone.freeze.title,
         "head": options.head,
         "classes": list(candidate.data.classes),
         "recipe": steps.recipe.model_dump(mode="json"),
