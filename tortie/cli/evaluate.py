@@ -101,7 +101,7 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
             for one in evaluation.members
         ],
         "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
-        "trained_on": evaluation.seen,
+        "skipped_training_images": evaluation.seen,
         "not_counted": list(evaluation.not_counted),
         "skipped": [one._asdict() for one in evaluation.skipped],
     }

@@ -28,7 +28,7 @@ class Bin:
 
     Attributes:
         low: probability above which the bin begins, 0 to 1.
-        high: probability up to and with which it reaches.
+        high: probability through which it reaches.
         confidence: mean probability of the most probable class.
         accuracy: share of right answers.
         count: photographs, those of a group counted as one; above 0.

@@ -55,13 +55,13 @@ def to_predictions(
     reject_below: float = 0.0,
 ) -> list[Prediction]:
     """What a classifier says of each source, in words of its classes."""
-    judgements = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+    predictions = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
         rejected = bool(row.max() < np.float32(reject_below))  # as the coverage curve counts
-        judgements[position] = Prediction(sources[position], ranked, None, rejected, far)
-    return judgements
+        predictions[position] = Prediction(sources[position], ranked, None, rejected, far)
+    return predictions
 
 
 @dataclass(frozen=True)

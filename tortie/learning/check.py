@@ -35,13 +35,13 @@ class CheckResult:
 
     Attributes:
         collection: the images, as they were listed.
-        examined: what reading them told.
+        inspection: what reading them told.
         findings: the worst first.
         computed: images that were decoded here; the others were known.
     """
 
     collection: Collection
-    examined: Inspection
+    inspection: Inspection
     findings: list[Finding]
     computed: int
 
@@ -111,7 +111,7 @@ def check(
     sha256 = hash_all(sources, threads)
     max_pixels = int(options.max_megapixels * 1e6)
     features: Floats | None = None
-    alike: list[tuple[int, int]] = []
+    feature_pairs: list[tuple[int, int]] = []
     if labels and len(collection.classes) > 1:
         from tortie.activations.extract import Extraction
         from tortie.learning.backbone import make_backbone
@@ -120,33 +120,33 @@ def check(
         with Extraction(make_backbone(job, 2).extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
-            alike = feature_duplicate_pairs(features)
+            feature_pairs = feature_duplicate_pairs(features)
         facts, reasons, computed = extraction.facts, extraction.reasons, extraction.missing
     else:
         known = stored_facts(
             sources, sha256, store, threads=threads, max_pixels=max_pixels, progress=progress
         )
         facts, reasons, computed = known.facts, known.reasons, known.decoded
-    examined = Inspection(collection.photographs, sha256, facts, reasons, alike)
-    findings = file_findings(examined, collection.notes)
+    inspection = Inspection(collection.photographs, sha256, facts, reasons, feature_pairs)
+    findings = file_findings(inspection, collection.notes)
     if features is not None:
-        findings += _doubts(examined, features, options.seed)
-    return CheckResult(collection, examined, ranked(findings), computed)
+        findings += _doubts(inspection, features, options.seed)
+    return CheckResult(collection, inspection, ranked(findings), computed)
 
 
-def _doubts(examined: Inspection, features: Floats, seed: int) -> list[Finding]:
+def _doubts(inspection: Inspection, features: Floats, seed: int) -> list[Finding]:
     """Findings about labels; none where no class can be held out and trained on."""
-    classes = sorted(set(examined.labels))
+    classes = sorted(set(inspection.labels))
     data = LabelledFeatures(
-        features, np.array([classes.index(label) for label in examined.labels], np.int64),
-        examined.keys, examined.groups, len(classes),
+        features, np.array([classes.index(label) for label in inspection.labels], np.int64),
+        inspection.keys, inspection.groups, len(classes),
     )  # fmt: skip
     if len(classes) < 2:
         return []
     with few_threads(features):
         probabilities, count = out_of_fold(data, seed)
     return label_error_findings(
-        examined, np.arange(len(data.labels)), probabilities, classes, count
+        inspection, np.arange(len(data.labels)), probabilities, classes, count
     )
 
 

@@ -162,7 +162,7 @@ class Network(TrainedPart):
         return self.stages(images)
 
     def stage_index(self, cut: str | int) -> int:
-        """Number of stages up to and with ``cut``, a stage's name or a number of stages.
+        """Number of stages through ``cut``, a stage's name or a number of stages.
 
         Raises:
             UsageError: no such stage, or a number outside 0 to the number of stages.
@@ -176,7 +176,7 @@ class Network(TrainedPart):
             after: the last stage of the first half, by name, or the number of its stages.
 
         Returns:
-            ``(prefix, rest)``: the stages up to and with ``after``, and the other stages with the
+            ``(prefix, rest)``: the stages through ``after``, and the other stages with the
             head and the side heads that hang after the cut (one that hangs from the cut itself
             could not train any stage). ``rest(prefix(images))`` equals ``network(images)``.
         """
