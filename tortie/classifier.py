@@ -50,7 +50,8 @@ class ImageClassifier:
             ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
             ensemble.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
-            number of stages, a stage's name, or ``"auto"`` to compare depths.
+            number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
+            compare depths.
         head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
         recipe: name of the training recipe; ``None`` for the one that suits.
         epochs: number of epochs (overrides the recipe).

@@ -59,7 +59,8 @@ def to_predictions(
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
-        rejected = bool(row.max() < np.float32(reject_below))  # as the coverage curve counts
+        # As the coverage curve counts; no probability is 1, though rounding may make it so.
+        rejected = bool(row.max() < np.float32(reject_below)) or reject_below >= 1
         predictions[position] = Prediction(sources[position], ranked, None, rejected, far)
     return predictions
 

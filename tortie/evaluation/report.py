@@ -27,7 +27,7 @@ from tortie.evaluation.gallery import (
     shared_folder,
     surest_mistakes,
 )
-from tortie.evaluation.metrics import Interval, Scores, amount, wilson
+from tortie.evaluation.metrics import Interval, Scores, amount, shown_probability, wilson
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
@@ -150,17 +150,12 @@ def _template() -> "Template":
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = "{:.1%}".format
-    environment.filters["probability"] = _probability
+    environment.filters["probability"] = shown_probability
     environment.filters["count"] = amount
     environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
     return environment.from_string(
         files("tortie.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     )
-
-
-def _probability(value: float) -> str:
-    """Never 100%, which is no probability that a classifier can give."""
-    return ">99.9%" if value >= 0.9995 else f"{value:.1%}"
 
 
 def _context(report: Report) -> dict[str, Any]:

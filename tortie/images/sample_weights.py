@@ -63,7 +63,7 @@ class SampleWeights:
         if self.contradicting:
             notes.append(
                 f"copies with different labels, which are not counted: {len(self.contradicting):,} "
-                "images; tortie check names them"
+                "images"
             )
         if self.look_alikes:
             notes.append(

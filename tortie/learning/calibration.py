@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tortie.evaluation.calibration import fit_temperature, too_little_to_calibrate
+from tortie.evaluation.calibration import too_little_to_calibrate
 from tortie.images.split_rules import SplitRules
 from tortie.learning.cross_fitting import (
     HeldOut,
@@ -21,6 +21,7 @@ from tortie.learning.cross_fitting import (
 )
 from tortie.learning.dataset import CalibratedOn, Dataset
 from tortie.learning.softmax import Floats, Integers, LinearHead, softmax
+from tortie.learning.temperature import choose_temperature, is_beyond_baseline
 
 MOST = 2000
 """Photographs whose crops are predicted to fit a temperature: they fix it to about 3%."""
@@ -135,14 +136,20 @@ def calibrated(by_crops: dict[str, HeldOut], data: Dataset) -> Calibration:
         by_crops: predictions of photographs that were not trained on, by crop setting.
         data: their labels, and what part of the split they are.
     """
+    on, first = data.calibration.on, by_crops["1"]
+    weights = data.weights(first.positions)
+    if not is_beyond_baseline(first.probabilities, data.labels[first.positions], weights):
+        note = (
+            "probabilities are not calibrated: the classifier is not shown to be better than "
+            f"always naming the most frequent class ({on})"
+        )
+        return Calibration(dict.fromkeys(by_crops, 1.0), on, 0, (note,), by_crops)
     temperature = {
-        crops: fit_temperature(
+        crops: choose_temperature(
             one.probabilities, data.labels[one.positions], data.weights(one.positions)
         )
         for crops, one in by_crops.items()
     }
-    on, first = data.calibration.on, by_crops["1"]
-    weights = data.weights(first.positions)
     warning = too_little_to_calibrate(first.probabilities, temperature["1"], on, weights)
     count = round(float(weights.sum()))
     return Calibration(temperature, on, count, (warning,) if warning else (), by_crops)

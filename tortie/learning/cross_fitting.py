@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.evaluation.calibration import fit_temperature
 from tortie.images.split import folds
 from tortie.learning.softmax import (
     PENALTIES,
@@ -20,6 +19,7 @@ from tortie.learning.softmax import (
     held_out_parts,
     softmax,
 )
+from tortie.learning.temperature import choose_temperature
 
 FOLDS = 5
 MANY = 5000
@@ -153,7 +153,7 @@ def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
         inner = choose_among(data, train, seed + number)
         head = train_on(data, train, inner.penalty)
         probabilities[held] = softmax(head.logits(data.features[held]))
-        temperatures[held] = fit_temperature(softmax(inner.logits), inner.labels, inner.weights)
+        temperatures[held] = choose_temperature(softmax(inner.logits), inner.labels, inner.weights)
     return HeldOut(everything, probabilities, temperatures)
 
 

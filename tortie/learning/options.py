@@ -76,7 +76,8 @@ class FitOptions(BaseModel):
             ``hf://OWNER/NAME``, or ``None`` for fresh ones. Several, with commas between, for the
             members of an ensemble, of which ``none`` has fresh ones.
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, the last
-            frozen stage's name, or ``auto`` to compare depths.
+            frozen stage's name, ``stages=A,B`` for these stages alone, ``train=A,B`` for all
+            others, or ``auto`` to compare depths.
         head: what is trained in place of the network's last layer: ``linear``, or ``mlp:N`` with
             N hidden units.
         recipe: how the steps go, where there are any: a name of the table of recipes, or a JSON
