@@ -403,6 +403,22 @@ def test_the_frozen_state_is_the_same_bit_for_bit(tmp_path, cut):
     assert not still, "every trained tensor moves, statistics and counters too"
 
 
+def test_a_frozen_stage_rests_in_what_is_left_after_a_cut_and_gradients_pass_through_it():
+    network = networks.resnet20_cifar().train()
+    network.freeze(("conv1", "conv3_x"))
+    prefix, rest = network.cut(network.frozen)
+    rest.train()
+    assert rest.frozen_stages == ("conv3_x",)
+    assert not any(module.training for module in rest.stages.conv3_x.modules())
+    assert all(module.training for module in rest.stages.conv4_x.modules())
+    rest(prefix(torch.randn(4, 3, 32, 32))).square().sum().backward()
+    for name, parameter in rest.named_parameters():
+        assert (parameter.grad is None) == name.startswith("stages.conv3_x."), name
+    assert rest.stages.conv2_x[0].conv1.weight.grad.abs().sum() > 0
+    network.freeze(0)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 def test_the_whole_network_trains_with_a_frozen_prefix_at_rest(tmp_path):
     """``train()`` of the network puts no frozen stage into training mode."""
     torch.manual_seed(0)

@@ -42,7 +42,8 @@ def command(
         str,
         typer.Option(
             help="Stages that are not trained: all (only the softmax layer is trained), none, the "
-            "number of stages, the name of the last frozen stage, or auto (depths are compared)."
+            "number of stages, the name of the last frozen stage, stages=A,B (these alone), "
+            "train=A,B (all but these), or auto (depths are compared)."
         ),
     ] = "all",
     augment: Annotated[

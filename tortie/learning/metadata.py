@@ -68,5 +68,5 @@ def describe(result: FitResult) -> Metadata:
 
 def _member_of(result: FitResult) -> Member:
     plan = result.plan
-    frozen = list(result.network.stage_names[: plan.freeze.stages])
+    frozen = list(plan.freeze.names(result.network.stage_names))
     return member(result.entry, plan.weights, result.head, frozen, plan.precision)
