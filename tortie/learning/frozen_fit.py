@@ -143,11 +143,11 @@ def solve(
     with few_threads(activations):
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
         train = data.train
-        doubts = check_labels(data.inspection, activations, data.seed) if few else []
+        label_errors = check_labels(data.inspection, activations, data.seed) if few else []
         novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, backbone.network.notes, doubts),
+        **dataset_notes(data, job.collection.notes, backbone.network.notes, label_errors),
         "views": view_notes,
         "calibration": calibration.notes,
     }
