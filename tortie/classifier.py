@@ -64,6 +64,8 @@ class ImageClassifier:
         test: photographs of the test: a fraction of the others, or a folder of classes.
         augment: policy of the drawn views, by its name; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
+        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
+            ``"imagenet"``.
         mirror: whether a mirrored photograph keeps its class.
         views: drawn views of each training photograph, where a part is frozen.
         crops: of each photograph that are judged: 1, 10 or 144. A fit of more than one fits their
@@ -108,6 +110,7 @@ class ImageClassifier:
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
         augment: str | None = None,
+        colour_basis: str = "photographs",
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,
@@ -137,6 +140,7 @@ class ImageClassifier:
         self.valid = valid
         self.test = test
         self.augment = augment
+        self.colour_basis = colour_basis
         self.mirror = mirror
         self.views = views
         self.crops = crops
