@@ -71,7 +71,7 @@ class MemberScores:
 
     Attributes:
         of: the network's name, or how many there are.
-        crops: judged of each photograph.
+        crops: number of crops of each photograph.
         forward_passes: runs of a network for one photograph.
         scores: every figure.
     """
@@ -106,7 +106,7 @@ class Evaluation:
         classes: names, in the order of the columns.
         weights: of each photograph counted ``(n,)``: those of a group add up to one.
         groups: number of each one's group ``(n,)``.
-        crops: judged of each photograph.
+        crops: number of crops of each photograph.
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.

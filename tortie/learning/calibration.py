@@ -1,7 +1,7 @@
 """The temperature of a classifier, fitted on photographs that its softmax layer did not learn from.
 
 Where a part of the split is for calibration, that is it. Elsewhere, where photographs are few, the
-training photographs are judged by cross-fitting: each by a layer that was trained without it.
+training photographs are predicted by cross-fitting: each by a layer that was trained without it.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from tortie.learning.softmax import Floats, Integers, LinearHead, softmax
 from tortie.learning.temperature import choose_temperature, is_beyond_baseline
 
 MOST = 2000
-"""Photographs whose crops are judged to fit a temperature: they fix it to about 3%."""
+"""Photographs whose crops are predicted to fit a temperature: they fix it to about 3%."""
 _MOST_VIEWS = 50_000  # of all of them: 256 MB at 1,280 activations each
 
 

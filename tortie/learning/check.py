@@ -1,6 +1,6 @@
 """Know the images before a fit: what is wrong with them, and which labels look wrong.
 
-The files, their hashes and what they hold are judged by ``images/findings.py``; labels by
+The files, their hashes and what they hold are examined by ``images/findings.py``; labels by
 predictions of a softmax layer that each image had no part in, on the activations that a fit of the
 same network keeps and takes.
 """

@@ -37,10 +37,10 @@ class LabelledFeatures:
         keys: SHA-256 of each photograph's content: draws depend on nothing else.
         groups: photographs of one group are never on two sides of a split.
         classes: K.
-        weights: what each photograph counts where it is judged ``(N,)``; ``None`` where each is
+        weights: what each photograph counts where it is predicted ``(N,)``; ``None`` where each is
             one.
         drawn: float32 ``(T, V, D)``, V drawn views of the photographs that may be trained on; they
-            are trained on beside the undistorted view, and never judged.
+            are trained on beside the undistorted view, and never predicted.
         drawn_rows: row among ``drawn`` of each photograph ``(N,)``; −1 where it has none.
     """
 
@@ -60,7 +60,7 @@ class LabelledFeatures:
         return replace(self, drawn=drawn, drawn_rows=rows)
 
     def weights_of(self, rows: Integers) -> Weights:
-        """What each of ``rows`` counts where it is judged."""
+        """What each of ``rows`` counts where it is predicted."""
         return np.ones(len(rows)) if self.weights is None else self.weights[rows]
 
     def problem(self, train: Integers) -> Problem:
@@ -140,7 +140,7 @@ def train_on(data: LabelledFeatures, train: Integers, penalty: float) -> LinearH
 
 
 def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
-    """Nested cross-fitting: each photograph judged by a head that neither it nor its group chose.
+    """Nested cross-fitting: each photograph is predicted by a head that it did not train or choose.
 
     In each outer fold the penalty is chosen, and the temperature fitted, by an inner cross-fitting
     of the other folds.

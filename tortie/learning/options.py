@@ -85,37 +85,37 @@ class FitOptions(BaseModel):
             N hidden units.
         recipe: how the steps go, where there are any: a name of the table of recipes, or a JSON
             file; ``None`` for the one that suits network and depth.
-        epochs: in place of the recipe's.
-        batch: photographs a step, in place of the recipe's.
-        learning_rate: in place of the recipe's.
-        accumulate: parts of a batch that go through the network one after another, in less memory;
-            batch-norm takes the statistics of each part.
-        track: where each epoch is told as well: ``tensorboard``, ``mlflow``, ``wandb``.
+        epochs: number of epochs (overrides the recipe).
+        batch: batch size (overrides the recipe).
+        learning_rate: learning rate (overrides the recipe).
+        accumulate: gradient accumulation steps; more need less memory, and batch-norm takes the
+            statistics of each part.
+        track: also log each epoch to ``tensorboard``, ``mlflow``, ``wandb``.
         input: ``HEIGHTxWIDTHxCHANNELS`` that photographs are made to, where the network takes
             another than its paper's; ``None`` for its paper's.
-        valid: photographs of the validation: a fraction of the others, or a folder of classes.
-        test: photographs of the test: a fraction of the others, or a folder of classes.
+        valid: validation set: a folder with one folder per class, or a fraction.
+        test: test set: a folder with one folder per class, or a fraction.
         augment: policy that drawn views follow, by its name, with some of its ranges changed where
             that is wanted, as ``full(channel_shift=20)``; ``None`` for none where everything is
             frozen, and for the recipe's elsewhere.
         colour_basis: whose principal colours PCA colour goes along: the training ``photographs``',
             or those of ``imagenet``, as in AlexNet's paper.
         mirror: whether a mirrored photograph keeps its class, so that a policy may mirror it.
-        views: drawn views of each training photograph where a part is frozen; where nothing is,
-            each epoch draws anew.
-        crops: of each photograph that are judged, 1, 10 or 144; a fit of more than one fits
+        views: number of augmented views of each training photograph where stages are frozen;
+            where none is, each epoch draws anew.
+        crops: number of crops of each photograph, 1, 10 or 144; a fit of more than one fits
             their temperature too.
         budget: seconds that comparing depths may take, as a number or ``10m``.
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
         force: whether a run in ``run`` gives way when this one begins.
-        members: networks that are trained apart and whose probabilities are averaged.
-        seed: of every draw.
+        members: number of networks in an ensemble; their probabilities are averaged.
+        seed: random seed.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
-        threads: that read photographs and multiply; ``None`` for one a core.
-        max_megapixels: a photograph with more is left out.
+        threads: number of threads; ``None`` for one per core.
+        max_megapixels: photographs with more are skipped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

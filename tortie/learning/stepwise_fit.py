@@ -338,8 +338,8 @@ def _feed(candidate: Candidate) -> Feed:
         engine = candidate.backbone.extractor.engine if steps.activations == "live" else None
         return Live(photographs, steps.undistorted, steps.views, engine)
     extractor = candidate.backbone.extractor
-    judged = data.chosen_on if steps.views else np.union1d(data.train, data.chosen_on)
-    undistorted = features(job, extractor, data, judged, [steps.undistorted], photographs)
+    predicted = data.chosen_on if steps.views else np.union1d(data.train, data.chosen_on)
+    undistorted = features(job, extractor, data, predicted, [steps.undistorted], photographs)
     if not steps.views:
         return Stored(undistorted, undistorted)
     return Stored(undistorted, features(job, extractor, data, data.train, steps.views, photographs))
