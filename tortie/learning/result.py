@@ -125,7 +125,10 @@ class FitResult:
 
 
 def dataset_notes(
-    data: Dataset, listed: Sequence[str], network: Sequence[str], doubts: Sequence[Finding] = ()
+    data: Dataset,
+    listed: Sequence[str],
+    network: Sequence[str],
+    label_errors: Sequence[Finding] = (),
 ) -> Notes:
     """The notes that every fit has: of the photographs, the network, the split and what was found.
 
@@ -133,18 +136,18 @@ def dataset_notes(
         data: the photographs.
         listed: what was noted as the photographs were listed.
         network: what the network has to say of its weights.
-        doubts: about labels; empty where they were not looked for.
+        label_errors: about labels; empty where they were not looked for.
     """
     empty = [f"class {name} has no readable photograph" for name in data.empty_classes]
     return {
         "photographs": [*listed, *empty, *data.inspection.duplicates.notes],
         "network": network,
         "split": [*data.split.notes, *data.inspection.weights.notes()],
-        "found": [*named("not counted", data.leaks()), *_worst_found(data, doubts)],
+        "found": [*named("not counted", data.leaks()), *_worst_found(data, label_errors)],
     }
 
 
-def _worst_found(data: Dataset, doubts: Sequence[Finding]) -> list[str]:
+def _worst_found(data: Dataset, label_errors: Sequence[Finding]) -> list[str]:
     """The three worst kinds of finding of ``tortie check``, a line each.
 
     Files that cannot be read are listed elsewhere.
@@ -152,7 +155,7 @@ def _worst_found(data: Dataset, doubts: Sequence[Finding]) -> list[str]:
     findings = [
         one for one in file_findings(data.inspection) if one.kind not in ("unreadable", "truncated")
     ]
-    return [f"{line}; tortie check names all" for line in worst([*findings, *doubts])]
+    return [f"{line}; tortie check names all" for line in worst([*findings, *label_errors])]
 
 
 def named(what: str, paths: Sequence[Path]) -> list[str]:
