@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.prediction_sets import (
+    MeasuredSets,
+    PredictionSets,
+    fit_sets,
+    measure_sets,
+)
 from tortie.images.finding import Finding, worst
 from tortie.images.findings import file_findings
 from tortie.images.split import Row
@@ -92,6 +98,27 @@ class FitResult:
         own = self.held_out.temperatures
         temperatures = self.calibration.temperature["1"] if own is None else own
         return tempered(self.held_out.probabilities, temperatures)
+
+    @cached_property
+    def prediction_sets(self) -> dict[str, PredictionSets]:
+        """What prediction sets need, by crop setting; empty where too few were held out."""
+        found = {
+            crops: fit_sets(
+                one.probabilities, self.data.labels[one.positions], self.data.weights(one.positions)
+            )
+            for crops, one in self.calibration.predictions.items()
+        }
+        return {crops: one for crops, one in found.items() if one is not None}
+
+    @cached_property
+    def measured_sets(self) -> list[MeasuredSets]:
+        """What prediction sets came to on a test or validation that they were not taken from."""
+        if self.data.too_few is not None or self.data.split.on == "cross-validation":
+            return []
+        return measure_sets(
+            self.prediction_sets.get("1"), self.held_out.probabilities, self.scored_labels,
+            self.scored_weights, self.data.classes,
+        )  # fmt: skip
 
     @property
     def scored_labels(self) -> NDArray[np.int64]:
