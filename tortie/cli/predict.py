@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
-STRANGE = 99.0
-"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 def command(
@@ -27,14 +25,7 @@ def command(
         int, typer.Option(help="Number of classes to print for each photograph.", min=1)
     ] = 3,
     crops: options.Crops = 1,
-    reject_below: Annotated[
-        float,
-        typer.Option(
-            help="Reject a photograph (give it no label) if its highest probability is below this.",
-            min=0,
-            max=1,
-        ),
-    ] = 0.0,
+    reject_below: options.RejectBelow = 0.0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     engine: options.Engine = "auto",
@@ -87,22 +78,10 @@ def _say_empty(images: list[Path], judged: "list[Prediction]") -> None:
 
 def _told(judged: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
     """Judgements as JSON, and as lines."""
-    document = [
-        {"path": str(one.source), "reason": one.reason}
-        if one.reason
-        else {
-            "path": str(one.source),
-            "label": one.label,
-            "probability": one.probability,
-            "rejected": one.rejected,
-            "novelty_percentile": one.novelty_percentile,
-            "probabilities": one.probabilities,
-        }
-        for one in judged
-    ]
+    document = [one.document(str(one.source)) for one in judged]
     for one in judged:
         if one.reason:
-            show.say(f"{one.source}: {one.reason}", always=True)
+            show.say(f"{one.source!s}: {one.reason}", always=True)
     return document, [_line(one, top) for one in judged if not one.reason]
 
 
@@ -111,11 +90,11 @@ def _line(one: "Prediction", top: int) -> str:
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in list(one.probabilities.items())[:top])
     unsure = "rejected: " if one.rejected else ""
     far = ""
-    if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
+    if one.is_strange:
         far = (
             f"; unlike its training photographs: farther than {one.novelty_percentile:.0f}% of them"
         )
-    return f"{one.source}  {unsure}{ranked}{far}"
+    return f"{one.source!s}  {unsure}{ranked}{far}"
 
 
 def _rows(judged: "list[Prediction]") -> Iterator[tuple[object, ...]]:

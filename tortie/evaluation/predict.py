@@ -75,8 +75,18 @@ class Predictions:
 
 
 @dataclass
-class _Judged:
-    """One member's probabilities, of all photographs in their order; unreadable ones are zero."""
+class Judged:
+    """One member's probabilities, of all photographs in their order; unreadable ones are zero.
+
+    Attributes:
+        mean: float32 ``(n, K)``, over the crops.
+        centre: float32 ``(n, K)``, of the undistorted view alone.
+        read: which photographs have probabilities ``(n,)``.
+        facts: of each photograph, where they are known.
+        distances: from the training photographs ``(n,)``; ``None`` where they are not asked for.
+        reasons: why a photograph has no probabilities, by its position.
+        computed: photographs that went through the network.
+    """
 
     mean: NDArray[np.float32]
     centre: NDArray[np.float32]
@@ -85,6 +95,35 @@ class _Judged:
     distances: NDArray[np.float64] | None
     reasons: dict[int, str] = field(default_factory=dict)
     computed: int = 0
+
+    @classmethod
+    def empty(cls, count: int, classes: int, novelty: Novelty | None) -> "Judged":
+        """Of photographs that none is known of yet."""
+        return cls(
+            np.zeros((count, classes), np.float32), np.zeros((count, classes), np.float32),
+            np.zeros(count, np.bool_), [None] * count, None if novelty is None else np.zeros(count),
+        )  # fmt: skip
+
+    def keep(
+        self,
+        network: MemberNetwork,
+        features: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        novelty: Novelty | None,
+    ) -> None:
+        """Keep what the head makes of activations ``(m, views, ...)`` of the photographs ``rows``.
+
+        One whose probabilities are NaN gets that as its reason.
+        """
+        flat = network.probabilities(features.reshape(-1, *features.shape[2:]))
+        probabilities = flat.reshape(*features.shape[:2], flat.shape[1])
+        finite = np.isfinite(probabilities).all(axis=(1, 2))
+        self.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
+        rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
+        self.mean[rows], self.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
+        self.read[rows] = True
+        if novelty is not None and self.distances is not None:
+            self.distances[rows] = novelty.distances(features[:, 0])
 
 
 def predict(
@@ -116,9 +155,16 @@ def predict(
         _judge(member, sources, sha256, progress, crops, None if number else novelty, reader)
         for number, member in enumerate(members)
     ]
+    return combined(judged, temperature, novelty)
+
+
+def combined(
+    judged: "Sequence[Judged]", temperature: float, novelty: Novelty | None
+) -> Predictions:
+    """The mean over the members, tempered, of the photographs that all of them could read."""
     rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
     reasons: dict[int, str] = {}
-    facts: list[Facts | None] = [None] * len(sources)
+    facts: list[Facts | None] = [None] * len(judged[0].facts)
     for one in judged:
         reasons = {**one.reasons, **reasons}
         facts = [own or other for own, other in zip(facts, one.facts, strict=True)]
@@ -149,16 +195,13 @@ def _judge(
     crops: Crops,
     novelty: Novelty | None,
     reader: Reader | None,
-) -> _Judged:
+) -> Judged:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
-    n, classes = len(sources), member.network.classes
-    judged = _Judged(
-        np.zeros((n, classes), np.float32), np.zeros((n, classes), np.float32),
-        np.zeros(n, np.bool_), [None] * n, None if novelty is None else np.zeros(n),
-    )  # fmt: skip
+    n = len(sources)
+    judged = Judged.empty(n, member.network.classes, novelty)
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
 
@@ -170,27 +213,13 @@ def _judge(
             member.extractor, sources[part], sha256[part], views=views, reader=own
         ) as extraction:
             features, rows = extraction.finish(told)  # (n, views, ...)
-        rows = rows + begin
-        probabilities = _probabilities(member.network, features)
-        finite = np.isfinite(probabilities).all(axis=(1, 2))
-        judged.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
-        rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
-        judged.mean[rows], judged.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
-        judged.read[rows] = True
+        judged.keep(member.network, features, rows + begin, novelty)
         judged.facts[part] = extraction.facts
         judged.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
         judged.computed += extraction.computed
-        if novelty is not None and judged.distances is not None:
-            judged.distances[rows] = novelty.distances(features[:, 0])
     return judged
 
 
 def _from(reader: Reader, begin: int) -> Reader:
     """The reader of what comes from ``begin`` on."""
     return lambda positions, views: reader([begin + each for each in positions], views)
-
-
-def _probabilities(network: MemberNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The head's ``(n, views, K)`` of activations ``(n, views, ...)``."""
-    probabilities = network.probabilities(features.reshape(-1, *features.shape[2:]))
-    return probabilities.reshape(*features.shape[:2], probabilities.shape[1])
