@@ -32,7 +32,10 @@ _BODY = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "properties": {name: {"type": "array", "items": _BINARY} for name in FIELDS},
+                "properties": {
+                    name: {"type": "array", "items": _BINARY, "minItems": 1} for name in FIELDS
+                },
+                "minProperties": 1,
                 "additionalProperties": False,
             }
         },
@@ -105,6 +108,10 @@ def _add_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         reason = f"{first['loc'][-1]}: {first['msg']}"
         return refused(Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, reason))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        return refused(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the server"))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:

@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -89,9 +90,9 @@ def serve(
     Raises:
         TortieError: the classifier cannot be loaded.
     """
-    stop: list[_Server] = []
+    stop: list[Server] = []
     service = make_service(lambda: stop[0].end())
-    stop.append(_Server(make_config(make_app(service, limits, access, reject_below), limits)))
+    stop.append(Server(make_config(make_app(service, limits, access, reject_below), limits)))
     stop[0].run([listening])
     if service.error is not None:
         raise service.error
@@ -117,7 +118,7 @@ def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that ends well on a signal, instead of dying by it once its work is done."""
 
     def end(self) -> None:
@@ -127,6 +128,9 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Inside, SIGINT and SIGTERM end the server; a second SIGINT does not wait."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         wanted = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self.handle_exit) for number in wanted}
         try:

@@ -68,7 +68,7 @@ class Service:
         failed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.metrics = ServerMetrics(lambda: self._batcher.waiting, lambda: self.ready)
+        self.metrics = ServerMetrics(lambda: self.waiting, lambda: self.ready)
         self.error: BaseException | None = None
         self._load = load
         self._failed = failed
@@ -112,6 +112,11 @@ class Service:
         """
         assert self.classifier
         self._batcher.check_room()
+
+    @property
+    def waiting(self) -> int:
+        """Photographs that wait for their turn."""
+        return self._batcher.waiting
 
     def ask(self, questions: Sequence[Question]) -> "Sequence[Any]":
         """Futures of the :class:`Answer` of each photograph.
