@@ -73,13 +73,13 @@ class Client:
             return b"".join(pieces)
 
     def raw_slowly(self, content):
-        """Send this, then wait until the server has had enough."""
+        """The status of the answer to a body that does not end."""
         with (
             contextlib.suppress(ConnectionResetError),
             socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection,
         ):
             connection.sendall(content)
-            connection.recv(65536)
+            return int(connection.recv(65536).split()[1])
 
     def until_ready(self):
         deadline = time.monotonic() + 60

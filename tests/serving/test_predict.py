@@ -46,7 +46,7 @@ def test_command_line_python_and_http_give_the_same_probabilities(client, fitted
     command = [sys.executable, "-m", "tortie", "predict", str(fitted_file), *map(str, paths)]
     printed = subprocess.run([*command, "--json"], capture_output=True, check=True).stdout
     told = {one["path"]: one for one in json.loads(printed)}
-    python = load(fitted_file).judge(paths)
+    python = load(fitted_file).classify(paths)
     for path, judged in zip(paths, python, strict=True):
         content = path.read_bytes()
         (raw,) = client.predict(content).json

@@ -178,9 +178,9 @@ def test_bodies_together_are_bounded(fitted_file):
     with running(lambda: load(fitted_file), limits) as client:
         client.until_ready()
         head = HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(900_000)
-        slow = threading.Thread(target=lambda: client.raw_slowly(head))
+        statuses = set()  # whichever comes second is refused
+        slow = threading.Thread(target=lambda: statuses.add(client.raw_slowly(head)))
         slow.start()
-        statuses = set()
         while slow.is_alive():
             statuses.add(client.predict(bytes(900_000)).status)
         assert 503 in statuses

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tortie.activations.engine import BATCH
 from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.novelty import Novelty
-from tortie.evaluation.predict import Judged, Member, Predictions, combined
+from tortie.evaluation.predict import Member, MemberPredictions, Predictions, combined
 from tortie.images import Decoded, Source, UnreadableImage, decode
 from tortie.images.unreadable import reason_of
 
@@ -29,7 +29,7 @@ class LivePredictor:
     Args:
         members: networks whose probabilities are averaged.
         temperature: that the logarithm of the mean is divided by.
-        crops: of each photograph that are judged.
+        crops: of each photograph that are averaged.
         novelty: tells how far photographs are from the training photographs; ``None`` to say
             nothing.
         max_pixels: the largest image that is decoded.
@@ -66,29 +66,33 @@ class LivePredictor:
         One that cannot be read has a reason.
         """
         decodes: _Decodes = {}
-        judged = [self._judge(number, sources, decodes) for number in range(len(self._members))]
-        return combined(judged, self._temperature, self._novelty)
+        each = [
+            self._predict_member(number, sources, decodes) for number in range(len(self._members))
+        ]
+        return combined(each, self._temperature, self._novelty)
 
-    def _judge(self, number: int, sources: Sequence[Source], decodes: _Decodes) -> Judged:
+    def _predict_member(
+        self, number: int, sources: Sequence[Source], decodes: _Decodes
+    ) -> MemberPredictions:
         """What one member says."""
         member, views = self._members[number], self._views[number]
         novelty = None if number else self._novelty
-        judged = Judged.empty(len(sources), member.network.classes, novelty)
+        predictions = MemberPredictions.empty(len(sources), member.network.classes, novelty)
         at_least = member.extractor.preprocessing.at_least
         if at_least not in decodes:
             decodes[at_least] = [self._decode(source, at_least) for source in sources]
         pixels, rows = [], []
         for row, decoded in enumerate(decodes[at_least]):
             if isinstance(decoded, str):
-                judged.reasons[row] = decoded
+                predictions.reasons[row] = decoded
                 continue
             pixels.append([view.pixels(decoded, "") for view in views])  # crops draw nothing
             rows.append(row)
         if rows:
             features = self._features(member, np.array(pixels))
-            judged.keep(member.network, features, np.array(rows), novelty)
-            judged.computed = len(rows)
-        return judged
+            predictions.keep(member.network, features, np.array(rows), novelty)
+            predictions.computed = len(rows)
+        return predictions
 
     def _decode(self, source: Source, at_least: int) -> Decoded | str:
         try:

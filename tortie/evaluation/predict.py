@@ -19,7 +19,7 @@ _NO_NUMBER = "the network's probabilities for it are NaN"
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a classifier, ready to judge.
+    """One network of a classifier, ready to predict.
 
     Attributes:
         network: trained.
@@ -75,7 +75,7 @@ class Predictions:
 
 
 @dataclass
-class Judged:
+class MemberPredictions:
     """One member's probabilities, of all photographs in their order; unreadable ones are zero.
 
     Attributes:
@@ -97,7 +97,7 @@ class Judged:
     computed: int = 0
 
     @classmethod
-    def empty(cls, count: int, classes: int, novelty: Novelty | None) -> "Judged":
+    def empty(cls, count: int, classes: int, novelty: Novelty | None) -> "MemberPredictions":
         """Of photographs that none is known of yet."""
         return cls(
             np.zeros((count, classes), np.float32), np.zeros((count, classes), np.float32),
@@ -147,47 +147,49 @@ def predict(
         sources: the photographs.
         sha256: of each source's content; ``None`` where it could not be opened.
         progress: told images done and images in all, for each member anew.
-        crops: how many crops of each photograph are judged.
+        crops: how many crops of each photograph are averaged.
         novelty: tells how far the first member's activations are from those it was trained on.
         reader: reads photographs in place of their sources, as where they are decoded already.
     """
-    judged = [
-        _judge(member, sources, sha256, progress, crops, None if number else novelty, reader)
+    each_member = [
+        _predict_member(
+            member, sources, sha256, progress, crops, None if number else novelty, reader
+        )
         for number, member in enumerate(members)
     ]
-    return combined(judged, temperature, novelty)
+    return combined(each_member, temperature, novelty)
 
 
 def combined(
-    judged: "Sequence[Judged]", temperature: float, novelty: Novelty | None
+    each_member: "Sequence[MemberPredictions]", temperature: float, novelty: Novelty | None
 ) -> Predictions:
     """The mean over the members, tempered, of the photographs that all of them could read."""
-    rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
+    rows = np.flatnonzero(np.all([one.read for one in each_member], axis=0))
     reasons: dict[int, str] = {}
-    facts: list[Facts | None] = [None] * len(judged[0].facts)
-    for one in judged:
+    facts: list[Facts | None] = [None] * len(each_member[0].facts)
+    for one in each_member:
         reasons = {**one.reasons, **reasons}
         facts = [own or other for own, other in zip(facts, one.facts, strict=True)]
-    each = np.stack([one.mean[rows] for one in judged])
+    each = np.stack([one.mean[rows] for one in each_member])
     # Sums in double precision come to the same whatever the order of the members.
     mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
-    distances = judged[0].distances
+    distances = each_member[0].distances
     distances = None if distances is None else distances[rows]
     return Predictions(
         rows=rows,
         probabilities=tempered(mean, temperature),
         uncalibrated=mean,
         members=each,
-        centre=np.stack([one.centre[rows] for one in judged]),
+        centre=np.stack([one.centre[rows] for one in each_member]),
         distances=distances,
         percentiles=novelty.percentiles(distances) if novelty and distances is not None else None,
         facts=facts,
         reasons=reasons,
-        computed=sum(one.computed for one in judged),
+        computed=sum(one.computed for one in each_member),
     )
 
 
-def _judge(
+def _predict_member(
     member: Member,
     sources: Sequence[Source],
     sha256: Sequence[str | None],
@@ -195,13 +197,13 @@ def _judge(
     crops: Crops,
     novelty: Novelty | None,
     reader: Reader | None,
-) -> Judged:
+) -> MemberPredictions:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
     n = len(sources)
-    judged = Judged.empty(n, member.network.classes, novelty)
+    predictions = MemberPredictions.empty(n, member.network.classes, novelty)
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
 
@@ -213,11 +215,11 @@ def _judge(
             member.extractor, sources[part], sha256[part], views=views, reader=own
         ) as extraction:
             features, rows = extraction.finish(told)  # (n, views, ...)
-        judged.keep(member.network, features, rows + begin, novelty)
-        judged.facts[part] = extraction.facts
-        judged.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
-        judged.computed += extraction.computed
-    return judged
+        predictions.keep(member.network, features, rows + begin, novelty)
+        predictions.facts[part] = extraction.facts
+        predictions.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
+        predictions.computed += extraction.computed
+    return predictions
 
 
 def _from(reader: Reader, begin: int) -> Reader:

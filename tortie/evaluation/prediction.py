@@ -42,10 +42,10 @@ class Prediction:
 
     def rejecting(self, below: float) -> "Prediction":
         """The same, rejected where its highest probability is below this."""
-        most = self.probability  # in float32, as the coverage curve counts
-        return replace(
-            self, rejected=bool(most is not None and np.float32(most) < np.float32(below))
-        )
+        most = self.probability
+        # As the coverage curve counts; no probability is 1, though rounding may make it so.
+        under = most is not None and (below >= 1 or bool(np.float32(most) < np.float32(below)))
+        return replace(self, rejected=under)
 
     @property
     def label(self) -> str | None:
@@ -76,20 +76,20 @@ class Prediction:
         }
 
 
-def judged(
+def to_predictions(
     sources: Sequence[Source],
     found: "Predictions",
     classes: Sequence[str],
     reject_below: float = 0.0,
 ) -> list[Prediction]:
     """What a classifier says of each source, in words of its classes."""
-    judgements = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+    predictions = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
-        judgement = Prediction(sources[position], ranked, novelty_percentile=far)
-        judgements[position] = judgement.rejecting(reject_below)
-    return judgements
+        prediction = Prediction(sources[position], ranked, novelty_percentile=far)
+        predictions[position] = prediction.rejecting(reject_below)
+    return predictions
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class MemberScores:
 
     Attributes:
         of: the network's name, or how many there are.
-        crops: judged of each photograph.
+        crops: number of crops of each photograph.
         forward_passes: runs of a network for one photograph.
         scores: every figure.
     """
@@ -133,7 +133,7 @@ class Evaluation:
         classes: names, in the order of the columns.
         weights: of each photograph counted ``(n,)``: those of a group add up to one.
         groups: number of each one's group ``(n,)``.
-        crops: judged of each photograph.
+        crops: number of crops of each photograph.
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.

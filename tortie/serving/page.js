@@ -119,7 +119,8 @@ function show(item, answer) {
   if (answer.rejected) note(item, "Rejected: no class is probable enough");
   const far = answer.novelty_percentile;
   if (far !== null && far >= strange) {
-    note(item, "Unlike its training photographs: farther than " + Math.floor(far) + "% of them");
+    const few = far >= 99.95 ? "none" : "fewer than 1 in 100";
+    note(item, "Unlike its training photographs: " + few + " of them lies so far from the others");
   }
   const bars = item.querySelector(".bars");
   for (const [name, share] of Object.entries(answer.probabilities)

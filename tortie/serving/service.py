@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from tortie.evaluation.prediction import STRANGE, Prediction, judged
+from tortie.evaluation.prediction import STRANGE, Prediction, to_predictions
 from tortie.processes import core_count
 from tortie.serving.batcher import Batcher
 from tortie.serving.limits import Limits, busy
@@ -168,7 +168,7 @@ class Service:
         assert self._live is not None and self._classifier is not None
         contents = [one.content for one in questions]
         classes = self._classifier.metadata.classes
-        predictions = judged(contents, self._live(contents), classes)
+        predictions = to_predictions(contents, self._live(contents), classes)
         return [
             Answer(
                 replace(prediction, source=b""),  # the photograph is not needed any more
