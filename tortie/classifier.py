@@ -14,6 +14,7 @@ from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
@@ -156,6 +157,7 @@ class ImageClassifier:
         self._metadata: Metadata | None = None
         self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
+        self._sets: dict[str, PredictionSets] = {}
         self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
         self.fitted_: FitResult | None = None
@@ -221,6 +223,7 @@ class ImageClassifier:
         ]
         self._members = None
         self._novelty = fitted.novelty
+        self._sets = fitted.prediction_sets
         trained = [
             bytes.fromhex(digest)
             for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
@@ -250,7 +253,12 @@ class ImageClassifier:
         return self.metadata.accuracy
 
     def classify(
-        self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
+        self,
+        images: Images,
+        progress: Progress = _silent,
+        *,
+        reject_below: float = 0.0,
+        confidence: float | None = None,
     ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
@@ -258,16 +266,24 @@ class ImageClassifier:
             images: files, folders, or images in memory.
             progress: told images done and images in all.
             reject_below: a photograph whose most probable class has less gets no label.
+            confidence: percent of new photographs, of the same kind as those it was calibrated on,
+                whose ``prediction_set`` holds the right class; ``None`` for no sets.
 
         Raises:
-            UsageError: something that is no image, or no probability.
+            UsageError: something that is no image, or no probability; a confidence for which too
+                few photographs were held out of training.
         """
         if not 0 <= reject_below <= 1:
             raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
+        sets = self.prediction_sets
+        if confidence is not None:
+            check_confidence(sets, confidence, self.crops)
         sources = unlabelled(images)
-        return to_predictions(
-            sources, self._predict(sources, progress), self.metadata.classes, reject_below
-        )
+        found = self._predict(sources, progress)
+        held = None
+        if sets is not None and confidence is not None:
+            held = sets.of(found.uncalibrated, confidence)
+        return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
     def live(self) -> "LivePredictor":
         """A predictor for a server: on the calling thread, without the store, ready at once.
@@ -365,6 +381,7 @@ class ImageClassifier:
             networks=[member.network for member in self.metadata.members],
             crops=self.crops,
             temperature=self.temperature,
+            sets=self.prediction_sets,
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
@@ -382,6 +399,7 @@ class ImageClassifier:
         tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
+        tensors |= arrays_of(self._sets)
         digest = classifier_file.write(Path(path), self.metadata, tensors)
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
@@ -412,6 +430,11 @@ class ImageClassifier:
         return (
             f"ImageClassifier({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
         )
+
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """What sets for this number of crops are made from; ``None`` where there is too little."""
+        return self._sets.get(str(self.crops))
 
     @property
     def temperature(self) -> float:

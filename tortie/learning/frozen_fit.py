@@ -22,6 +22,7 @@ from tortie.learning.calibration import (
     calibrate,
     crop_rows,
 )
+from tortie.learning.check_labels import check_labels
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
     MANY,
@@ -43,7 +44,6 @@ from tortie.learning.dataset import (
 )
 from tortie.learning.frozen_plan import plan_frozen, preview_split
 from tortie.learning.job import Job
-from tortie.learning.label_doubts import label_doubts
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult, Notes, dataset_notes
 from tortie.learning.softmax import Floats, LinearHead, few_threads, softmax
@@ -143,11 +143,11 @@ def solve(
     with few_threads(activations):
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
         train = data.train
-        doubts = label_doubts(data.inspection, activations, data.seed) if few else []
+        label_errors = check_labels(data.inspection, activations, data.seed) if few else []
         novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, backbone.network.notes, doubts),
+        **dataset_notes(data, job.collection.notes, backbone.network.notes, label_errors),
         "views": view_notes,
         "calibration": calibration.notes,
     }
