@@ -67,6 +67,8 @@ class ImageClassifier:
         test: test set: a folder with one folder per class, or a fraction.
         augment: name of the augmentation; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
+        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
+            ``"imagenet"``.
         mirror: whether a mirrored photograph keeps its class.
         views: number of augmented views of each training photograph, where stages are frozen.
         crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
@@ -111,6 +113,7 @@ class ImageClassifier:
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
         augment: str | None = None,
+        colour_basis: str = "photographs",
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,
@@ -140,6 +143,7 @@ class ImageClassifier:
         self.valid = valid
         self.test = test
         self.augment = augment
+        self.colour_basis = colour_basis
         self.mirror = mirror
         self.views = views
         self.crops = crops

@@ -62,6 +62,7 @@ def command(
         crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
+    show.prediction_cost(classifier.metadata, crops)
     found = find_files(images)
     for note in found.notes:
         show.say(f"note: {note}")

@@ -107,7 +107,7 @@ class Plan(BaseModel):
         training: the steps of the training, where there are any.
         depth_rule: the rule that compares depths, and in the end the verdict; ``None`` where the
             depth was given.
-        ensemble: of how many networks this is one, and what they cost together.
+        prediction: what several networks or crops cost a prediction; ``None`` for one of each.
         notes: what the user should know before the work begins.
     """
 
@@ -139,7 +139,7 @@ class Plan(BaseModel):
     processes: int = 1
     training: Training | None = None
     depth_rule: str | None = None
-    ensemble: str | None = None
+    prediction: str | None = None
     notes: tuple[str, ...] = ()
 
     def _views_line(self) -> list[tuple[str, str]]:
@@ -185,7 +185,7 @@ class Plan(BaseModel):
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'random'}"),
-            *([("ensemble", self.ensemble)] if self.ensemble else []),
+            *([("prediction", self.prediction)] if self.prediction else []),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             *freeze.lines(),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
