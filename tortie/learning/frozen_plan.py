@@ -11,7 +11,12 @@ from tortie.learning.plan import Plan
 
 
 def plan_frozen(
-    job: Job, frozen: FrozenNetwork, split: SplitRules, to_compute: int = 0, seconds: float = 0.0
+    job: Job,
+    frozen: FrozenNetwork,
+    split: SplitRules,
+    to_compute: int = 0,
+    seconds: float = 0.0,
+    unreadable: int = 0,
 ) -> Plan:
     """The counts, the cut, and the time that the activations take.
 
@@ -21,6 +26,7 @@ def plan_frozen(
         split: what each photograph is for.
         to_compute: photographs whose activations are not in the store.
         seconds: that one of them takes, with all threads at work.
+        unreadable: photographs that are known to be so: nothing is computed of these.
     """
     listed, options, stages = job.collection.photographs, job.options, frozen.stages
     classes = len(job.collection.classes)
@@ -42,8 +48,9 @@ def plan_frozen(
         splits=dict(splits),
         on=split.on,
         rule=split.rule,
-        images_in_store=len(listed) - to_compute,
+        images_in_store=len(listed) - to_compute - unreadable,
         images_to_compute=to_compute,
+        views_to_compute=extra,
         trained_parameters=(features + 1) * classes,
         frozen_parameters=stages.parameters,
         multiplications_per_image=each,
