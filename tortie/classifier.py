@@ -320,15 +320,16 @@ class ImageClassifier:
         Raises:
             UsageError: no such class.
         """
-        from tortie.evaluation.activation_maps import Pooled, activation_maps
+        from tortie.evaluation.activation_maps import activation_maps
 
         if label not in self.metadata.classes:
             raise UsageError(f"no class {label!r}")
-        pooled = Pooled.of(self._networks[0])
-        if pooled is None:
+        last = self._parts[0].last_maps
+        if last is None:
             return None
-        seen = self.metadata.members[0].preprocessing
-        return activation_maps(pooled, seen, [image], [self.metadata.classes.index(label)])[0]
+        classes = [self.metadata.classes.index(label)]
+        extractor = self._ready()[0].extractor
+        return activation_maps(last, extractor, [image], hash_all([image], 1), classes)[0]
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
