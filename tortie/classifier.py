@@ -320,16 +320,15 @@ class ImageClassifier:
         Raises:
             UsageError: no such class.
         """
-        from tortie.evaluation.activation_maps import activation_maps
+        from tortie.evaluation.activation_maps import live_activation_map
 
         if label not in self.metadata.classes:
             raise UsageError(f"no class {label!r}")
         last = self._parts[0].last_maps
         if last is None:
             return None
-        classes = [self.metadata.classes.index(label)]
         extractor = self._ready()[0].extractor
-        return activation_maps(last, extractor, [image], hash_all([image], 1), classes)[0]
+        return live_activation_map(last, extractor, image, self.metadata.classes.index(label))
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.

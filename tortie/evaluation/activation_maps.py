@@ -106,11 +106,7 @@ def activation_maps(
         In the order of the sources; ``None`` where one cannot be read any more.
     """
     shown: list[ActivationMap | None] = [None] * len(sources)
-    # To fuse the layers takes longer than a few images take without.
-    engine = "eager" if extractor.choice.engine == "onednn" else extractor.choice.engine
-    own = replace(
-        extractor, prefix=maps.prefix, threads=1, choice=extractor.choice._replace(engine=engine)
-    )
+    own = _of_maps(maps, extractor)
     with Extraction(own, sources, sha256) as extraction:
         last, rows = extraction.finish(lambda done, total: None)
     lead = maps.lead(last, [classes[i] for i in rows])
@@ -119,6 +115,35 @@ def activation_maps(
         if len(seen):
             shown[i] = ActivationMap(_jpeg(seen), heat(one))
     return shown
+
+
+def live_activation_map(
+    maps: LastMaps, extractor: Extractor, source: Source, label: int
+) -> ActivationMap | None:
+    """The map of one image, computed now; nothing of it is kept.
+
+    Args:
+        maps: the network.
+        extractor: of the same network: what runs it.
+        source: the image.
+        label: the class index.
+
+    Returns:
+        ``None`` where it cannot be read.
+    """
+    (pixels,) = _read([source], extractor.preprocessing)
+    if not len(pixels):
+        return None
+    last = _of_maps(maps, extractor).engine(pixels[None])
+    return ActivationMap(_jpeg(pixels), heat(maps.lead(last, [label])[0]))
+
+
+def _of_maps(maps: LastMaps, extractor: Extractor) -> Extractor:
+    """What computes the last maps, on one thread: to fuse layers takes longer than a few images."""
+    engine = "eager" if extractor.choice.engine == "onednn" else extractor.choice.engine
+    return replace(
+        extractor, prefix=maps.prefix, threads=1, choice=extractor.choice._replace(engine=engine)
+    )
 
 
 def heat(lead: NDArray[np.float32]) -> str:
