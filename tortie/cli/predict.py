@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
-STRANGE = 99.0
-"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 def command(
@@ -108,6 +106,8 @@ def _told(judged: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
 
 def _line(one: "Prediction", top: int) -> str:
     """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
+    from tortie.evaluation.novelty import STRANGE
+
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in list(one.probabilities.items())[:top])
     unsure = "rejected: " if one.rejected else ""
     far = ""
