@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.evaluate import evaluate
+from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
-from tortie.evaluation.prediction import Evaluation, Prediction, judged
+from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
+from tortie.evaluation.remembered import remember
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import fit
-from tortie.learning.job import Events, PlanOnly
-from tortie.learning.metadata import describe
 from tortie.learning.options import FitOptions
-from tortie.learning.plan import Plan
-from tortie.learning.result import FitResult
-from tortie.networks import table
+from tortie.networks.arguments import network_of
 from tortie.processes import core_count
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Member, Predictions
+    from tortie.learning.job import Events
+    from tortie.learning.plan import Plan
+    from tortie.learning.result import FitResult
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
@@ -43,34 +44,38 @@ class ImageClassifier:
     """Photographs to class names.
 
     Args:
-        network: a name of the table of networks; several, with commas, make an ensemble.
-        weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
-            in the table, a file, or ``"hf://OWNER/NAME"``.
+        network: a name of the table of networks, with arguments where it has others than the
+            table's: ``"lenet5(pooling=average)"``; several, with commas, make an ensemble.
+        weights: where the network's parameters begin: ``"auto"`` for the published ones that it
+            has; ``"imagenet"`` or another name of its row in the table, a file,
+            ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
+            ensemble.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
-            number of stages, a stage's name, or ``"auto"`` to compare depths.
+            number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
+            compare depths.
         head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
-        recipe: of training by steps, by its name; ``None`` for the one that suits.
-        epochs: in place of the recipe's.
-        batch: photographs a step, in place of the recipe's.
-        learning_rate: in place of the recipe's.
-        accumulate: parts of a batch that are trained on one after another, in less memory.
-        track: where each epoch is told as well: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
-        input: ``"HEIGHTxWIDTHxCHANNELS"`` of the network's input; ``None`` for its paper's.
-        valid: photographs of the validation: a fraction of the others, or a folder of classes.
-        test: photographs of the test: a fraction of the others, or a folder of classes.
-        augment: policy of the drawn views, by its name; ``None`` for none where everything is
+        recipe: name of the training recipe; ``None`` for the one that suits.
+        epochs: number of epochs (overrides the recipe).
+        batch: batch size (overrides the recipe).
+        learning_rate: learning rate (overrides the recipe).
+        accumulate: gradient accumulation steps; more need less memory.
+        track: also log each epoch to ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
+        input: input size ``"HEIGHTxWIDTHxCHANNELS"``; ``None`` for the paper's.
+        valid: validation set: a folder with one folder per class, or a fraction.
+        test: test set: a folder with one folder per class, or a fraction.
+        augment: name of the augmentation; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
         mirror: whether a mirrored photograph keeps its class.
-        views: drawn views of each training photograph, where a part is frozen.
-        crops: of each photograph that are judged: 1, 10 or 144. A fit of more than one fits their
+        views: number of augmented views of each training photograph, where stages are frozen.
+        crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
             temperature too; :func:`load` begins with 1.
-        members: networks trained apart, whose probabilities are averaged.
-        seed: of every draw.
+        members: number of networks in an ensemble; their probabilities are averaged.
+        seed: random seed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
-        threads: that read and multiply; ``None`` for one a core.
-        max_megapixels: a photograph with more is left out.
+        threads: number of threads; ``None`` for one per core.
+        max_megapixels: photographs with more are skipped.
         budget: seconds that comparing depths may take, or ``"10m"``.
         run: folder of a training by steps, so that it can be resumed; ``None`` keeps none.
         resume: whether to go on with the run in ``run``.
@@ -91,7 +96,7 @@ class ImageClassifier:
         self,
         network: str = "efficientnet-lite0",
         *,
-        weights: str | None = "imagenet",
+        weights: str | None = "auto",
         freeze: str | int = "all",
         head: str = "linear",
         recipe: str | None = None,
@@ -150,12 +155,13 @@ class ImageClassifier:
         self._metadata: Metadata | None = None
         self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
+        self._sets: dict[str, PredictionSets] = {}
         self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
         self.fitted_: FitResult | None = None
 
     def fit(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
+        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
     ) -> "ImageClassifier":
         """Learn from labelled photographs.
 
@@ -170,28 +176,33 @@ class ImageClassifier:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
-        self._take(self._fit(images, labels, events or Events(), plan_only=False))
+        self._take(self._fit(images, labels, events, plan_only=False))
         return self
 
     def plan(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
-    ) -> Plan:
+        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
+    ) -> "Plan":
         """What :meth:`fit` of the same photographs would do and cost; nothing is trained.
 
         Raises:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
+        from tortie.learning.job import PlanOnly
+
         try:
-            self._fit(images, labels, events or Events(), plan_only=True)
+            self._fit(images, labels, events, plan_only=True)
         except PlanOnly as stopped:
             return stopped.plan
         raise AssertionError("every fit announces its plan")
 
     def _fit(
-        self, images: Images, labels: Sequence[str] | None, events: Events, plan_only: bool
-    ) -> FitResult:
-        options = self._options
+        self, images: Images, labels: Sequence[str] | None, events: "Events | None", plan_only: bool
+    ) -> "FitResult":
+        from tortie.learning.fit import fit
+        from tortie.learning.job import Events
+
+        options, events = self._options, events or Events()
         collection, sources = labelled(images, labels)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
@@ -200,7 +211,9 @@ class ImageClassifier:
         store = ActivationStore.default(events.note)
         return fit(collection, sources, options, store, events, plan_only)
 
-    def _take(self, fitted: FitResult) -> None:
+    def _take(self, fitted: "FitResult") -> None:
+        from tortie.learning.metadata import describe
+
         self.fitted_ = fitted
         self._metadata = describe(fitted)
         self._parts = [
@@ -208,6 +221,7 @@ class ImageClassifier:
         ]
         self._members = None
         self._novelty = fitted.novelty
+        self._sets = fitted.prediction_sets
         trained = [
             bytes.fromhex(digest)
             for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
@@ -251,8 +265,13 @@ class ImageClassifier:
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
-    def judge(
-        self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
+    def classify(
+        self,
+        images: Images,
+        progress: Progress = _silent,
+        *,
+        reject_below: float = 0.0,
+        confidence: float | None = None,
     ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
@@ -260,22 +279,30 @@ class ImageClassifier:
             images: files, folders, or images in memory.
             progress: told images done and images in all.
             reject_below: a photograph whose most probable class has less gets no label.
+            confidence: percent of new photographs, of the same kind as those it was calibrated on,
+                whose ``prediction_set`` holds the right class; ``None`` for no sets.
 
         Raises:
-            UsageError: something that is no image, or no probability.
+            UsageError: something that is no image, or no probability; a confidence for which too
+                few photographs were held out of training.
         """
         if not 0 <= reject_below <= 1:
             raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
+        sets = self.prediction_sets
+        if confidence is not None:
+            check_confidence(sets, confidence, self.crops)
         sources = unlabelled(images)
-        return judged(
-            sources, self._predict(sources, progress), self.metadata.classes, reject_below
-        )
+        found = self._predict(sources, progress)
+        held = None
+        if sets is not None and confidence is not None:
+            held = sets.of(found.uncalibrated, confidence)
+        return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
 
         Raises:
-            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         sources = unlabelled(images)
         found = self._predict(sources)
@@ -287,7 +314,7 @@ class ImageClassifier:
         """The most probable class name of each photograph, ``(N,)``.
 
         Raises:
-            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
@@ -320,11 +347,16 @@ class ImageClassifier:
             UsageError: no photograph of a class that the classifier knows.
         """
         collection, sources = labelled(images, labels)
-        return evaluate(
-            lambda found, sha256: self._predict(found, progress, sha256),
-            self.metadata.classes, self._training_sha256, collection, sources, self._threads,
-            [member.network for member in self.metadata.members], self.crops, self.temperature,
-        )  # fmt: skip
+        evaluated = Evaluated(
+            predict=lambda found, sha256: self._predict(found, progress, sha256),
+            classes=self.metadata.classes,
+            training_sha256=self._training_sha256,
+            networks=[member.network for member in self.metadata.members],
+            crops=self.crops,
+            temperature=self.temperature,
+            sets=self.prediction_sets,
+        )
+        return evaluate(evaluated, collection, sources, self._threads)
 
     def save(self, path: str | Path) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
@@ -340,7 +372,10 @@ class ImageClassifier:
         tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
-        classifier_file.write(Path(path), self.metadata, tensors)
+        tensors |= arrays_of(self._sets)
+        digest = classifier_file.write(Path(path), self.metadata, tensors)
+        if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
+            remember(digest, self._parts)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that the classifier was made with, as scikit-learn asks for them."""
@@ -368,6 +403,11 @@ class ImageClassifier:
         return (
             f"ImageClassifier({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
         )
+
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """What sets for this number of crops are made from; ``None`` where there is too little."""
+        return self._sets.get(str(self.crops))
 
     @property
     def temperature(self) -> float:
@@ -405,7 +445,6 @@ class ImageClassifier:
 
     def _ready(self) -> "list[Member]":
         from tortie.activations.device import device_name
-        from tortie.activations.engine import choose, chosen_precision
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 
@@ -415,9 +454,9 @@ class ImageClassifier:
             choice = choose(self.engine, device, chosen_precision(self.precision, device))
             members = []
             for part, described in zip(self._parts, self.metadata.members, strict=True):
-                entry = table.find(described.network)
+                entry = network_of(described)
                 extractor = Extractor(
-                    prefix=part.prefix, structure=entry.name, code=entry.code,
+                    prefix=part.prefix, structure=entry.title, code=entry.code,
                     store=store, device=device, choice=choice, threads=self._threads,
                     max_pixels=int(self.max_megapixels * 1e6),
                 )  # fmt: skip

@@ -84,7 +84,7 @@ def test_it_answers_as_the_classifier_with_ten_crops_and_tells_strangers(model, 
     )
     image = np.asarray(photograph("stripes", 7))
     probabilities, _, percentile = session.run(None, {"image": image})
-    (expected,) = classifier.judge([image])
+    (expected,) = classifier.classify([image])
     assert probabilities == pytest.approx(
         [expected.probabilities[name] for name in ("blobs", "stripes")], abs=1e-4
     )
@@ -213,5 +213,5 @@ def test_the_example_of_the_documentation_needs_onnxruntime_and_pillow_alone(mod
     )  # fmt: skip
     classifier = tortie.load(model).set_params(precision="float32", threads=1)
     for line, path in zip(done.stdout.splitlines(), ("new.png", "turned.png"), strict=True):
-        (expected,) = classifier.judge([tmp_path / path])
+        (expected,) = classifier.classify([tmp_path / path])
         assert line.startswith(f"{path}  {expected.label} {expected.probability:.1%}")

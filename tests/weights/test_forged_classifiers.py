@@ -19,6 +19,7 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tests.weights.forge import forged, parts, sealed
 from tortie.errors import TortieError
+from tortie.evaluation.prediction_sets import PredictionSets
 
 HEAD = "members.0.head.weight"
 NETWORK = "resnet20-cifar"
@@ -33,7 +34,9 @@ def classifier(tmp_path_factory):
         state = tortie.networks.build(NETWORK).state_dict()
     save_file(state, folder / "weights.safetensors")
     fitted = tortie.ImageClassifier(NETWORK, weights=str(folder / "weights.safetensors"))
-    fitted.fit(lay_out(folder / "photographs", 14)).save(folder / "a.safetensors")
+    fitted.fit(lay_out(folder / "photographs", 14))
+    fitted._sets = {"1": PredictionSets(np.linspace(0, 1, 28).astype("f4"), np.ones(28, "f4"))}
+    fitted.save(folder / "a.safetensors")
     return folder / "a.safetensors"
 
 
@@ -111,6 +114,9 @@ FORGED = {
     "depth of 6 billion": within("arguments", depth=6 * 10**9 + 2),
     "depth of text": within("arguments", depth="20"),
     "depth of null": within("arguments", depth=None),
+    "depth of another network": within("arguments", depth=56),
+    "an argument that is the default": within("arguments", shortcut="A"),
+    "an argument of no choice": within("arguments", shortcut="Z"),
     "10**12 channels": within("arguments", in_channels=10**12),
     "an argument for weights": within("arguments", weights="/etc/passwd"),
     "an argument self": within("arguments", self=1),
@@ -156,6 +162,12 @@ FORGED = {
     "a scale of nothing": numbers("novelty.scale", 0),
     "novelty of three classes": tensor("novelty.means", shape=[1, 2, 64]),
     "novelty of other dimensions": tensor("novelty.means", shape=[1, 128]),
+    "a score above one": numbers("sets.1.scores", 1.5),
+    "a score of NaN": numbers("sets.1.scores", np.nan),
+    "a weight of nothing": numbers("sets.1.weights", 0),
+    "scores of a table": tensor("sets.1.scores", shape=[2, 14]),
+    "scores without weights": moved("sets.1.weights", "sets.10.weights"),
+    "scores of seven crops": moved("sets.1.weights", "sets.7.weights"),
     "novelty without quantiles": moved("novelty.quantiles", "novelty.other"),
 }  # fmt: skip
 
@@ -207,7 +219,7 @@ def test_a_sparse_file_of_a_terabyte_is_refused_before_it_is_read(classifier, tm
 
 def test_weights_that_overflow_give_no_label(classifier, tmp_path):
     path = forged(classifier, tmp_path / "large.safetensors", **numbers(HEAD, 3e38))
-    said = tortie.load(path).judge([photograph("blobs", 1)])[0]
+    said = tortie.load(path).classify([photograph("blobs", 1)])[0]
     assert said.label is None
     assert said.reason == "the network's probabilities for it are NaN"
 
@@ -297,7 +309,7 @@ def test_any_mutation_is_refused_or_is_a_classifier(classifier, tmp_path, data):
         return
     if max(loaded.metadata.members[0].preprocessing.shape) > 512:
         return  # a network for large images, as --input makes it, takes its time
-    said = loaded.judge([photograph("blobs", 3)])[0]
+    said = loaded.classify([photograph("blobs", 3)])[0]
     if said.reason is None:
         assert said.label in loaded.metadata.classes
         assert np.isclose(sum(said.probabilities.values()), 1, atol=1e-4)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BEGAN = time.monotonic()
 
 NAME = "fit"
+_NAMED = 10  # classes in the last lines
 _REPORT, _SPLIT = ".report.html", ".split.csv"
 
 
@@ -32,7 +33,8 @@ def command(
     network: Annotated[
         str,
         typer.Option(
-            help="Name of the network; tortie networks lists them. Several names with commas "
+            help="Name of the network; tortie networks lists them. Arguments go in brackets: "
+            "'lenet5(pooling=average)'; tortie networks NAME lists them. Several names with commas "
             "between them make an ensemble."
         ),
     ] = "efficientnet-lite0",
@@ -40,7 +42,8 @@ def command(
         str,
         typer.Option(
             help="Stages that are not trained: all (only the softmax layer is trained), none, the "
-            "number of stages, the name of the last frozen stage, or auto (depths are compared)."
+            "number of stages, the name of the last frozen stage, stages=A,B (these alone), "
+            "train=A,B (all but these), or auto (depths are compared)."
         ),
     ] = "all",
     augment: Annotated[
@@ -60,10 +63,12 @@ def command(
     weights: Annotated[
         str,
         typer.Option(
-            help="Initial weights: imagenet, a file, hf://OWNER/NAME, or none (random).",
+            help="Initial weights: auto (the network's published weights), imagenet, cifar10, a "
+            "file, hf://OWNER/NAME, or none (random). Several with commas between them make an "
+            "ensemble.",
             rich_help_panel=options.TRAINING,
         ),
-    ] = "imagenet",
+    ] = "auto",
     head: Annotated[
         str,
         typer.Option(
@@ -201,9 +206,10 @@ def command(
     """
     show.begin(json, quiet)
     from tortie.classifier import ImageClassifier
+    from tortie.learning.ensemble import split_weights
     from tortie.learning.job import Events
 
-    inputs = [images, *(Path(one) for one in (weights, recipe, valid, test) if one)]
+    inputs = [images, *(Path(one) for one in (*split_weights(weights), recipe, valid, test) if one)]
     # What lies beside a classifier that is not there was written by the run that goes on.
     may_replace = force or (resume and not os.path.lexists(output))
     if resume and not may_replace and output.exists():
@@ -269,6 +275,13 @@ def _told(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[Non
         raise
 
 
+def _named(classes: list[str]) -> str:
+    """The classes' names; of many their number and the first few."""
+    if len(classes) <= _NAMED:
+        return ", ".join(classes)
+    return f"{len(classes):,} classes ({', '.join(classes[:3])}, …)"
+
+
 def _written_at(output: Path) -> int | None:
     return output.stat().st_mtime_ns if output.exists() else None
 
@@ -280,10 +293,11 @@ def _written(
     fitted = classifier.fitted_
     if rank() or fitted is None:
         return {}, []
+    from tortie.evaluation.advice import warnings
     from tortie.evaluation.metrics import calibration_metrics
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.fit_report import report_of, scores_of, uncalibrated_scores_of
+    from tortie.learning.fit_report import report_of
 
     report, split = output.with_suffix(_REPORT), output.with_suffix(_SPLIT)
     for one in fitted.data.skipped:
@@ -317,17 +331,18 @@ def _written(
         "plan": fitted.plan.model_dump(mode="json"),
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
+        "warnings": warnings(fitted.scores) if fitted.scores else [],
         "temperature": metadata.temperature,
         "calibration": metadata.training["calibration"],
-        **calibration_metrics(scores_of(fitted), uncalibrated_scores_of(fitted)),
+        **calibration_metrics(fitted.scores, fitted.uncalibrated_scores),
         "notes": fitted.notes,
         "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [
-        f"{output}: {', '.join(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
+        f"{output}: {_named(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
         + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
-        show.accuracy(metadata.accuracy, metadata.accuracy_reason),
+        *show.accuracy(fitted.scores, metadata.accuracy_reason, fitted.data.split.on),
         f"report {report}, split {split}",
     ]
     return document, lines

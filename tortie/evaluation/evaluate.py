@@ -1,6 +1,7 @@
 """Which labelled photographs count, and every figure on them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from tortie.errors import UsageError
 from tortie.evaluation.metrics import score
 from tortie.evaluation.prediction import Evaluation, MemberScores
+from tortie.evaluation.prediction_sets import PredictionSets, measure_sets
 from tortie.images import Collection, Photograph, Source
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
@@ -21,33 +23,45 @@ Predict = Callable[[Sequence[Source], Sequence[str | None]], "Predictions"]
 """Probabilities of sources whose SHA-256 are known."""
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """The classifier that is evaluated.
+
+    Attributes:
+        predict: probabilities of photographs.
+        classes: its class names, in the order of the probabilities.
+        training_sha256: SHA-256 of the photographs that it was trained on, uint8 ``(n, 32)``.
+        networks: names of its members.
+        crops: number of crops of each photograph that ``predict`` averages.
+        temperature: that ``predict`` divides log-probabilities by.
+        sets: its prediction sets; ``None`` where it has none.
+    """
+
+    predict: Predict
+    classes: Sequence[str]
+    training_sha256: NDArray[np.uint8]
+    networks: Sequence[str]
+    crops: int
+    temperature: float
+    sets: PredictionSets | None = None
+
+
 def evaluate(
-    predict: Predict,
-    classes: Sequence[str],
-    trained_on: NDArray[np.uint8],
-    collection: Collection,
-    sources: Sequence[Source],
-    threads: int,
-    networks: Sequence[str],
-    crops: int,
-    temperature: float,
+    classifier: Evaluated, collection: Collection, sources: Sequence[Source], threads: int
 ) -> Evaluation:
     """Every figure on labelled photographs; those that were trained on are not counted.
 
     Args:
-        predict: the classifier.
-        classes: its names, in the order of the probabilities.
-        trained_on: SHA-256 of the photographs that it learnt from ``(n, 32)``.
+        classifier: what is evaluated.
         collection: labels, and splits: of these the test counts, else the validation.
         sources: what to read for each photograph.
-        threads: that hash.
-        networks: names of the classifier's members.
-        crops: that ``predict`` judges of each photograph.
-        temperature: that ``predict`` divides by.
+        threads: number of threads that hash.
 
     Raises:
         UsageError: no photograph of a class that the classifier knows.
     """
+    classes, networks = classifier.classes, classifier.networks
+    crops, temperature = classifier.crops, classifier.temperature
     split = next((s for s in ("test", "validation") if s in collection.splits), None)
     skipped, chosen = [], []
     for position, photograph in enumerate(collection.photographs):
@@ -66,21 +80,21 @@ def evaluate(
         )
     sources = [sources[i] for i in chosen]
     sha256 = hash_all(sources, threads)
-    known = {row.tobytes() for row in trained_on}
+    known = {row.tobytes() for row in classifier.training_sha256}
     fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
-    found = predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
+    found = classifier.predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
     counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
     for row, reason in sorted(found.reasons.items()):
         path = collection.photographs[chosen[fresh[row]]].path
         skipped.append(Skipped(str(path), reason))
-    examined = Inspection(
+    inspection = Inspection(
         [collection.photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
         found.facts, found.reasons,
     )  # fmt: skip
-    found, counted, weights, groups = _counted(found, counted, examined)
+    found, counted, weights, groups = _counted(found, counted, inspection)
     labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
-    seen, notes = len(chosen) - len(fresh), examined.weights.notes()
-    why = None if counted else _nothing_to_count(seen, len(skipped), len(examined.rows))
+    seen, notes = len(chosen) - len(fresh), inspection.weights.notes()
+    why = None if counted else _nothing_to_count(seen, len(skipped), len(inspection.rows))
     return Evaluation(
         scores=score(found.probabilities, labels, classes, weights) if counted else None,
         reason=why,
@@ -98,19 +112,20 @@ def evaluate(
         crops=crops,
         temperature=temperature,
         members=_members(found, labels, classes, networks, crops, weights) if counted else (),
+        sets=measure_sets(classifier.sets, found.uncalibrated, labels, weights, classes),
     )
 
 
 def _counted(
-    found: "Predictions", photographs: Sequence[Photograph], examined: Inspection
+    found: "Predictions", photographs: Sequence[Photograph], inspection: Inspection
 ) -> "tuple[Predictions, list[Photograph], NDArray[np.float64], NDArray[np.int64]]":
     """The predictions that figures count, with each photograph's weight and group."""
-    place = {row: position for position, row in enumerate(examined.rows)}
+    place = {row: position for position, row in enumerate(inspection.rows)}
     rows = np.array([place[int(row)] for row in found.rows], np.int64)
-    kept = np.flatnonzero(np.isin(rows, examined.weights.counted(rows)))
+    kept = np.flatnonzero(np.isin(rows, inspection.weights.counted(rows)))
     rows = rows[kept]
     own = [photographs[i] for i in kept.tolist()]
-    return found.only(kept), own, examined.weights.of(rows), examined.weights.groups[rows]
+    return found.only(kept), own, inspection.weights.of(rows), inspection.weights.groups[rows]
 
 
 def _members(

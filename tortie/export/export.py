@@ -118,8 +118,14 @@ def export(
     content = write(written)
     with replacing(output) as file:
         file.write(content)
-    tolerance = TOLERANCES[options.precision]
-    return Exported(output, len(content), parity, compared_on, tolerance, loss)
+    return Exported(
+        file=output,
+        size=len(content),
+        parity=parity,
+        compared_on=compared_on,
+        tolerance=TOLERANCES[options.precision],
+        loss=loss,
+    )
 
 
 def _writer(output: Path) -> "Callable[[onnx.ModelProto], bytes]":

@@ -140,12 +140,12 @@ def loss(right: Sequence[tuple[bool, bool]], on: str) -> Loss:
     centre = (worse - better) / (n + 2)
     spread = ((worse + better + 1) - (n + 2) * centre**2) ** 0.5 / (n + 2)
     return Loss(
-        wilson(sum(before for before, _ in right), n),
-        wilson(sum(after for _, after in right), n),
-        (worse - better) / n,
-        centre - _Z * spread,
-        centre + _Z * spread,
-        on,
+        before=wilson(sum(before for before, _ in right), n),
+        after=wilson(sum(after for _, after in right), n),
+        points=(worse - better) / n,
+        low=centre - _Z * spread,
+        high=centre + _Z * spread,
+        on=on,
     )
 
 

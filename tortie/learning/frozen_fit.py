@@ -22,8 +22,10 @@ from tortie.learning.calibration import (
     calibrate,
     crop_rows,
 )
+from tortie.learning.check_labels import check_labels
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
+    MANY,
     HeldOut,
     LabelledFeatures,
     choose_among,
@@ -125,8 +127,8 @@ def solve(
     """
     job = backbone.job
     table = LabelledFeatures(
-        activations, data.labels, data.sha256, data.groups, len(data.classes),
-        data.weights(np.arange(len(data))),
+        activations, data.labels, data.sha256, data.groups,
+        classes=len(data.classes), weights=data.weights(np.arange(len(data))),
     )  # fmt: skip
     views, view_notes = _drawn_views(job)
     if views:
@@ -137,13 +139,15 @@ def solve(
     if job.options.crops > 1:
         crops = _crops(job, backbone, data, table)
         clock.lap("crops to calibrate")
+    few = len(data) < MANY  # two times five fits of more would take longer than the fit
     with few_threads(activations):
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
         train = data.train
+        label_errors = check_labels(data.inspection, activations, data.seed) if few else []
         novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, backbone.network.notes, held_out),
+        **dataset_notes(data, job.collection.notes, backbone.network.notes, label_errors),
         "views": view_notes,
         "calibration": calibration.notes,
     }

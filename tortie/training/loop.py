@@ -21,7 +21,7 @@ from torch import Tensor
 from tortie.activations.engine import Precision
 from tortie.errors import TortieError
 from tortie.networks.network import TrainedPart
-from tortie.processes import ALONE, Processes
+from tortie.processes import ALONE, Processes, Share
 from tortie.training.averages import Average
 from tortie.training.batch_norm import begin_training
 from tortie.training.feed import Feed, Prepare, batches_of, order, ready
@@ -78,7 +78,7 @@ class TrainConfig:
         device: where the steps run.
         processes: that learn together; each runs all of this.
         accumulate: parts of a batch that go through the network one after another.
-        tell: told what each epoch came to.
+        tell: called with the figures of each epoch.
     """
 
     seed: int
@@ -123,7 +123,7 @@ def train(
         trained, optimiser, loss, recipe, config.precision,
         side_weight=config.side_weight, processes=processes,
     )  # fmt: skip
-    state = _taken_up(run, trained, optimiser, average)
+    state = _resumed(run, trained, optimiser, average)
     processes.broadcast_model(trained)
     steps = len(batches_of(data.train, recipe.batch))
     saved = time.monotonic()
@@ -153,21 +153,15 @@ def train(
                     set_rates(optimiser, rate(recipe, done / (steps * recipe.epochs)))
                     images, targets = data.prepare(inputs), labels[own].to(config.device)
                     if recipe.mixup:
-                        whole = processes.gather_rows(images, share), labels[rows].to(config.device)
-                        drawn = np.random.Generator(np.random.PCG64([config.seed, done, 1]))
-                        mixed = mix(*whole, data.classes, recipe.mixup, drawn)
-                        images, targets = (one[share.place] for one in mixed)
+                        images, targets = _mixed(images, rows, share, data, recipe, config, done)
                     parts = share.parts(config.accumulate)
                     loss_of_own = step(images, targets, share.weight, parts).item()
                     progress(done + 1, steps * recipe.epochs)
-                    late = time.monotonic() - saved > MINUTES * 60
-                    value, stopped, due = processes.all_reduce_scalars(
-                        loss_of_own, stop.is_set(), late
-                    )
+                    asked = stop.is_set(), time.monotonic() - saved > MINUTES * 60
+                    value, stopped, due = processes.all_reduce_scalars(loss_of_own, *asked)
                     state.step += 1
                     if not math.isfinite(value):
-                        said = _diverged(f"the loss is {value}", state, recipe, run)
-                        raise processes.fatal(said)
+                        raise processes.fatal(_diverged(f"loss is {value}", state, recipe, run))
                     if average is not None:
                         average.update(trained)
                     state.losses += value * len(rows)
@@ -197,6 +191,18 @@ def _balanced(
     return loss_of(recipe, by_class), sampled
 
 
+def _mixed(
+    images: Tensor, rows: Integers, share: Share, data: TrainData, recipe: Recipe,
+    config: TrainConfig, done: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """This process's part of a batch that is mixed as a whole, and its targets ``(n, K)``."""
+    batch = config.processes.gather_rows(images, share)
+    labels = torch.from_numpy(data.labels[rows]).to(config.device)
+    generator = np.random.Generator(np.random.PCG64([config.seed, done, 1]))
+    mixed, targets = mix(batch, labels, data.classes, recipe.mixup, generator)
+    return mixed[share.place], targets[share.place]
+
+
 def _end_epoch(
     trained: TrainedPart, data: TrainData, recipe: Recipe, config: TrainConfig,
     run: Checkpoints, state: TrainState, average: Average | None, note: Callable[[str], None],
@@ -205,10 +211,10 @@ def _end_epoch(
     if not _finite(trained):
         raise config.processes.fatal(_diverged("NaN or Inf in the weights", state, recipe, run))
     chosen = len(data.chosen_on) > 0
-    judged = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    weights = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
     if average is not None:
         average.copy_to(trained)
-    accuracy, log_loss = _judge(trained, data, config)
+    accuracy, log_loss = _validate(trained, data, config)
     if not math.isfinite(log_loss):
         said = f"the validation loss is {log_loss}"
         raise config.processes.fatal(_diverged(said, state, recipe, run))
@@ -218,7 +224,7 @@ def _end_epoch(
     else:
         state.waited += 1
     if average is not None:
-        trained.load_state_dict(judged)
+        trained.load_state_dict(weights)
     row: dict[str, float | None] = {
         "epoch": state.epoch,
         "train_loss": state.losses / max(1, state.seen),
@@ -259,7 +265,7 @@ def probabilities(
     return config.processes.gather_rows(torch.cat(parts), share, phase=True)
 
 
-def _judge(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[float, float]:
+def _validate(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[float, float]:
     """Share of right answers and log loss on the photographs that choose; 0 and 0 without any."""
     if not len(data.chosen_on):
         return 0.0, 0.0
@@ -272,7 +278,7 @@ def _judge(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[
     return float(accuracy), float(np.average(losses.double().numpy(), weights=counts))
 
 
-def _taken_up(
+def _resumed(
     run: Checkpoints,
     trained: TrainedPart,
     optimiser: torch.optim.Optimizer,

@@ -7,6 +7,7 @@ and ``sha256``, over the rest of the header and the tensors, so that one flipped
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
+_NUMPY = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
 MOST_MEMBERS = 100
 MOST_CLASSES = 100_000
 _SIDE = 9999  # pixels, the most that --input takes
+_SETS = re.compile(r"\Asets\.(1|10|144)\.(scores|weights)\Z")
+_MOST_SCORES = 10_000
 _WORTH_HASHING = 1 << 30  # bytes: of a longer file it is not found out whether it is damaged, too
 
 Check = Callable[["Metadata", Mapping[str, TensorInfo]], None]
@@ -57,6 +61,9 @@ class Accuracy(_Data):
         n: number counted: a group of copies is one.
         photographs: number of photographs, where that is known.
         on: the part of the split.
+        baseline: share right where the most frequent class is always named.
+        baseline_class: that class.
+        never_recognised: classes of which none was recognised.
     """
 
     value: Share
@@ -65,6 +72,9 @@ class Accuracy(_Data):
     n: int = Field(ge=1)
     photographs: int | None = Field(default=None, ge=1)
     on: Literal["test", "validation", "cross-validation"]
+    baseline: Share | None = None
+    baseline_class: ClassName | None = None
+    never_recognised: list[ClassName] = Field(default=[], max_length=MOST_CLASSES)
 
 
 class Member(_Data):
@@ -143,8 +153,11 @@ class Metadata(_Data):
         return self
 
 
-def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> None:
+def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> str:
     """Write a classifier so that ``path`` is old or new, never half.
+
+    Returns:
+        the SHA-256 that the file says it has.
 
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
@@ -162,6 +175,7 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArra
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         file.write(tensor_bytes)
+    return str(header["__metadata__"]["sha256"])
 
 
 def _json(metadata: Metadata) -> str:
@@ -188,6 +202,41 @@ def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
     return np.ascontiguousarray(tensor).reshape(tensor.shape)
 
 
+def stored_digest(path: Path) -> str | None:
+    """The SHA-256 that a file says it has, not held against it; ``None`` where it says none."""
+    try:
+        with open_safetensors(path) as file:
+            return read_header(file).metadata.get("sha256")
+    except (TortieError, ValueError):
+        return None
+
+
+def read_arrays(path: Path, digest: str) -> tuple[Metadata, dict[str, NDArray[Any]]] | None:
+    """As :func:`read`, without torch, and without a look at the values.
+
+    For a file whose very bytes :func:`read` has taken before: that they are the same is held
+    against the SHA-256, as there.
+
+    Args:
+        path: of the file.
+        digest: SHA-256 of the file that was taken.
+
+    Returns:
+        ``None`` for a file that says another, or has other types than a classifier.
+
+    Raises:
+        TortieError: as :func:`read`.
+    """
+    metadata, infos, content, own = _whole(path, None)
+    if own != digest or any(one.dtype not in _NUMPY for one in infos.values()):
+        return None
+    arrays = {}
+    for name, one in infos.items():
+        flat = np.frombuffer(content[one.begin : one.end], _NUMPY[one.dtype])
+        arrays[name] = flat.reshape(one.shape)
+    return metadata, arrays
+
+
 def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, Tensor]"]:
     """Check a classifier's file and read it. Nothing in it can run code.
 
@@ -201,6 +250,16 @@ def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, T
         TortieError: it is not a classifier of tortie, it is damaged, its version is unknown, or
             what it says cannot be so.
     """
+    metadata, infos, content, _ = _whole(path, check)
+    tensors = read_tensors(content, infos)
+    _check_values(path, tensors)
+    return metadata, tensors
+
+
+def _whole(
+    path: Path, check: Check | None
+) -> tuple[Metadata, dict[str, TensorInfo], bytearray, str]:
+    """What a file says of itself and of its tensors, their bytes, which are intact, and SHA-256."""
     with open_safetensors(path) as file:
         try:
             header = read_header(file)
@@ -229,9 +288,7 @@ def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, T
             raise TortieError(f"cannot read {path}: {error.strerror}") from error
     if not (whole and _is_intact(header, content)):
         raise _damaged(path)
-    tensors = read_tensors(content, infos)
-    _check_values(path, tensors)
-    return metadata, tensors
+    return metadata, infos, content, header.metadata["sha256"]
 
 
 def _damaged(path: Path) -> TortieError:
@@ -282,7 +339,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
-    """What lies beside the networks: hashes of the training photographs, and novelty.
+    """What lies beside the networks: hashes of the training photographs, novelty, prediction sets.
 
     Raises:
         ValueError: with what is wrong.
@@ -295,6 +352,13 @@ def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
         elif name in ("novelty.scale", "novelty.means", "novelty.directions", "novelty.quantiles"):
             if one.dtype != "F32":
                 raise ValueError(f"{name} is {one.dtype}, expected F32")
+        elif _SETS.match(name):
+            kind = "weights" if name.endswith("scores") else "scores"
+            other = infos.get(f"{name.rpartition('.')[0]}.{kind}")
+            if one.dtype != "F32" or len(one.shape) != 1 or not 1 <= one.shape[0] <= _MOST_SCORES:
+                raise ValueError(f"{name} does not hold the scores of prediction sets")
+            if other is None or other.shape != one.shape:
+                raise ValueError(f"{name} has other scores than weights")
         elif not name.startswith(prefixes):
             raise ValueError(f"{ascii(name)[:80]} is no tensor of a classifier")
     means = infos.get("novelty.means")
@@ -318,6 +382,14 @@ def _check_values(path: Path, tensors: "Mapping[str, Tensor]") -> None:
             raise TortieError(f"{path} is no classifier: {name} is not positive")
         if name.endswith(".running_var") and bool((tensor < 0).any()):
             raise TortieError(f"{path} is no classifier: a negative variance in {name}")
+    for name, tensor in tensors.items():
+        if not _SETS.match(name):
+            continue
+        is_score = name.endswith(".scores")
+        if bool((tensor > 1).any()) or bool((tensor < 0 if is_score else tensor <= 0).any()):
+            raise TortieError(f"{path} is no classifier: {name} is not between 0 and 1")
+        if is_score and bool((tensor.diff() < 0).any()):
+            raise TortieError(f"{path} is no classifier: {name} fall")
     quantiles = tensors.get("novelty.quantiles")
     if quantiles is not None and bool((quantiles.diff() < 0).any()):
         raise TortieError(f"{path} is no classifier: novelty.quantiles fall")
