@@ -137,6 +137,16 @@ def test_half_keeps_the_weights_that_fit_float16(model):
     assert answer_of(halved)(image) == pytest.approx(answer_of(plain)(image), abs=1e-2)
 
 
+@pytest.mark.slow
+def test_eight_bits_are_a_third_of_the_size_and_their_loss_is_said(model, tmp_path, capfd):
+    arguments = "--int8", "--max-loss", "20", "--json"
+    code, out, _ = run(capfd, "export", model, "-o", tmp_path / "int8.onnx", *arguments)
+    document = json.loads(out)
+    assert code == 0 and document["bytes"] < 5_000_000  # 13.8 MB in float32
+    assert document["loss"]["low"] <= document["loss"]["points"] <= document["loss"]["high"]
+    assert document["loss"]["on"].startswith("training photographs: none was held out")
+
+
 def test_a_model_that_answers_otherwise_is_not_written(model, tmp_path, monkeypatch):
     def wrong(classifier, contents, provenance):
         written = write_model(classifier, contents, provenance)

@@ -49,7 +49,8 @@ def command(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Augmentation: none, mirror, standard, full, or the name of a paper's. "
+            help="Augmentation: none, mirror, standard, full, or the name of a paper's. Ranges "
+            "may be changed in brackets: 'full(channel_shift=20, channel_shift_draw=uniform)'. "
             "tortie augment shows what they do.",
             show_default="none, or the recipe's",
         ),
@@ -100,6 +101,15 @@ def command(
             help="Learning rate (overrides the recipe).", rich_help_panel=options.TRAINING
         ),
     ] = None,
+    side_heads: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of each side head's loss, in a network that has side heads (googlenet, "
+            "googlenet-bn; the paper's is 0.3).",
+            show_default="the recipe's",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
     accumulate: Annotated[
         int | None,
         typer.Option(
@@ -116,6 +126,14 @@ def command(
             rich_help_panel=options.TRAINING,
         ),
     ] = None,
+    colour_basis: Annotated[
+        str,
+        typer.Option(
+            help="Principal colours of PCA colour (policies full, alexnet, vgg, resnet): those of "
+            "the training photographs, or imagenet.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "photographs",
     mirror: Annotated[
         bool,
         typer.Option(
@@ -221,8 +239,9 @@ def command(
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
-        accumulate=accumulate, track=track, input=input,
-        valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
+        side_heads=side_heads, accumulate=accumulate, track=track, input=input,
+        valid=valid, test=test, augment=augment,
+        colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, engine=engine,
         threads=threads, max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,

@@ -26,14 +26,7 @@ def command(
         int, typer.Option(help="Number of classes to print for each photograph.", min=1)
     ] = 3,
     crops: options.Crops = 1,
-    reject_below: Annotated[
-        float,
-        typer.Option(
-            help="Reject a photograph (give it no label) if its highest probability is below this.",
-            min=0,
-            max=1,
-        ),
-    ] = 0.0,
+    reject_below: options.RejectBelow = 0.0,
     confidence: Annotated[
         float | None,
         typer.Option(
@@ -69,6 +62,7 @@ def command(
         crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
+    show.prediction_cost(classifier.metadata, crops)
     found = find_files(images)
     for note in found.notes:
         show.say(f"note: {note}")
@@ -118,42 +112,28 @@ def _say_empty(images: list[Path], predictions: "list[Prediction]") -> None:
 
 def _told(predictions: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
     """Predictions as JSON, and as lines."""
-    document = [
-        {"path": str(one.source), "reason": one.reason}
-        if one.reason
-        else {
-            "path": str(one.source),
-            "label": one.label,
-            "probability": one.probability,
-            "rejected": one.rejected,
-            "novelty_percentile": one.novelty_percentile,
-            "probabilities": one.probabilities,
-            **({} if one.prediction_set is None else {"prediction_set": one.prediction_set}),
-        }
-        for one in predictions
-    ]
+    document = [one.document(str(one.source)) for one in predictions]
     for one in predictions:
         if one.reason:
-            show.say(f"{one.source}: {one.reason}", always=True)
+            show.say(f"{one.source!s}: {one.reason}", always=True)
     return document, [_line(one, top) for one in predictions if not one.reason]
 
 
 def _line(one: "Prediction", top: int) -> str:
     """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
     from tortie.evaluation.metrics import shown_probability
-    from tortie.evaluation.novelty import STRANGE
 
     likeliest = list(one.probabilities.items())[:top]
     ranked = ", ".join(f"{name} {shown_probability(p)}" for name, p in likeliest)
     unsure = "rejected: " if one.rejected else ""
     far = ""
-    if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
-        few = "none" if one.novelty_percentile >= 99.95 else "fewer than 1 in 100"
+    if one.is_strange:
+        few = "none" if (one.novelty_percentile or 0) >= 99.95 else "fewer than 1 in 100"
         far = f"; unlike its training photographs: {few} of them lies so far from the others"
     held = ""
     if one.prediction_set is not None:
         held = f"; set: {', '.join(one.prediction_set)}"
-    return f"{one.source}  {unsure}{ranked}{held}{far}"
+    return f"{one.source!s}  {unsure}{ranked}{held}{far}"
 
 
 def _rows(predictions: "list[Prediction]") -> Iterator[tuple[object, ...]]:

@@ -2,9 +2,9 @@
 
 Each convolution and linear layer of the stages, and what stands between them, computes with
 integers; resizing, the softmax layer and all that follows stay in float32. Weights have a scale
-for each output channel and 7 bits, for on processors without VNNI sums of 8-bit products of 8-bit
-numbers overflow: so the same file answers alike on all. The range of activations is the smallest
-and largest value on calibration photographs (MinMax).
+for each output channel. They are unsigned, around 128: of signed weights ONNX Runtime's sums
+overflow on processors without VNNI, unless they have 7 bits only. The range of activations is the
+smallest and largest value on calibration photographs (MinMax).
 """
 
 import tempfile
@@ -63,10 +63,10 @@ def quantise(model: onnx.ModelProto, sources: Sequence[Source], stages: str) -> 
             op_types_to_quantize=_KINDS,
             nodes_to_quantize=nodes,
             per_channel=True,
-            reduce_range=True,
             activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            weight_type=QuantType.QUInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"WeightSymmetric": True},
         )
         quantised = onnx.load(output)
     del quantised.metadata_props[:]

@@ -97,7 +97,10 @@ def frozen_fit(
         if job.processes.first:
             extraction.sample()
         seconds = (extraction.read_seconds + extraction.forward_seconds) / job.threads
-        plan = plan_frozen(job, backbone, preview_split(job), extraction.missing, seconds)
+        unreadable = len(extraction.reasons)  # few, or nothing else is missing: all are known
+        plan = plan_frozen(
+            job, backbone, preview_split(job), extraction.missing - unreadable, seconds, unreadable
+        )
         job.announce(plan)
         if job.processes.count > 1:
             extraction.close()
@@ -130,7 +133,7 @@ def solve(
         activations, data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
     )  # fmt: skip
-    views, view_notes = _drawn_views(job)
+    views, view_notes = _drawn_views(job, data)
     if views:
         train = data.train
         table = table.with_drawn(_views_of(job, backbone, data, train, views), train)
@@ -198,20 +201,22 @@ def train_and_measure(table: LabelledFeatures, data: Dataset, crops: CropFeature
     return Solved(head, penalty, held_out, calibration)
 
 
-def _drawn_views(job: Job) -> "tuple[list[View], list[str]]":
+def _drawn_views(job: Job, data: Dataset) -> "tuple[list[View], list[str]]":
     """The drawn views of a training photograph, and what the user should know of them."""
     name = job.options.augment or "none"
     if name == "none":
         return [], []
     from tortie.activations.views import Drawn
     from tortie.learning.backbone import chosen_policy
+    from tortie.learning.colours import with_own_colours
 
     chosen, notes = chosen_policy(job.entry, name, job.options.mirror)
+    chosen, colours = with_own_colours(chosen, job, data, None)
     if chosen is None:
         return [], list(notes)
     numbers = range(1, job.options.views + 1)
     drawn = [Drawn(job.entry.preprocessing, chosen, job.draw_seed, n) for n in numbers]
-    return list(drawn), list(notes)
+    return list(drawn), [*notes, *colours]
 
 
 def _crops(job: Job, backbone: "Backbone", data: Dataset, table: LabelledFeatures) -> CropFeatures:

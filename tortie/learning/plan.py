@@ -90,8 +90,10 @@ class Plan(BaseModel):
         rule: how the photographs are split and the penalty is chosen, in words.
         images_in_store: photographs whose activations are known already; views of them, in a
             training by steps.
-        images_to_compute: photographs that have to be read and go through the network, and drawn
-            views on top; all views, in a training by steps.
+        images_to_compute: photographs that have to be read and go through the network; all
+            views, in a training by steps.
+        views_to_compute: drawn views and crops on top, where everything is frozen; those that the
+            store has are not computed again, but nobody knows yet how many these are.
         trained_parameters: weights and biases that are trained.
         frozen_parameters: parameters that stay as they are.
         multiplications_per_image: of convolution and linear layers up to the cut.
@@ -107,7 +109,7 @@ class Plan(BaseModel):
         training: the steps of the training, where there are any.
         depth_rule: the rule that compares depths, and in the end the verdict; ``None`` where the
             depth was given.
-        ensemble: of how many networks this is one, and what they cost together.
+        prediction: what several networks or crops cost a prediction; ``None`` for one of each.
         notes: what the user should know before the work begins.
     """
 
@@ -126,6 +128,7 @@ class Plan(BaseModel):
     rule: str
     images_in_store: int
     images_to_compute: int
+    views_to_compute: int = 0
     trained_parameters: int
     frozen_parameters: int
     multiplications_per_image: int
@@ -139,7 +142,7 @@ class Plan(BaseModel):
     processes: int = 1
     training: Training | None = None
     depth_rule: str | None = None
-    ensemble: str | None = None
+    prediction: str | None = None
     notes: tuple[str, ...] = ()
 
     def _views_line(self) -> list[tuple[str, str]]:
@@ -180,12 +183,14 @@ class Plan(BaseModel):
             seconds = "in a time not known, as no photograph had to be timed"
         where = f"{self.precision}, {self.device}, {_counted(self.threads, 'thread')}"
         stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
+        if self.views_to_compute:
+            stored += f"; up to {self.views_to_compute:,} drawn views and crops to compute"
         if self.training and self.training.activations != "store":
             stored = "not stored"
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
             ("network", f"{self.network}, weights {self.weights or 'random'}"),
-            *([("ensemble", self.ensemble)] if self.ensemble else []),
+            *([("prediction", self.prediction)] if self.prediction else []),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             *freeze.lines(),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),

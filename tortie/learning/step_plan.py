@@ -21,6 +21,7 @@ from tortie.activations.views import Drawn, Undistorted, View
 from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.learning.backbone import Backbone, chosen_policy
+from tortie.learning.colours import with_own_colours
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
 from tortie.learning.options import FitOptions, hidden_units
@@ -109,11 +110,13 @@ def recipe_of(job: Job) -> Recipe:
             raise UsageError(f"{asked}: {error}") from None
     else:
         chosen = named_recipe(asked)
-    changes = {
+    changes: dict[str, Any] = {
         "epochs": options.epochs, "batch": options.batch, "learning_rate": options.learning_rate,
         "policy": options.augment,
     }  # fmt: skip
     changes = {name: value for name, value in changes.items() if value is not None}
+    if options.side_heads is not None:
+        changes["side_heads"] = True
     return chosen.changed(**changes) if changes else chosen
 
 
@@ -156,6 +159,7 @@ def _plan_steps(
     job, trained, recipe = backbone.job, backbone.trained, recipe_of(backbone.job)
     options, preprocessing = job.options, job.entry.preprocessing
     policy, notes = chosen_policy(job.entry, recipe.policy, options.mirror)
+    policy, colours = with_own_colours(policy, job, data, photographs)
     extractor = backbone.extractor if backbone.freeze.stages else None
     drawn = _views(job, recipe, policy, extractor is not None)
     undistorted = Undistorted(preprocessing)
@@ -191,7 +195,7 @@ def _plan_steps(
         probed=len(data.train) if _is_probed(recipe, options) else 0,
         in_store=stored,
         to_compute=entries - stored if activations == "store" else 0,
-        notes=tuple(notes),
+        notes=(*notes, *colours),
     )
     if extractor is None:
         return plan
