@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-STRANGE = 99.0
-"""Percent of the training photographs beyond which a photograph is called unlike them."""
-
 _DIRECTIONS = 64
 _LEAST = 20  # training photographs; of fewer there is no spread to speak of
 _MOST = 1000  # photographs that the spread is measured on: more move it little
