@@ -134,7 +134,7 @@ def live_activation_map(
     (pixels,) = _read([source], extractor.preprocessing)
     if not len(pixels):
         return None
-    last = _of_maps(maps, extractor).engine(pixels[None])
+    last = _of_maps(maps, extractor).engine(np.stack([pixels]))
     return ActivationMap(_jpeg(pixels), heat(maps.lead(last, [label])[0]))
 
 
