@@ -98,6 +98,7 @@ class _Part:
             self.file.close()
 
 
+_warned_drives: set[int] = set()  # one note a drive is enough
 _TOGETHER: ContextVar[list[_Part] | None] = ContextVar("together", default=None)
 
 
@@ -320,6 +321,10 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _warn(folder: Path, error: OSError) -> None:
+    drive = os.stat(folder).st_dev
+    if drive in _warned_drives:
+        return
+    _warned_drives.add(drive)
     warnings.warn(
         f"{folder} cannot promise that a file outlasts a power cut ({error.strerror}); it is "
         "written",
