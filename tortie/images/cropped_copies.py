@@ -8,7 +8,7 @@ window fits best; through that window the pair is judged by
 a stamp or a bar covers a part, the same window of both pictures is compared.
 
 Plain pictures fit one another through some window without being copies: an edge, a wave, a digit.
-Those of which few frequencies hold what has to fit are left to the perceptual hash.
+Those of which few frequencies hold what has to fit have to fit better, and are no crops.
 """
 
 from typing import NamedTuple
@@ -22,8 +22,10 @@ from tortie.images.facts import THUMBNAIL
 ALIKE = 0.97
 """Share of one thumbnail's variance that the other explains through the best window."""
 _ALIKE_IN_PART = 0.99  # the same window of both shows less of them, so more of it has to fit
-_FEWEST_FREQUENCIES = 80  # of 1,024: 98 of 100 photographs, and of CIFAR-10's images, need more
+_ALIKE_PLAIN = 0.995  # where few frequencies hold what has to fit
+_FEW = 64  # frequencies of 1,024: 98 of 100 photographs need over 80 for 97% of their variance
 _WORTH_A_LOOK = 0.7  # plain correlation
+_RATHER_WHOLE = 0.02  # correlation: the same picture fits through every window
 _SCALES = (0.93, 0.86, 0.8)  # sides of the windows, as shares of the picture's
 _PLACES = (0.0, 0.5, 1.0)  # of a window between one border and the other
 _POINTS = 10  # a side, where windows are compared
@@ -50,15 +52,9 @@ def same_picture(thumbnails: NDArray[np.uint8], pairs: Indices) -> NDArray[np.bo
         pairs: of thumbnails ``(n, 2)``; the order within a pair does not matter.
 
     Returns:
-        ``(n,)``. Nearly blank pictures, of a standard deviation under 4 grey levels, never are, nor
-        are those of which 80 frequencies hold 97% of the variance.
+        ``(n,)``. Nearly blank pictures, of a standard deviation under 4 grey levels, never are.
     """
     found = np.zeros(len(pairs), bool)
-    rich = _is_rich(thumbnails)
-    wanted = np.flatnonzero(rich[pairs].all(axis=1))
-    if len(wanted) < len(pairs):
-        found[wanted] = same_picture(thumbnails, pairs[wanted])
-        return found
     if not len(pairs):
         return found
     both = np.concatenate([pairs, pairs[:, ::-1]])
@@ -72,23 +68,23 @@ def same_picture(thumbnails: NDArray[np.uint8], pairs: Indices) -> NDArray[np.bo
             first = _through(thumbnails[both[rows[worth], 0]], of_first[worth])
             second = _through(thumbnails[both[rows[worth], 1]], of_second[worth])
             least = np.where(of_second[worth] == 0, ALIKE, _ALIKE_IN_PART)
+            plain = _is_plain(first) | _is_plain(second)
+            is_crop = (of_second[worth] == 0) & ~np.isin(of_first[worth], _WHOLE)
+            least[plain] = np.where(is_crop[plain], np.inf, _ALIKE_PLAIN)
             spread = np.minimum(first.std(axis=(1, 2)), second.std(axis=(1, 2)))
             alike = (spread >= FEATURELESS) & (likeness(first, second) >= least)
             found[rows[worth[alike]] % len(pairs)] = True
     return found
 
 
-def _is_rich(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether a picture needs many frequencies, its light and an even slope of it taken out."""
-    rich = np.empty(len(thumbnails), bool)
-    for at in range(0, len(thumbnails), _BATCH):
-        flat = thumbnails[at : at + _BATCH].reshape(-1, THUMBNAIL**2).astype(np.float32)
-        flat -= (flat @ _EVEN) @ _EVEN.T
-        spectrum = _COSINES @ flat.reshape(-1, THUMBNAIL, THUMBNAIL) @ _COSINES.T
-        power = np.sort(spectrum.reshape(len(flat), -1) ** 2, axis=1)[:, ::-1]
-        largest = power[:, :_FEWEST_FREQUENCIES].sum(axis=1)
-        rich[at : at + _BATCH] = largest < ALIKE * power.sum(axis=1)
-    return rich
+def _is_plain(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether few frequencies make up a picture, its light and an even slope of it taken out."""
+    flat = thumbnails.reshape(-1, THUMBNAIL**2).astype(np.float32)
+    flat -= (flat @ _EVEN) @ _EVEN.T
+    spectrum = _COSINES @ flat.reshape(-1, THUMBNAIL, THUMBNAIL) @ _COSINES.T
+    power = np.sort(spectrum.reshape(len(flat), -1) ** 2, axis=1)[:, ::-1]
+    plain: NDArray[np.bool_] = power[:, :_FEW].sum(axis=1) >= ALIKE * power.sum(axis=1)
+    return plain
 
 
 def _best_windows(thumbnails: NDArray[np.uint8], pairs: Indices) -> tuple[Indices, Indices, Floats]:
@@ -105,6 +101,7 @@ def _best_windows(thumbnails: NDArray[np.uint8], pairs: Indices) -> tuple[Indice
         mine, theirs = seen[first[rows]], referred[second[rows]]
         fits[rows, : len(_WINDOWS)] = np.einsum("nwp,np->nw", mine, theirs[:, 0])
         fits[rows, len(_WINDOWS) :] = np.einsum("nwp,nwp->nw", mine[:, parts[:, 0]], theirs[:, 1:])
+    fits[:, len(_WINDOWS) :] -= _RATHER_WHOLE
     best = fits.argmax(axis=1)
     choices = np.concatenate([np.stack([windows, 0 * windows], axis=1), parts])
     return choices[best, 0], choices[best, 1], fits[np.arange(len(fits)), best]
@@ -173,6 +170,7 @@ _SMOOTH, _COSINES = _smooth(), _cosines()
 _LIGHT, _EVEN = _light(_POINTS), _light(THUMBNAIL)
 _PLAIN = [_Window(1, 0, 0), *(_Window(s, y, x) for s in _SCALES for y in _PLACES for x in _PLACES)]
 _WINDOWS = [*_PLAIN, *(window._replace(mirrored=True) for window in _PLAIN)]
+_WHOLE = [0, len(_PLAIN)]  # as it is, and mirrored
 _MATRICES = [_matrices(window) for window in _WINDOWS]
 # Corners, of which a stamp or a bar leaves some free: of one picture, plain or mirrored, and the
 # other.
