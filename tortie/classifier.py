@@ -14,6 +14,7 @@ from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
@@ -50,30 +51,33 @@ class ImageClassifier:
             ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
             ensemble.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
-            number of stages, a stage's name, or ``"auto"`` to compare depths.
+            number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
+            compare depths.
         head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
-        recipe: of training by steps, by its name; ``None`` for the one that suits.
-        epochs: in place of the recipe's.
-        batch: photographs a step, in place of the recipe's.
-        learning_rate: in place of the recipe's.
-        accumulate: parts of a batch that are trained on one after another, in less memory.
-        track: where each epoch is told as well: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
-        input: ``"HEIGHTxWIDTHxCHANNELS"`` of the network's input; ``None`` for its paper's.
-        valid: photographs of the validation: a fraction of the others, or a folder of classes.
-        test: photographs of the test: a fraction of the others, or a folder of classes.
-        augment: policy of the drawn views, by its name; ``None`` for none where everything is
+        recipe: name of the training recipe; ``None`` for the one that suits.
+        epochs: number of epochs (overrides the recipe).
+        batch: batch size (overrides the recipe).
+        learning_rate: learning rate (overrides the recipe).
+        accumulate: gradient accumulation steps; more need less memory.
+        track: also log each epoch to ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
+        input: input size ``"HEIGHTxWIDTHxCHANNELS"``; ``None`` for the paper's.
+        valid: validation set: a folder with one folder per class, or a fraction.
+        test: test set: a folder with one folder per class, or a fraction.
+        augment: name of the augmentation; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
+        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
+            ``"imagenet"``.
         mirror: whether a mirrored photograph keeps its class.
-        views: drawn views of each training photograph, where a part is frozen.
-        crops: of each photograph that are judged: 1, 10 or 144. A fit of more than one fits their
+        views: number of augmented views of each training photograph, where stages are frozen.
+        crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
             temperature too; :func:`load` begins with 1.
-        members: networks trained apart, whose probabilities are averaged.
-        seed: of every draw.
+        members: number of networks in an ensemble; their probabilities are averaged.
+        seed: random seed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
-        threads: that read and multiply; ``None`` for one a core.
-        max_megapixels: a photograph with more is left out.
+        threads: number of threads; ``None`` for one per core.
+        max_megapixels: photographs with more are skipped.
         budget: seconds that comparing depths may take, or ``"10m"``.
         run: folder of a training by steps, so that it can be resumed; ``None`` keeps none.
         resume: whether to go on with the run in ``run``.
@@ -107,6 +111,7 @@ class ImageClassifier:
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
         augment: str | None = None,
+        colour_basis: str = "photographs",
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,
@@ -136,6 +141,7 @@ class ImageClassifier:
         self.valid = valid
         self.test = test
         self.augment = augment
+        self.colour_basis = colour_basis
         self.mirror = mirror
         self.views = views
         self.crops = crops
@@ -153,6 +159,7 @@ class ImageClassifier:
         self._metadata: Metadata | None = None
         self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
+        self._sets: dict[str, PredictionSets] = {}
         self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
         self.fitted_: FitResult | None = None
@@ -218,6 +225,7 @@ class ImageClassifier:
         ]
         self._members = None
         self._novelty = fitted.novelty
+        self._sets = fitted.prediction_sets
         trained = [
             bytes.fromhex(digest)
             for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
@@ -247,7 +255,12 @@ class ImageClassifier:
         return self.metadata.accuracy
 
     def classify(
-        self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
+        self,
+        images: Images,
+        progress: Progress = _silent,
+        *,
+        reject_below: float = 0.0,
+        confidence: float | None = None,
     ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
@@ -255,16 +268,24 @@ class ImageClassifier:
             images: files, folders, or images in memory.
             progress: told images done and images in all.
             reject_below: a photograph whose most probable class has less gets no label.
+            confidence: percent of new photographs, of the same kind as those it was calibrated on,
+                whose ``prediction_set`` holds the right class; ``None`` for no sets.
 
         Raises:
-            UsageError: something that is no image, or no probability.
+            UsageError: something that is no image, or no probability; a confidence for which too
+                few photographs were held out of training.
         """
         if not 0 <= reject_below <= 1:
             raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
+        sets = self.prediction_sets
+        if confidence is not None:
+            check_confidence(sets, confidence, self.crops)
         sources = unlabelled(images)
-        return to_predictions(
-            sources, self._predict(sources, progress), self.metadata.classes, reject_below
-        )
+        found = self._predict(sources, progress)
+        held = None
+        if sets is not None and confidence is not None:
+            held = sets.of(found.uncalibrated, confidence)
+        return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
@@ -322,6 +343,7 @@ class ImageClassifier:
             networks=[member.network for member in self.metadata.members],
             crops=self.crops,
             temperature=self.temperature,
+            sets=self.prediction_sets,
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
@@ -339,6 +361,7 @@ class ImageClassifier:
         tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
+        tensors |= arrays_of(self._sets)
         digest = classifier_file.write(Path(path), self.metadata, tensors)
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
@@ -369,6 +392,11 @@ class ImageClassifier:
         return (
             f"ImageClassifier({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
         )
+
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """What sets for this number of crops are made from; ``None`` where there is too little."""
+        return self._sets.get(str(self.crops))
 
     @property
     def temperature(self) -> float:

@@ -11,6 +11,7 @@ from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
 from tortie.networks import table
 from tortie.networks.arguments import network_of
@@ -38,6 +39,7 @@ def load(path: str | Path) -> ImageClassifier:
     if trained_on is not None:
         classifier._training_sha256 = trained_on
     classifier._novelty = Novelty.of(path, tensors)
+    classifier._sets = sets_in(tensors)
     return classifier
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tortie.evaluation.label_errors import label_errors, thresholds, wrong_count
-from tortie.learning.check import out_of_fold
+from tortie.learning.check_labels import out_of_fold
 from tortie.learning.cross_fitting import LabelledFeatures
 from tortie.learning.softmax import few_threads
 

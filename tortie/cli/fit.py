@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BEGAN = time.monotonic()
 
 NAME = "fit"
+_NAMED = 10  # classes in the last lines
 _REPORT, _SPLIT = ".report.html", ".split.csv"
 
 
@@ -41,13 +42,15 @@ def command(
         str,
         typer.Option(
             help="Stages that are not trained: all (only the softmax layer is trained), none, the "
-            "number of stages, the name of the last frozen stage, or auto (depths are compared)."
+            "number of stages, the name of the last frozen stage, stages=A,B (these alone), "
+            "train=A,B (all but these), or auto (depths are compared)."
         ),
     ] = "all",
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Augmentation: none, mirror, standard, full, or the name of a paper's. "
+            help="Augmentation: none, mirror, standard, full, or the name of a paper's. Ranges "
+            "may be changed in brackets: 'full(channel_shift=20, channel_shift_draw=uniform)'. "
             "tortie augment shows what they do.",
             show_default="none, or the recipe's",
         ),
@@ -114,6 +117,14 @@ def command(
             rich_help_panel=options.TRAINING,
         ),
     ] = None,
+    colour_basis: Annotated[
+        str,
+        typer.Option(
+            help="Principal colours of PCA colour (policies full, alexnet, vgg, resnet): those of "
+            "the training photographs, or imagenet.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "photographs",
     mirror: Annotated[
         bool,
         typer.Option(
@@ -220,7 +231,8 @@ def command(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
-        valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
+        valid=valid, test=test, augment=augment,
+        colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, engine=engine,
         threads=threads, max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
@@ -273,6 +285,13 @@ def _told(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[Non
         raise
 
 
+def _named(classes: list[str]) -> str:
+    """The classes' names; of many their number and the first few."""
+    if len(classes) <= _NAMED:
+        return ", ".join(classes)
+    return f"{len(classes):,} classes ({', '.join(classes[:3])}, …)"
+
+
 def _written_at(output: Path) -> int | None:
     return output.stat().st_mtime_ns if output.exists() else None
 
@@ -284,10 +303,11 @@ def _written(
     fitted = classifier.fitted_
     if rank() or fitted is None:
         return {}, []
+    from tortie.evaluation.advice import warnings
     from tortie.evaluation.metrics import calibration_metrics
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.fit_report import report_of, scores_of, uncalibrated_scores_of
+    from tortie.learning.fit_report import report_of
 
     report, split = output.with_suffix(_REPORT), output.with_suffix(_SPLIT)
     for one in fitted.data.skipped:
@@ -321,17 +341,18 @@ def _written(
         "plan": fitted.plan.model_dump(mode="json"),
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
+        "warnings": warnings(fitted.scores) if fitted.scores else [],
         "temperature": metadata.temperature,
         "calibration": metadata.training["calibration"],
-        **calibration_metrics(scores_of(fitted), uncalibrated_scores_of(fitted)),
+        **calibration_metrics(fitted.scores, fitted.uncalibrated_scores),
         "notes": fitted.notes,
         "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [
-        f"{output}: {', '.join(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
+        f"{output}: {_named(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
         + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
-        show.accuracy(metadata.accuracy, metadata.accuracy_reason),
+        *show.accuracy(fitted.scores, metadata.accuracy_reason, fitted.data.split.on),
         f"report {report}, split {split}",
     ]
     return document, lines

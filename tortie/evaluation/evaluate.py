@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tortie.errors import UsageError
 from tortie.evaluation.metrics import score
 from tortie.evaluation.prediction import Evaluation, MemberScores
+from tortie.evaluation.prediction_sets import PredictionSets, measure_sets
 from tortie.images import Collection, Photograph, Source
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
@@ -33,6 +34,7 @@ class Evaluated:
         networks: names of its members.
         crops: number of crops of each photograph that ``predict`` averages.
         temperature: that ``predict`` divides log-probabilities by.
+        sets: its prediction sets; ``None`` where it has none.
     """
 
     predict: Predict
@@ -41,6 +43,7 @@ class Evaluated:
     networks: Sequence[str]
     crops: int
     temperature: float
+    sets: PredictionSets | None = None
 
 
 def evaluate(
@@ -84,14 +87,14 @@ def evaluate(
     for row, reason in sorted(found.reasons.items()):
         path = collection.photographs[chosen[fresh[row]]].path
         skipped.append(Skipped(str(path), reason))
-    examined = Inspection(
+    inspection = Inspection(
         [collection.photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
         found.facts, found.reasons,
     )  # fmt: skip
-    found, counted, weights, groups = _counted(found, counted, examined)
+    found, counted, weights, groups = _counted(found, counted, inspection)
     labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
-    seen, notes = len(chosen) - len(fresh), examined.weights.notes()
-    why = None if counted else _nothing_to_count(seen, len(skipped), len(examined.rows))
+    seen, notes = len(chosen) - len(fresh), inspection.weights.notes()
+    why = None if counted else _nothing_to_count(seen, len(skipped), len(inspection.rows))
     return Evaluation(
         scores=score(found.probabilities, labels, classes, weights) if counted else None,
         reason=why,
@@ -109,19 +112,20 @@ def evaluate(
         crops=crops,
         temperature=temperature,
         members=_members(found, labels, classes, networks, crops, weights) if counted else (),
+        sets=measure_sets(classifier.sets, found.uncalibrated, labels, weights, classes),
     )
 
 
 def _counted(
-    found: "Predictions", photographs: Sequence[Photograph], examined: Inspection
+    found: "Predictions", photographs: Sequence[Photograph], inspection: Inspection
 ) -> "tuple[Predictions, list[Photograph], NDArray[np.float64], NDArray[np.int64]]":
     """The predictions that figures count, with each photograph's weight and group."""
-    place = {row: position for position, row in enumerate(examined.rows)}
+    place = {row: position for position, row in enumerate(inspection.rows)}
     rows = np.array([place[int(row)] for row in found.rows], np.int64)
-    kept = np.flatnonzero(np.isin(rows, examined.weights.counted(rows)))
+    kept = np.flatnonzero(np.isin(rows, inspection.weights.counted(rows)))
     rows = rows[kept]
     own = [photographs[i] for i in kept.tolist()]
-    return found.only(kept), own, examined.weights.of(rows), examined.weights.groups[rows]
+    return found.only(kept), own, inspection.weights.of(rows), inspection.weights.groups[rows]
 
 
 def _members(

@@ -3,7 +3,6 @@
 from typing import Any
 
 from tortie import __version__
-from tortie.learning.fit_report import scores_of
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
@@ -11,7 +10,7 @@ from tortie.weights.classifier_file import Accuracy, Member, Metadata
 
 def accuracy_of(result: FitResult) -> Accuracy | None:
     """The share of right answers with its interval; ``None`` where there are too few."""
-    scores = scores_of(result)
+    scores = result.scores
     if scores is None:
         return None
     interval = scores.accuracy
@@ -22,6 +21,7 @@ def accuracy_of(result: FitResult) -> Accuracy | None:
         n=round(interval.n),
         photographs=interval.photographs,
         on=result.data.split.on,
+        **scores.context,
     )
 
 
@@ -68,5 +68,5 @@ def describe(result: FitResult) -> Metadata:
 
 def _member_of(result: FitResult) -> Member:
     plan = result.plan
-    frozen = list(result.network.stage_names[: plan.freeze.stages])
+    frozen = list(plan.freeze.names(result.network.stage_names))
     return member(result.entry, plan.weights, result.head, frozen, plan.precision)
