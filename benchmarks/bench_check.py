@@ -198,8 +198,8 @@ def copies(folder: Path, network: str, weights: str, picture: Path | None) -> No
                 planted[str(target)] = path, kind
         checked = run(find(root), labels=True, network=network, weights=weights)
         place = [str(one.path) for one in checked.collection.photographs]
-        rows = checked.examined.rows
-        group_of = {place[i]: n for n, (g, _) in enumerate(checked.examined.copies()) for i in g}
+        rows = checked.inspection.rows
+        group_of = {place[i]: n for n, (g, _) in enumerate(checked.inspection.copies()) for i in g}
         found = Counter(
             kind for copy, (path, kind) in planted.items()
             if copy in group_of and group_of[copy] == group_of.get(str(path))
@@ -210,7 +210,7 @@ def copies(folder: Path, network: str, weights: str, picture: Path | None) -> No
         # Copies of one photograph belong together; any other pair was not planted.
         pairs = {
             tuple(Path(place[rows[i]]).stem.split("-")[0] for i in (pair.first, pair.second))
-            for pair in checked.examined.duplicates.pairs
+            for pair in checked.inspection.duplicates.pairs
         }
         others = sorted({tuple(sorted(pair)) for pair in pairs if len(set(pair)) > 1})
         print(f"  pairs of different photographs: {len(others)}")
