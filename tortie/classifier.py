@@ -13,6 +13,7 @@ from tortie.evaluation.evaluate import evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, judged
+from tortie.forks import ForkSafeLock
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
 from tortie.learning.fit import fit
@@ -152,6 +153,7 @@ class ImageClassifier:
         self._novelty: Novelty | None = None
         self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
+        self._lock = ForkSafeLock()
         self.fitted_: FitResult | None = None
 
     def fit(
@@ -201,19 +203,17 @@ class ImageClassifier:
         return fit(collection, sources, options, store, events, plan_only)
 
     def _take(self, fitted: FitResult) -> None:
-        self.fitted_ = fitted
-        self._metadata = describe(fitted)
-        self._parts = [
-            MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each
-        ]
-        self._members = None
-        self._novelty = fitted.novelty
+        metadata = describe(fitted)
+        parts = [MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each]
         trained = [
             bytes.fromhex(digest)
             for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
             if split != fitted.data.split.on
         ]
-        self._training_sha256 = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+        with self._lock:
+            self.fitted_, self._metadata, self._novelty = fitted, metadata, fitted.novelty
+            self._parts, self._members = parts, None
+            self._training_sha256 = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
 
     @property
     def metadata(self) -> Metadata:
@@ -337,12 +337,23 @@ class ImageClassifier:
         Raises:
             UsageError: no such argument.
         """
-        for name, value in params.items():
+        for name in params:
             if name not in _PARAMETERS:
                 raise UsageError(f"no argument {name!r}: {', '.join(_PARAMETERS)}")
-            setattr(self, name, value)
-        self._members = None  # made for another device, precision, engine or number of threads
+        with self._lock:
+            for name, value in params.items():
+                setattr(self, name, value)
+            self._members = None  # made for another device, precision, engine or thread count
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but engines and locks, which are made anew."""
+        with self._lock:
+            return {**vars(self), "_members": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The classifier of a copy or a pickle."""
+        vars(self).update(state, _lock=ForkSafeLock())
 
     def __repr__(self) -> str:
         """The arguments that are not the defaults, as scikit-learn shows them."""
@@ -378,10 +389,12 @@ class ImageClassifier:
         from tortie.evaluation.predict import predict
 
         digests = hash_all(sources, self._threads) if sha256 is None else sha256
+        with self._lock:  # what belongs together, whatever other threads set meanwhile
+            members, novelty = self._ready(), self._novelty
+            crops, temperature = self._options.crops, self.temperature
         return predict(
-            self._ready(), self.temperature, sources, digests, progress,
-            crops=self._options.crops, novelty=self._novelty,
-        )  # fmt: skip
+            members, temperature, sources, digests, progress, crops=crops, novelty=novelty
+        )
 
     @property
     def _networks(self) -> "list[Network]":
@@ -389,23 +402,27 @@ class ImageClassifier:
         return [part.network for part in self._parts]
 
     def _ready(self) -> "list[Member]":
+        with self._lock:  # of threads that ask together, one makes them, and all get all of them
+            if self._members is None:
+                self._members = self._made()
+            return self._members
+
+    def _made(self) -> "list[Member]":
         from tortie.activations.device import device_name
         from tortie.activations.engine import choose, chosen_precision
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 
-        if self._members is None:
-            store = ActivationStore.default()
-            device = device_name(self.device)
-            choice = choose(self.engine, device, chosen_precision(self.precision, device))
-            members = []
-            for part, described in zip(self._parts, self.metadata.members, strict=True):
-                entry = table.find(described.network)
-                extractor = Extractor(
-                    prefix=part.prefix, structure=entry.name, code=entry.code,
-                    store=store, device=device, choice=choice, threads=self._threads,
-                    max_pixels=int(self.max_megapixels * 1e6),
-                )  # fmt: skip
-                members.append(Member(part, extractor, entry.mirror))
-            self._members = members
-        return self._members
+        store = ActivationStore.default()
+        device = device_name(self.device)
+        choice = choose(self.engine, device, chosen_precision(self.precision, device))
+        members = []
+        for part, described in zip(self._parts, self.metadata.members, strict=True):
+            entry = table.find(described.network)
+            extractor = Extractor(
+                prefix=part.prefix, structure=entry.name, code=entry.code,
+                store=store, device=device, choice=choice, threads=self._threads,
+                max_pixels=int(self.max_megapixels * 1e6),
+            )  # fmt: skip
+            members.append(Member(part, extractor, entry.mirror))
+        return members

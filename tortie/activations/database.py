@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
@@ -117,6 +117,10 @@ class Database:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as its folder, which is opened anew."""
+        return type(self), (self.root,)
 
     def __del__(self) -> None:
         self.close()

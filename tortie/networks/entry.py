@@ -65,6 +65,10 @@ class Entry:
     sibling: str | None = None
     mirror: bool = True
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which take no mapping that is read-only."""
+        return {**vars(self), "arguments": dict(self.arguments), "weights": dict(self.weights)}
+
     @property
     def default_weights(self) -> str | None:
         """The name of its trained parameters: ``imagenet`` where it has those, else the first."""
