@@ -165,8 +165,8 @@ def test_predict_names_what_cannot_be_read(classifier, tmp_path):
         (lambda: tortie.ImageClassifier().fit("x", ["a"]), "labels go with a sequence"),
         (lambda: tortie.ImageClassifier().fit([3], ["a"]), "image 0 is a int"),
         (lambda: tortie.ImageClassifier().fit(3, ["a"]), "sequence of images, not int"),
-        (lambda: tortie.ImageClassifier().judge(None), "sequence of images, not NoneType"),
-        (lambda: tortie.ImageClassifier().judge([], reject_below=90), "reject_below is 90"),
+        (lambda: tortie.ImageClassifier().classify(None), "sequence of images, not NoneType"),
+        (lambda: tortie.ImageClassifier().classify([], reject_below=90), "reject_below is 90"),
         (lambda: tortie.ImageClassifier(seed=-1).fit("x"), "seed is -1"),
         (lambda: tortie.ImageClassifier(threads=0).fit("x"), "threads is 0"),
         (lambda: tortie.ImageClassifier().set_params(depth=3), "no argument 'depth'"),
@@ -219,8 +219,8 @@ def test_the_embedded_weights_know_what_they_see(name, expected):
     from sklearn.datasets import load_sample_image
 
     image = load_sample_image("china.jpg") if name == "china" else getattr(skimage.data, name)()
-    judgement = pretrained("efficientnet-lite0").judge([image])[0]
-    assert expected <= set(list(judgement.probabilities)[:5])
+    prediction = pretrained("efficientnet-lite0").classify([image])[0]
+    assert expected <= set(list(prediction.probabilities)[:5])
 
 
 def test_a_network_takes_the_weights_that_it_has_and_their_names(monkeypatch):

@@ -1,8 +1,10 @@
-"""Imports point downwards, and the bottom never needs torch."""
+"""Imports point downwards and in no circle, the bottom never needs torch, functions stay small."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,71 @@ def test_imports_point_downwards(path):
         return
     for other in imported(path):
         assert RANKS[other] <= RANKS[room], f"{room} imports {other}"
+
+
+FILES = sorted(HOME.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+MODULES = {
+    ".".join(path.relative_to(HOME.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
+}
+CLASSES = {
+    node.name
+    for tree in TREES.values()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.ClassDef)
+}
+
+
+def files_imported(path: Path) -> set[str]:
+    """Modules of ours that a file needs when it is loaded."""
+    found = set()
+    for node in TREES[path].body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tortie":
+            for name in node.names:
+                inside = f"{node.module}.{name.name}"
+                found.add(inside if inside in MODULES else node.module or "")
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names if name.name in MODULES}
+    return found
+
+
+def test_no_files_import_one_another_in_a_circle():
+    imports = {module: files_imported(path) for module, path in MODULES.items()}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOME)))
+def test_functions_are_short_and_narrow(path):
+    """65 lines without the docstring; 8 parameters, but for commands and the classifier."""
+    for function in functions(path):
+        body = function.body[1:] if ast.get_docstring(function) else function.body
+        lines = (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+        assert lines <= 65, f"{function.name}: {lines} lines"
+        given = function.args
+        names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+        parameters = len(names) - (names[:1] in (["self"], ["cls"]))
+        is_command = path.parent.name == "cli" and function.name == "command"
+        if not is_command and path.name != "classifier.py":
+            assert parameters <= 8, f"{function.name}: {parameters} parameters"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(HOME)))
+def test_objects_of_many_attributes_are_made_by_keyword(path):
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name in CLASSES or name == "cls":
+                assert len(node.args) <= 5, f"line {node.lineno}: {name}, {len(node.args)} values"
 
 
 @pytest.mark.parametrize(

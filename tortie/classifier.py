@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.evaluate import evaluate
+from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
-from tortie.evaluation.prediction import Evaluation, Prediction, judged
+from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.remembered import remember
 from tortie.forks import ForkSafeLock
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
-from tortie.learning.fit import fit
-from tortie.learning.job import Events, PlanOnly
-from tortie.learning.metadata import describe
 from tortie.learning.options import FitOptions
-from tortie.learning.plan import Plan
-from tortie.learning.result import FitResult
-from tortie.networks import table
+from tortie.networks.arguments import network_of
 from tortie.processes import core_count
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Member, Predictions
+    from tortie.learning.job import Events
+    from tortie.learning.plan import Plan
+    from tortie.learning.result import FitResult
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
@@ -44,9 +44,12 @@ class ImageClassifier:
     """Photographs to class names.
 
     Args:
-        network: a name of the table of networks; several, with commas, make an ensemble.
-        weights: where the network's parameters begin: ``"imagenet"`` or another name of its row
-            in the table, a file, or ``"hf://OWNER/NAME"``.
+        network: a name of the table of networks, with arguments where it has others than the
+            table's: ``"lenet5(pooling=average)"``; several, with commas, make an ensemble.
+        weights: where the network's parameters begin: ``"auto"`` for the published ones that it
+            has; ``"imagenet"`` or another name of its row in the table, a file,
+            ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
+            ensemble.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
             number of stages, a stage's name, or ``"auto"`` to compare depths.
         head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
@@ -92,7 +95,7 @@ class ImageClassifier:
         self,
         network: str = "efficientnet-lite0",
         *,
-        weights: str | None = "imagenet",
+        weights: str | None = "auto",
         freeze: str | int = "all",
         head: str = "linear",
         recipe: str | None = None,
@@ -157,7 +160,7 @@ class ImageClassifier:
         self.fitted_: FitResult | None = None
 
     def fit(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
+        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
     ) -> "ImageClassifier":
         """Learn from labelled photographs.
 
@@ -172,28 +175,33 @@ class ImageClassifier:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
-        self._take(self._fit(images, labels, events or Events(), plan_only=False))
+        self._take(self._fit(images, labels, events, plan_only=False))
         return self
 
     def plan(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: Events | None = None
-    ) -> Plan:
+        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
+    ) -> "Plan":
         """What :meth:`fit` of the same photographs would do and cost; nothing is trained.
 
         Raises:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
+        from tortie.learning.job import PlanOnly
+
         try:
-            self._fit(images, labels, events or Events(), plan_only=True)
+            self._fit(images, labels, events, plan_only=True)
         except PlanOnly as stopped:
             return stopped.plan
         raise AssertionError("every fit announces its plan")
 
     def _fit(
-        self, images: Images, labels: Sequence[str] | None, events: Events, plan_only: bool
-    ) -> FitResult:
-        options = self._options
+        self, images: Images, labels: Sequence[str] | None, events: "Events | None", plan_only: bool
+    ) -> "FitResult":
+        from tortie.learning.fit import fit
+        from tortie.learning.job import Events
+
+        options, events = self._options, events or Events()
         collection, sources = labelled(images, labels)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
@@ -202,7 +210,9 @@ class ImageClassifier:
         store = ActivationStore.default(events.note)
         return fit(collection, sources, options, store, events, plan_only)
 
-    def _take(self, fitted: FitResult) -> None:
+    def _take(self, fitted: "FitResult") -> None:
+        from tortie.learning.metadata import describe
+
         metadata = describe(fitted)
         parts = [MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each]
         trained = [
@@ -236,7 +246,7 @@ class ImageClassifier:
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
-    def judge(
+    def classify(
         self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
     ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
@@ -252,7 +262,7 @@ class ImageClassifier:
         if not 0 <= reject_below <= 1:
             raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
         sources = unlabelled(images)
-        return judged(
+        return to_predictions(
             sources, self._predict(sources, progress), self.metadata.classes, reject_below
         )
 
@@ -260,7 +270,7 @@ class ImageClassifier:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
 
         Raises:
-            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         sources = unlabelled(images)
         found = self._predict(sources)
@@ -272,7 +282,7 @@ class ImageClassifier:
         """The most probable class name of each photograph, ``(N,)``.
 
         Raises:
-            TortieError: a photograph cannot be read; :meth:`judge` goes on past such.
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
@@ -305,11 +315,15 @@ class ImageClassifier:
             UsageError: no photograph of a class that the classifier knows.
         """
         collection, sources = labelled(images, labels)
-        return evaluate(
-            lambda found, sha256: self._predict(found, progress, sha256),
-            self.metadata.classes, self._training_sha256, collection, sources, self._threads,
-            [member.network for member in self.metadata.members], self.crops, self.temperature,
-        )  # fmt: skip
+        evaluated = Evaluated(
+            predict=lambda found, sha256: self._predict(found, progress, sha256),
+            classes=self.metadata.classes,
+            training_sha256=self._training_sha256,
+            networks=[member.network for member in self.metadata.members],
+            crops=self.crops,
+            temperature=self.temperature,
+        )
+        return evaluate(evaluated, collection, sources, self._threads)
 
     def save(self, path: str | Path) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
@@ -325,7 +339,9 @@ class ImageClassifier:
         tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
-        classifier_file.write(Path(path), self.metadata, tensors)
+        digest = classifier_file.write(Path(path), self.metadata, tensors)
+        if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
+            remember(digest, self._parts)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that the classifier was made with, as scikit-learn asks for them."""
@@ -409,7 +425,6 @@ class ImageClassifier:
 
     def _made(self) -> "list[Member]":
         from tortie.activations.device import device_name
-        from tortie.activations.engine import choose, chosen_precision
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 
@@ -418,9 +433,9 @@ class ImageClassifier:
         choice = choose(self.engine, device, chosen_precision(self.precision, device))
         members = []
         for part, described in zip(self._parts, self.metadata.members, strict=True):
-            entry = table.find(described.network)
+            entry = network_of(described)
             extractor = Extractor(
-                prefix=part.prefix, structure=entry.name, code=entry.code,
+                prefix=part.prefix, structure=entry.title, code=entry.code,
                 store=store, device=device, choice=choice, threads=self._threads,
                 max_pixels=int(self.max_megapixels * 1e6),
             )  # fmt: skip

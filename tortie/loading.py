@@ -1,15 +1,20 @@
 """A classifier from its file, or a network of the table with its published head."""
 
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tortie import __version__
+from tortie.activations.engine import choose
 from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
-from tortie.learning.metadata import member
+from tortie.evaluation.remembered import recall, remember
 from tortie.networks import table
-from tortie.weights.classifier_file import Metadata
+from tortie.networks.arguments import network_of
+from tortie.weights.classifier_file import Metadata, stored_digest
 
 
 def load(path: str | Path) -> ImageClassifier:
@@ -19,21 +24,33 @@ def load(path: str | Path) -> ImageClassifier:
         TortieError: the file is no classifier of tortie, is damaged, or does not fit.
     """
     path = Path(path)
+    found = recall(path, lambda number: _restored(path)[1][number].network)
+    if found is None:
+        found = _restored(path)
+        if choose("auto", "cpu", None).engine == "onnxruntime":
+            remember(stored_digest(path) or "none", found[1])
+    metadata, parts, tensors = found
+    described = metadata.members[0]
+    classifier = ImageClassifier(network_of(described).title, weights=described.weights)
+    classifier._metadata = metadata
+    classifier._parts = parts
+    trained_on = tensors.get("training.sha256")
+    if trained_on is not None:
+        classifier._training_sha256 = trained_on
+    classifier._novelty = Novelty.of(path, tensors)
+    return classifier
+
+
+def _restored(path: Path) -> tuple[Metadata, list[MemberNetwork], dict[str, NDArray[Any]]]:
+    """What a file says, its networks built by torch, and all of its tensors."""
     from tortie.networks.restore import restore
 
     metadata, networks, tensors = restore(path)
-    described = metadata.members[0]
-    classifier = ImageClassifier(described.network, weights=described.weights)
-    classifier._metadata = metadata
-    classifier._parts = [
+    parts = [
         MemberNetwork.of(network, one.preprocessing)
         for network, one in zip(networks, metadata.members, strict=True)
     ]
-    trained_on = tensors.get("training.sha256")
-    if trained_on is not None:
-        classifier._training_sha256 = trained_on.numpy()
-    classifier._novelty = Novelty.of(path, tensors)
-    return classifier
+    return metadata, parts, {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
@@ -47,6 +64,7 @@ def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
     Raises:
         UsageError: no such network, or it has no published weights.
     """
+    from tortie.learning.metadata import member
     from tortie.networks import build
     from tortie.weights import class_names
 

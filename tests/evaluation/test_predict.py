@@ -15,7 +15,7 @@ from tortie.activations import extract
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.crops import crop_views
 from tortie.evaluation.predict import Predictions
-from tortie.evaluation.prediction import judged
+from tortie.evaluation.prediction import to_predictions
 from tortie.images import decode
 from tortie.networks.table import find
 
@@ -129,10 +129,10 @@ def test_parts_give_what_the_whole_gives(members, monkeypatch, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_text("no image")
     given = [*IMAGES[:3], bad, *IMAGES[3:], IMAGES[0]]
-    whole = joined(members[0]).set_params(crops=10).judge(given)
+    whole = joined(members[0]).set_params(crops=10).classify(given)
     monkeypatch.setattr("tortie.evaluation.predict._AT_ONCE", 4 * 10 * 1280 * 2)
     told = []
-    parts = joined(members[0]).set_params(crops=10).judge(given, lambda *done: told.append(done))
+    parts = joined(members[0]).set_params(crops=10).classify(given, lambda *done: told.append(done))
     for one, other in zip(parts, whole, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, rel=1e-4)
     assert [one.reason for one in parts] == [None] * 3 + ["not an image"] + [None] * 6
@@ -196,7 +196,9 @@ def test_a_photograph_below_the_threshold_has_no_label():
         reasons={1: "not an image"},
         computed=0,
     )
-    sure, broken, unsure = judged(["a", "b", "c"], found, ["misty", "tigger"], reject_below=0.6)
+    sure, broken, unsure = to_predictions(
+        ["a", "b", "c"], found, ["misty", "tigger"], reject_below=0.6
+    )
     assert (sure.label, sure.rejected, sure.novelty_percentile) == ("tigger", False, 12.0)
     assert sure.probability == pytest.approx(0.7)
     assert (broken.label, broken.reason, broken.novelty_percentile) == (None, "not an image", None)
@@ -209,10 +211,10 @@ def test_strangers_are_farther_than_photographs_of_the_kind(members):
     import skimage.data
 
     classifier = joined(members[0])
-    assert {one.novelty_percentile for one in classifier.judge(IMAGES)} == {None}
+    assert {one.novelty_percentile for one in classifier.classify(IMAGES)} == {None}
     classifier._novelty = members[0]._novelty
-    own = [one.novelty_percentile for one in classifier.judge(IMAGES)]
+    own = [one.novelty_percentile for one in classifier.classify(IMAGES)]
     strangers = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea()]
-    others = [one.novelty_percentile for one in classifier.judge(strangers)]
+    others = [one.novelty_percentile for one in classifier.classify(strangers)]
     assert min(others) == 100
     assert np.median(own) < 99

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import tortie
 from tests.conftest import lay_out
@@ -32,14 +34,55 @@ def test_the_mean_is_of_the_photographs_that_every_member_judged():
             {"network": "lenet5,resnet20-cifar", "members": 4, "freeze": "none", "weights": None},
             ["lenet5", "resnet20-cifar"] * 2,
         ),
+        (
+            {
+                "network": "lenet5(pooling=average, activation=tanh),lenet5",
+                "freeze": "none",
+                "weights": None,
+            },
+            ["lenet5(activation=tanh, pooling=average)", "lenet5"],
+        ),
+        ({"network": "resnet18", "weights": "imagenet,a.pth"}, ["resnet18"] * 2),
     ],
 )
 def test_each_member_draws_its_own_views_of_one_split(choices, networks):
     each = jobs_of(**choices)
-    assert [one.entry.name for one in each] == networks
+    assert [one.entry.title for one in each] == networks
     assert len({one.draw_seed for one in each}) == len(each)
     assert {one.options.seed for one in each} == {0}
     assert {one.options.members for one in each} == {1}
+
+
+def test_each_member_begins_with_its_own_weights(tmp_path):
+    comma = tmp_path / "a,b.pth"
+    comma.touch()
+    for weights, expected in (
+        ("imagenet, a.pth", ["imagenet", "a.pth"]),
+        ("auto,none", ["imagenet", None]),
+        (str(comma), [str(comma)]),
+    ):
+        each = jobs_of(network="resnet18", weights=weights, freeze="none")
+        assert [one.options.weights for one in each] == expected
+    both = jobs_of(network="resnet18,resnet20-cifar")
+    assert [one.options.weights for one in both] == ["imagenet", "cifar10"]
+
+
+def test_members_of_two_weight_files_are_two_networks_of_one_file(tmp_path, weights):
+    """The oracle: each member alone, on the same photographs, has the same stages."""
+    other = tmp_path / "other.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        save_file(tortie.networks.resnet20_cifar().state_dict(), other)
+    images = lay_out(tmp_path / "photographs", count=10)
+    both = tortie.ImageClassifier("resnet20-cifar", weights=f"{weights},{other}").fit(images)
+    both.save(tmp_path / "a.safetensors")
+    loaded = tortie.load(tmp_path / "a.safetensors")
+    assert [one.weights for one in loaded.metadata.members] == [str(weights), str(other)]
+    for part, file in zip(loaded._parts, (weights, other), strict=True):
+        stages = load_file(file)
+        for name, tensor in part.tensors.items():
+            if name.startswith("stages."):
+                np.testing.assert_array_equal(tensor, stages[name].numpy(), err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +92,11 @@ def test_each_member_draws_its_own_views_of_one_split(choices, networks):
         ({"network": "resnet18,resnet18"}, "would be one"),
         ({"network": "resnet18,googlenet-bn", "members": 3, "augment": "mirror"}, "as many of"),
         ({"network": "resnet18,resnet81"}, "did you mean"),
+        ({"network": "resnet18,resnet34,resnet50", "weights": "imagenet,a.pth"}, "as many of both"),
+        ({"weights": "imagenet,imagenet"}, "would be one"),
+        ({"network": "resnet20-cifar", "weights": "imagenet"}, "take --weights cifar10"),
+        ({"network": "lenet5(pooling=average)"}, "lenet5 has no trained weights"),
+        ({"network": "lenet5(poling=average)"}, "did you mean pooling"),
     ],
 )
 def test_members_that_cannot_be_are_refused(choices, message):

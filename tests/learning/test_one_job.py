@@ -75,3 +75,33 @@ def test_changed_options_are_checked():
 def test_a_job_that_cannot_be_done_is_refused_before_a_photograph_is_read():
     with pytest.raises(tortie.UsageError, match="no stage 'conv9'"):
         job_of(freeze="conv9")
+
+
+def test_arguments_of_a_network_go_from_the_fit_to_the_file(folder, tmp_path):
+    """Average and maximum pooling share every tensor's shape, so only the arguments tell them."""
+    found = []
+    for number, pooling in enumerate(("average", "max")):
+        classifier = tortie.ImageClassifier(
+            f"lenet5(pooling={pooling}, activation=tanh)", weights=None, freeze="none", epochs=1
+        ).fit(folder)
+        path = tmp_path / f"{number}.safetensors"
+        classifier.save(path)
+        loaded = tortie.load(path)
+        images = [str(one.path) for one in classifier.fitted_.data.photographs[:4]]
+        np.testing.assert_array_equal(
+            loaded.predict_proba(images), classifier.predict_proba(images)
+        )
+        found.append((classifier, loaded))
+    (average, loaded), (most, _) = found
+    assert average.fitted_.plan.network == "lenet5(activation=tanh, pooling=average)"
+    assert loaded.network == "lenet5(activation=tanh, pooling=average)"
+    assert loaded.metadata.members[0].arguments == {"pooling": "average", "activation": "tanh"}
+    assert most.metadata.members[0].arguments == {"activation": "tanh"}
+    keys = {part._ready()[0].extractor.structure for part in (average, loaded, most)}
+    assert keys == {"lenet5(activation=tanh, pooling=average)", "lenet5(activation=tanh)"}
+
+
+def test_a_network_takes_photographs_of_the_size_that_its_arguments_ask_for():
+    job = job_of(network="alexnet(input_size=224)", weights=None, freeze="none")
+    assert job.entry.preprocessing.shape == (224, 224, 3)
+    assert job.entry.preprocessing.resize == 253  # 256 of 227

@@ -10,7 +10,14 @@ from tortie.cost.describe import describe
 from tortie.cost.meta_network import meta_network
 from tortie.errors import UsageError
 from tortie.networks import names
-from tortie.networks.arguments import arguments_of, parse_network, titled
+from tortie.networks.arguments import (
+    arguments_of,
+    parse_network,
+    split_networks,
+    stored_network,
+    titled,
+    varied,
+)
 from tortie.networks.described import described
 from tortie.networks.table import TABLE
 
@@ -65,9 +72,11 @@ def test_text_is_a_network_and_its_arguments(text, name, given):
         ("lenet5(pooling=max,pooling=max)", "pooling is given twice"),
         ("lenet5(classes=3)", "lenet5 has no argument 'classes': the images decide it"),
         ("densenet121(depth=3)", "densenet121 has no argument 'depth': it takes none"),
-        ("alexnet(bias=x)", "alexnet: bias must be a number, not 'x'"),
+        ("alexnet(bias=x)", "alexnet: bias must be a number from 0 to 10, not 'x'"),
         ("resnet18(residual=2)", "resnet18: residual must be true or false, not '2'"),
-        ("resnet20-cifar(depth=2.5)", "depth must be a whole number, not '2.5'"),
+        ("resnet20-cifar(depth=2.5)", "depth must be a whole number from 0 to 2000, not '2.5'"),
+        ("resnet20-cifar(depth=6000000002)", "depth must be a whole number from 0 to 2000"),
+        ("alexnet(bias=nan)", "alexnet: bias must be a number from 0 to 10, not 'nan'"),
         ("lenet6(a=b)", "no network 'lenet6'"),
     ],
 )
@@ -75,6 +84,63 @@ def test_what_it_does_not_take_is_refused_in_a_line(text, message):
     with pytest.raises(UsageError) as refused:
         parse_network(text)
     assert message in str(refused.value)
+
+
+def test_a_varied_network_has_no_figures_of_the_table_and_its_own_title():
+    entry = varied(*parse_network("resnet20-cifar(shortcut=fixed, depth=20)"))
+    assert entry.title == "resnet20-cifar(shortcut=fixed)"
+    assert entry.arguments == {"depth": 20, "side": "both", "shortcut": "fixed"}
+    assert (entry.parameters, entry.multiplications, entry.stages) == (None, None, None)
+    same = varied(*parse_network("lenet5(pooling=max)"))
+    assert same.title == "lenet5" and same.parameters == 61_706
+
+
+def test_commas_in_brackets_do_not_part_networks():
+    text = "lenet5(pooling=average, activation=tanh), resnet18,alexnet(bias=0.1)"
+    assert split_networks(text) == [
+        "lenet5(pooling=average, activation=tanh)", "resnet18", "alexnet(bias=0.1)"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["lenet5", "lenet5(activation=tanh)", "resnet50(depth=101)"])
+def test_arguments_of_a_file_are_those_of_the_fit(text):
+    entry = varied(*parse_network(text))
+    assert stored_network(entry.name, entry.arguments, entry.preprocessing.channels) == entry
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"activation": "relu"},  # the table's own is not written
+        {"activation": "swish"},
+        {"activation": ["tanh"]},
+        {"activation": None},
+        {"in_channels": 1},
+        {"in_channels": "3"},
+        {"classes": 3},
+        {"model": "resnet18"},
+        {"": 1},
+    ],
+)
+def test_a_file_with_other_arguments_is_refused(stored):
+    with pytest.raises(UsageError, match="lenet5 with arguments that no fit gives it"):
+        stored_network("lenet5", stored, 1)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"depth": 20.0, "side": "both"},
+        {"depth": True, "side": "both"},
+        {"depth": 10**12 + 2, "side": "both"},
+        {"depth": -4, "side": "both"},
+        {"depth": 20},
+        {"depth": 20, "side": "both", "residual": 0},
+    ],
+)
+def test_a_file_with_arguments_of_another_type_is_refused(stored):
+    with pytest.raises(UsageError, match="resnet20-cifar with arguments"):
+        stored_network("resnet20-cifar", stored, 3)
 
 
 @pytest.mark.parametrize("name", [name for name in names() if "1202" not in name])

@@ -343,7 +343,7 @@ def test_divergence_stops_and_leaves_the_last_good_checkpoint(tmp_path, monkeypa
     with pytest.raises(TortieError) as stopped:
         train(network(), data(), recipe(epochs=3), config(), run, lambda *_: 0, lambda _: None)
     wanted = {
-        "loss": "the loss is nan (epoch 2, step 2)",
+        "loss": "loss is nan (epoch 2, step 2)",
         "weights": "NaN or Inf in the weights (epoch 2, step 4)",
         "validation": "the validation loss is nan (epoch 2, step 4)",
     }[how]

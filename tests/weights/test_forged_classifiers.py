@@ -111,6 +111,9 @@ FORGED = {
     "depth of 6 billion": within("arguments", depth=6 * 10**9 + 2),
     "depth of text": within("arguments", depth="20"),
     "depth of null": within("arguments", depth=None),
+    "depth of another network": within("arguments", depth=56),
+    "an argument that is the default": within("arguments", shortcut="A"),
+    "an argument of no choice": within("arguments", shortcut="Z"),
     "10**12 channels": within("arguments", in_channels=10**12),
     "an argument for weights": within("arguments", weights="/etc/passwd"),
     "an argument self": within("arguments", self=1),
@@ -207,7 +210,7 @@ def test_a_sparse_file_of_a_terabyte_is_refused_before_it_is_read(classifier, tm
 
 def test_weights_that_overflow_give_no_label(classifier, tmp_path):
     path = forged(classifier, tmp_path / "large.safetensors", **numbers(HEAD, 3e38))
-    said = tortie.load(path).judge([photograph("blobs", 1)])[0]
+    said = tortie.load(path).classify([photograph("blobs", 1)])[0]
     assert said.label is None
     assert said.reason == "the network's probabilities for it are NaN"
 
@@ -297,7 +300,7 @@ def test_any_mutation_is_refused_or_is_a_classifier(classifier, tmp_path, data):
         return
     if max(loaded.metadata.members[0].preprocessing.shape) > 512:
         return  # a network for large images, as --input makes it, takes its time
-    said = loaded.judge([photograph("blobs", 3)])[0]
+    said = loaded.classify([photograph("blobs", 3)])[0]
     if said.reason is None:
         assert said.label in loaded.metadata.classes
         assert np.isclose(sum(said.probabilities.values()), 1, atol=1e-4)

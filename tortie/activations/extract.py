@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from tortie.activations.engine import BATCH, Choice, Engine, Precision, choose, revision
+from tortie.activations.engine import BATCH, Choice, Engine, revision
 from tortie.activations.key import KeyContext, facts_key, hash_tensors
 from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
@@ -22,12 +22,6 @@ from tortie.activations.views import Undistorted, View
 from tortie.forks import computed_once
 from tortie.images import DECODER_VERSION, Facts, Read, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
-from tortie.networks.table import Entry
-
-if TYPE_CHECKING:
-    import torch
-
-    from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
@@ -61,37 +55,6 @@ class Extractor:
     choice: Choice
     threads: int
     max_pixels: int
-
-    @classmethod
-    def of(
-        cls,
-        network: "Network",
-        entry: Entry,
-        *,
-        store: ActivationStore,
-        device: "str | torch.device",
-        precision: Precision | None,
-        threads: int,
-        max_pixels: int,
-        cut: str | None = None,
-        engine: str = "auto",
-    ) -> "Extractor":
-        """The extractor of a network's stages up to and with ``cut``; by default of all.
-
-        Raises:
-            UsageError: an engine that does not run there or in that precision.
-        """
-        prefix = Prefix.of(network, entry.preprocessing, cut)
-        return cls(
-            prefix=prefix,
-            structure=entry.name,
-            code=entry.code,
-            store=store,
-            device=str(device),
-            choice=choose(engine, device, precision),
-            threads=threads,
-            max_pixels=max_pixels,
-        )
 
     @property
     def cut(self) -> str:

@@ -108,12 +108,13 @@ def _stored(keys: Sequence[bytes], store: ActivationStore) -> list[Facts | None]
 
 def _read(index: int, source: Source, sha256: str | None, max_pixels: int) -> Read:
     """One decode, no pixels kept."""
-    begin = time.perf_counter()
+    begin, reason = time.perf_counter(), None
     try:
         content = file_bytes(source, max_pixels) if isinstance(source, Path) else source
         if isinstance(content, bytes) and hashlib.sha256(content).hexdigest() != sha256:
             raise UnreadableImage("it changed while it was being read")
         facts = facts_of(decode(content, at_least=AT_LEAST, max_pixels=max_pixels))
     except (UnreadableImage, MemoryError) as error:
-        return Read(index, sha256, None, None, reason_of(error), time.perf_counter() - begin)
-    return Read(index, sha256, facts, None, None, time.perf_counter() - begin)
+        facts, reason = None, reason_of(error)
+    seconds = time.perf_counter() - begin
+    return Read(index, sha256, facts, None, reason=reason, seconds=seconds)

@@ -32,7 +32,8 @@ def command(
     network: Annotated[
         str,
         typer.Option(
-            help="Name of the network; tortie networks lists them. Several names with commas "
+            help="Name of the network; tortie networks lists them. Arguments go in brackets: "
+            "'lenet5(pooling=average)'; tortie networks NAME lists them. Several names with commas "
             "between them make an ensemble."
         ),
     ] = "efficientnet-lite0",
@@ -60,10 +61,12 @@ def command(
     weights: Annotated[
         str,
         typer.Option(
-            help="Initial weights: imagenet, a file, hf://OWNER/NAME, or none (random).",
+            help="Initial weights: auto (the network's published weights), imagenet, cifar10, a "
+            "file, hf://OWNER/NAME, or none (random). Several with commas between them make an "
+            "ensemble.",
             rich_help_panel=options.TRAINING,
         ),
-    ] = "imagenet",
+    ] = "auto",
     head: Annotated[
         str,
         typer.Option(
@@ -201,9 +204,10 @@ def command(
     """
     show.begin(json, quiet)
     from tortie.classifier import ImageClassifier
+    from tortie.learning.ensemble import split_weights
     from tortie.learning.job import Events
 
-    inputs = [images, *(Path(one) for one in (weights, recipe, valid, test) if one)]
+    inputs = [images, *(Path(one) for one in (*split_weights(weights), recipe, valid, test) if one)]
     # What lies beside a classifier that is not there was written by the run that goes on.
     may_replace = force or (resume and not os.path.lexists(output))
     if resume and not may_replace and output.exists():

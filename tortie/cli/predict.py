@@ -67,26 +67,28 @@ def command(
     for note in found.notes:
         show.say(f"note: {note}")
     with show.progress("photographs") as progress:
-        judged = classifier.judge(found.paths, progress, reject_below=reject_below)
+        predictions = classifier.classify(found.paths, progress, reject_below=reject_below)
     show.no_temperature(classifier.metadata, crops)
-    _say_empty(images, judged)
+    _say_empty(images, predictions)
     if as_csv:
-        show.table(_rows(judged))
+        show.table(_rows(predictions))
     else:
-        show.result(*_told(judged, top))
-    if any(judgement.reason for judgement in judged):
+        show.result(*_told(predictions, top))
+    if any(prediction.reason for prediction in predictions):
         raise typer.Exit(1)
 
 
-def _say_empty(images: list[Path], judged: "list[Prediction]") -> None:
-    """A word where a folder has nothing to judge: it may be the wrong one."""
+def _say_empty(images: list[Path], predictions: "list[Prediction]") -> None:
+    """A word where a folder has no photograph: it may be the wrong one."""
     for folder in images:
-        if folder.is_dir() and not any(folder in Path(str(one.source)).parents for one in judged):
+        if folder.is_dir() and not any(
+            folder in Path(str(one.source)).parents for one in predictions
+        ):
             show.say(f"note: no image in {folder}")
 
 
-def _told(judged: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
-    """Judgements as JSON, and as lines."""
+def _told(predictions: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
+    """Predictions as JSON, and as lines."""
     document = [
         {"path": str(one.source), "reason": one.reason}
         if one.reason
@@ -98,12 +100,12 @@ def _told(judged: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
             "novelty_percentile": one.novelty_percentile,
             "probabilities": one.probabilities,
         }
-        for one in judged
+        for one in predictions
     ]
-    for one in judged:
+    for one in predictions:
         if one.reason:
             show.say(f"{one.source}: {one.reason}", always=True)
-    return document, [_line(one, top) for one in judged if not one.reason]
+    return document, [_line(one, top) for one in predictions if not one.reason]
 
 
 def _line(one: "Prediction", top: int) -> str:
@@ -118,10 +120,10 @@ def _line(one: "Prediction", top: int) -> str:
     return f"{one.source}  {unsure}{ranked}{far}"
 
 
-def _rows(judged: "list[Prediction]") -> Iterator[tuple[object, ...]]:
+def _rows(predictions: "list[Prediction]") -> Iterator[tuple[object, ...]]:
     """Predictions as the rows of a CSV."""
     yield "path", "label", "probability", "reason", "rejected", "novelty_percentile"
-    for one in judged:
+    for one in predictions:
         rejected = None if one.reason else str(one.rejected).lower()
         far = None if one.novelty_percentile is None else round(one.novelty_percentile, 1)
         yield str(one.source), one.label, one.probability, one.reason, rejected, far

@@ -199,7 +199,11 @@ def _stages(network: Network, layers: tuple[Part, ...], record: Record) -> list[
         seen = [one.geometry for one in inside if one.geometry.kernel or one.multiplications]
         if len(seen) == 1:  # of one window or one linear layer alone the stage is that
             geometry = replace(seen[0], receptive_field=geometry.receptive_field)
-        parts.append(Part(name, "stage", record.outputs[whole], parameters, arithmetic, geometry))
+        part = Part(
+            name, "stage", record.outputs[whole], parameters,
+            arithmetic=arithmetic, geometry=geometry,
+        )  # fmt: skip
+        parts.append(part)
     return parts
 
 

@@ -164,7 +164,7 @@ class ReceptiveFields:
         elif activation and origin:
             self._activations.setdefault(origin, activation)
         for tensor in _tensors((out,)):
-            self._of[tensor] = _Field(sides, steps, origin, joined, tail, before)
+            self._of[tensor] = _Field(sides, steps, origin, joined=joined, tail=tail, before=before)
         self._seen[layer] = sides
 
     def _origin(self, layer: str, origins: list[str | None]) -> str | None:

@@ -198,6 +198,13 @@ class Record:
                 short = name.removeprefix("stages.")
                 kind = type(module).__name__
                 found.append(
-                    Part(short, kind, self.outputs[name], own, arithmetic, self.geometry(name))
+                    Part(
+                        short,
+                        kind,
+                        self.outputs[name],
+                        own,
+                        arithmetic=arithmetic,
+                        geometry=self.geometry(name),
+                    )
                 )
         return found

@@ -1,6 +1,7 @@
 """Which labelled photographs count, and every figure on them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,33 +22,43 @@ Predict = Callable[[Sequence[Source], Sequence[str | None]], "Predictions"]
 """Probabilities of sources whose SHA-256 are known."""
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """The classifier that is evaluated.
+
+    Attributes:
+        predict: probabilities of photographs.
+        classes: its class names, in the order of the probabilities.
+        training_sha256: SHA-256 of the photographs that it was trained on, uint8 ``(n, 32)``.
+        networks: names of its members.
+        crops: number of crops of each photograph that ``predict`` averages.
+        temperature: that ``predict`` divides log-probabilities by.
+    """
+
+    predict: Predict
+    classes: Sequence[str]
+    training_sha256: NDArray[np.uint8]
+    networks: Sequence[str]
+    crops: int
+    temperature: float
+
+
 def evaluate(
-    predict: Predict,
-    classes: Sequence[str],
-    trained_on: NDArray[np.uint8],
-    collection: Collection,
-    sources: Sequence[Source],
-    threads: int,
-    networks: Sequence[str],
-    crops: int,
-    temperature: float,
+    classifier: Evaluated, collection: Collection, sources: Sequence[Source], threads: int
 ) -> Evaluation:
     """Every figure on labelled photographs; those that were trained on are not counted.
 
     Args:
-        predict: the classifier.
-        classes: its names, in the order of the probabilities.
-        trained_on: SHA-256 of the photographs that it learnt from ``(n, 32)``.
+        classifier: what is evaluated.
         collection: labels, and splits: of these the test counts, else the validation.
         sources: what to read for each photograph.
-        threads: that hash.
-        networks: names of the classifier's members.
-        crops: that ``predict`` judges of each photograph.
-        temperature: that ``predict`` divides by.
+        threads: number of threads that hash.
 
     Raises:
         UsageError: no photograph of a class that the classifier knows.
     """
+    classes, networks = classifier.classes, classifier.networks
+    crops, temperature = classifier.crops, classifier.temperature
     split = next((s for s in ("test", "validation") if s in collection.splits), None)
     skipped, chosen = [], []
     for position, photograph in enumerate(collection.photographs):
@@ -66,9 +77,9 @@ def evaluate(
         )
     sources = [sources[i] for i in chosen]
     sha256 = hash_all(sources, threads)
-    known = {row.tobytes() for row in trained_on}
+    known = {row.tobytes() for row in classifier.training_sha256}
     fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
-    found = predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
+    found = classifier.predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
     counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
     for row, reason in sorted(found.reasons.items()):
         path = collection.photographs[chosen[fresh[row]]].path

@@ -48,7 +48,7 @@ class Prediction:
         return next(iter(self.probabilities.values()), None)
 
 
-def judged(
+def to_predictions(
     sources: Sequence[Source],
     found: "Predictions",
     classes: Sequence[str],

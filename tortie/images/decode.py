@@ -134,7 +134,7 @@ def _from_memory(source: Image.Image | NDArray[Any], max_pixels: int) -> Decoded
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     whole = (0.0, 0.0, float(image.width), float(image.height))
-    return Decoded(image, image.width, image.height, "memory", orientation, whole, span)
+    return Decoded(image, image.width, image.height, "memory", orientation, extent=whole, span=span)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -162,7 +162,7 @@ def _decoded(data: bytes, format: str, at_least: int | None, max_pixels: int) ->
             width, height = height, width
         if remaining in _UPRIGHT:
             image = image.transpose(_UPRIGHT[remaining])
-    return Decoded(image, width, height, format, orientation, extent, span)
+    return Decoded(image, width, height, format, orientation, extent=extent, span=span)
 
 
 def _upright(

@@ -62,7 +62,7 @@ class Facts:
     @classmethod
     def unreadable(cls, reason: str) -> Self:
         """The facts of an image that cannot be read: the reason, and nothing else."""
-        return cls(0, 0, "", 1, 0, b"", reason)
+        return cls(0, 0, "", 1, perceptual_hash=0, thumbnail=b"", reason=reason)
 
     def encode(self) -> bytes:
         """About 1 kB: a version, and the facts; :meth:`decode` reads it back."""
@@ -105,10 +105,10 @@ class Facts:
             height,
             format.decode(),
             orientation,
-            perceptual_hash,
-            thumbnail,
-            reason.decode() or None,
-            (low, high, most) if most else None,
+            perceptual_hash=perceptual_hash,
+            thumbnail=thumbnail,
+            reason=reason.decode() or None,
+            narrow=(low, high, most) if most else None,
         )
 
 
@@ -127,8 +127,8 @@ def facts_of(decoded: Decoded) -> Facts:
         decoded.height,
         decoded.format,
         decoded.orientation,
-        perceptual_hash(thumbnail),
-        thumbnail,
+        perceptual_hash=perceptual_hash(thumbnail),
+        thumbnail=thumbnail,
         narrow=_narrow(decoded, thumbnail),
     )
 

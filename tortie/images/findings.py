@@ -73,7 +73,10 @@ def about(
 ) -> Finding:
     """A finding about these images, given by position."""
     paths = tuple(str(examined.photographs[i].path) for i in images)
-    return Finding(kind, severity, detail, tuple(images), paths, tuple(drops), spares_one, weight)
+    return Finding(
+        kind, severity, detail, tuple(images), paths,
+        drops=tuple(drops), spares_one=spares_one, weight=weight,
+    )  # fmt: skip
 
 
 def _unreadable(examined: Inspection) -> Iterator[Finding]:

@@ -148,7 +148,9 @@ def _header(frame: _Frame, exif: bytes | None, in_scans: bool) -> Header:
         kind, most = "progressive JPEG", WHOLE
     # In several scans two bytes a coefficient are kept; and the image, at reduced scale if large.
     memory = 1 + (2 * len(frame.sampling) if in_scans else 0)
-    return Header(frame.width, frame.height, kind, most, orientation_of(exif), memory)
+    return Header(
+        frame.width, frame.height, kind, most, orientation=orientation_of(exif), memory=memory
+    )
 
 
 def check_scans(jpeg: Jpeg, data: bytes) -> None:

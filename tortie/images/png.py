@@ -115,7 +115,7 @@ def parse(data: bytes) -> Png:
     view = memoryview(data)
     pieces = [view[begin:end] for begin, end in spans[:_SPANS]]
     stream = joined([*pieces, *([_END] if whole else [])])
-    return Png(header, depth, colour, key, stream, tuple(compressed))
+    return Png(header, depth, colour, key, stream=stream, compressed=tuple(compressed))
 
 
 def lacks_rows(png: Png, data: bytes) -> bool:

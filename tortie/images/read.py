@@ -203,7 +203,7 @@ def _read(
     index: int, source: Source, renders: Sequence[Render], at_least: int, max_pixels: int
 ) -> Read:
     begin = time.perf_counter()
-    sha256 = None
+    sha256 = reason = None
     try:
         content = file_bytes(source, max_pixels) if isinstance(source, Path) else source
         sha256 = digest_of(content)
@@ -211,8 +211,9 @@ def _read(
         facts = facts_of(decoded)
         pixels = np.stack([render(decoded, sha256) for render in renders])
     except (UnreadableImage, MemoryError) as error:
-        return Read(index, sha256, None, None, reason_of(error), time.perf_counter() - begin)
-    return Read(index, sha256, facts, pixels, None, time.perf_counter() - begin)
+        facts, pixels, reason = None, None, reason_of(error)
+    seconds = time.perf_counter() - begin
+    return Read(index, sha256, facts, pixels, reason=reason, seconds=seconds)
 
 
 def hash_all(sources: Sequence[Source], threads: int) -> list[str | None]:

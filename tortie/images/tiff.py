@@ -180,9 +180,10 @@ def parse(data: bytes) -> Tiff:
         else 4 + depth // 8,
     )
     tiff = Tiff(
-        header, order, big, entries, photometric, depth, 1 if format == 4 else format, samples,
-        numbers(_EXTRA, ()), number(_PLANAR, 1) == 2, compression != 1,
-        number(_ROWS, 0), (number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1)),
+        header=header, order=order, big=big, entries=entries, photometric=photometric,
+        bits=depth, format=1 if format == 4 else format, samples=samples,
+        extra=numbers(_EXTRA, ()), planar=number(_PLANAR, 1) == 2, compressed=compression != 1,
+        rows=number(_ROWS, 0), tile=(number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1)),
     )  # fmt: skip
     _check_kind(tiff)
     if tiff.tile[0] * tiff.tile[1] > header.most:

@@ -7,7 +7,9 @@ from functools import cached_property
 import torch
 
 from tortie.activations.device import device_name
+from tortie.activations.engine import choose
 from tortie.activations.extract import Extractor
+from tortie.activations.prefix import Prefix
 from tortie.augment import Policy, policy
 from tortie.learning.freeze import Freeze, resolve
 from tortie.learning.job import Job
@@ -51,9 +53,11 @@ class Backbone:
 
     def _extractor(self, cut: str | None) -> Extractor:
         job = self.job
-        return Extractor.of(
-            self.network, job.entry, store=job.store, device=job.device, precision=job.precision,
-            threads=job.threads, max_pixels=job.max_pixels, cut=cut, engine=job.options.engine,
+        return Extractor(
+            prefix=Prefix.of(self.network, job.entry.preprocessing, cut),
+            structure=job.entry.title, code=job.entry.code, store=job.store,
+            device=str(job.device), choice=choose(job.options.engine, job.device, job.precision),
+            threads=job.threads, max_pixels=job.max_pixels,
         )  # fmt: skip
 
     @cached_property

@@ -6,6 +6,7 @@ is measured and calibrated as one classifier's.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from tortie.learning.dataset import Dataset
 from tortie.learning.job import Events, Job, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.result import FitResult
-from tortie.networks.table import find
+from tortie.networks.arguments import split_networks
 from tortie.processes import Processes
 from tortie.runs.folder import member_folder
 
@@ -45,31 +46,50 @@ def member_jobs(
         UsageError: two members would be copies: with everything frozen a softmax layer has one
             solution, so they must differ in network or in drawn views; or an invalid option.
     """
-    names = [find(name.strip()).name for name in options.network.split(",")]
-    count = max(options.members, len(names))
-    if options.members > 1 and options.members % len(names):
+    networks = split_networks(options.network)
+    weights = split_weights(options.weights)
+    each = max(len(networks), len(weights))
+    for parts, what in ((networks, "networks"), (weights, "weights")):
+        if len(parts) not in (1, each):
+            raise UsageError(
+                f"{len(networks)} networks with {len(weights)} weights: expected as many of both, "
+                f"or one of the {what}"
+            )
+    count = max(options.members, each)
+    if options.members > 1 and options.members % each:
         raise UsageError(
-            f"{options.members} members of {len(names)} networks: expected as many of each, such "
-            f"as {len(names)} or {2 * len(names)}"
+            f"{options.members} members of {each} networks: expected as many of each, such "
+            f"as {each} or {2 * each}"
         )
     jobs = []
     for number in range(count):
-        own = _member_options(options, names[number % len(names)], number, count)
+        own = _member_options(options, number, count).changed(
+            network=networks[number % len(networks)], weights=weights[number % len(weights)]
+        )
         job = make_job(collection, sources, own, store, processes, events, plan_only)
         replaces = options.run if options.force and not options.resume and not number else None
         jobs.append(replace(job, member=number, replaces=replaces))
     same_views = options.augment in (None, "none")
-    if count > len(set(names)) and not any(job.by_steps for job in jobs) and same_views:
+    kinds = {(job.entry.title, job.options.weights) for job in jobs}
+    if count > len(kinds) and not any(job.by_steps for job in jobs) and same_views:
         raise UsageError(
-            f"{count} members of {', '.join(sorted(set(names)))} would be one: with everything "
-            "frozen a softmax layer has a single solution; let them differ by --augment standard, "
-            "by --network A,B, or freeze less"
+            f"{count} members of {', '.join(sorted({title for title, _ in kinds}))} would be one: "
+            "with everything frozen a softmax layer has a single solution; let them differ by "
+            "--augment standard, by --network A,B or --weights A,B, or freeze less"
         )
     return [_with_cost_of_all(job, jobs) for job in jobs] if count > 1 else jobs
 
 
-def _member_options(options: FitOptions, network: str, number: int, count: int) -> FitOptions:
-    changes: dict[str, object] = {"network": network, "members": 1}
+def split_weights(text: str | None) -> list[str | None]:
+    """The weights of ``A,B,none``; a file's name may have commas."""
+    if text is None or Path(text).exists():
+        return [text]
+    parts = [part.strip() for part in text.split(",")]
+    return [None if part == "none" else part for part in parts]
+
+
+def _member_options(options: FitOptions, number: int, count: int) -> FitOptions:
+    changes: dict[str, object] = {"members": 1}
     if options.run is not None and count > 1:
         folder = member_folder(options.run, number + 1)
         changes["run"] = folder
@@ -79,9 +99,22 @@ def _member_options(options: FitOptions, network: str, number: int, count: int) 
 
 def _with_cost_of_all(job: Job, jobs: Sequence[Job]) -> Job:
     """The job of a member, whose plan says what all of them cost in a prediction."""
-    cost = sum(one.entry.multiplications or 0 for one in jobs)
+    cost = sum(map(_multiplications, jobs))
     ensemble = f"{len(jobs)} networks; together {cost:,} multiplications a photograph to predict"
     return replace(job, ensemble=ensemble)
+
+
+def _multiplications(job: Job) -> int:
+    """Of one photograph, by the table or counted."""
+    entry = job.entry
+    if entry.multiplications is not None and job.options.input is None:
+        return entry.multiplications
+    from tortie.cost.count import count
+    from tortie.weights.meta import meta_device
+
+    with meta_device():
+        network = entry.build()
+    return count(network, entry.preprocessing.shape).multiplications
 
 
 def given_split(job: Job, first: FitResult) -> Job:

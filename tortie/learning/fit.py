@@ -50,7 +50,7 @@ def fit(
     results: list[FitResult] = []
     for number, job in enumerate(jobs):
         if len(jobs) > 1:
-            heard.note(f"member {number + 1} of {len(jobs)}: {job.entry.name}")
+            heard.note(f"member {number + 1} of {len(jobs)}: {job.entry.title}")
         if results:
             job = given_split(job, results[0])
         results.append(fit_one(job))

@@ -100,7 +100,7 @@ def _ensemble(result: FitResult) -> list[EnsembleRow]:
         scores = _score(result, own)
         cost = one.plan.multiplications_per_image
         whole += cost
-        name = f"{number}: {one.entry.name}"
+        name = f"{number}: {one.entry.title}"
         rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
     scores = _score(result, result.probabilities)
     return [*rows, EnsembleRow("together", scores.accuracy, scores.log_loss, f"{whole:,}")]

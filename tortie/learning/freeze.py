@@ -62,18 +62,24 @@ def middle_stage(names: Sequence[str]) -> str:
     return names[(len(names) + 1) // 2 - 1]
 
 
-def check_weights_exist(entry: Entry, weights: str | None) -> None:
-    """Refuse published weights that a network does not have.
+def chosen_weights(entry: Entry, weights: str | None) -> str | None:
+    """The weights that a fit begins with; of ``auto``, the published ones that the network has.
 
     Raises:
-        UsageError: with what to ask for instead.
+        UsageError: there are none of that name; with what to ask for instead.
     """
-    if weights == "imagenet" and not entry.weights:
-        instead = entry.sibling or "efficientnet-lite0"
+    if weights == "auto" and entry.weights:
+        return entry.default_weights
+    if weights in ("auto", "imagenet") and weights not in entry.weights:
+        instead = f"--network {entry.sibling or 'efficientnet-lite0'}"
+        none = "no trained weights"
+        if entry.weights:
+            none, instead = f"no weights {weights!r}", f"--weights {entry.default_weights}"
         raise UsageError(
-            f"{entry.name} has no trained weights: take --network {instead}, --weights FILE, or "
+            f"{entry.name} has {none}: take {instead}, --weights FILE, or "
             "train from scratch with --weights none --freeze none"
         )
+    return weights
 
 
 def check_weights_trained(entry: Entry, weights: str | None, freeze: Freeze | None) -> None:

@@ -125,8 +125,8 @@ def solve(
     """
     job = backbone.job
     table = LabelledFeatures(
-        activations, data.labels, data.sha256, data.groups, len(data.classes),
-        data.weights(np.arange(len(data))),
+        activations, data.labels, data.sha256, data.groups,
+        classes=len(data.classes), weights=data.weights(np.arange(len(data))),
     )  # fmt: skip
     views, view_notes = _drawn_views(job)
     if views:

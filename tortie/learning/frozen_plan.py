@@ -35,7 +35,7 @@ def plan_frozen(
     splits: Counter[str] = Counter(one.split or "to split" for one in listed)
     extractor = backbone.extractor
     return Plan(
-        network=job.entry.name,
+        network=job.entry.title,
         weights=options.weights,
         freeze=backbone.freeze,
         augment=options.augment or "none",

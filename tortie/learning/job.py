@@ -13,13 +13,13 @@ from tortie.activations.engine import Precision, choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Source
-from tortie.learning.freeze import Freeze, check_weights_exist, check_weights_trained, resolve
+from tortie.learning.freeze import Freeze, check_weights_trained, chosen_weights, resolve
 from tortie.learning.input_size import resized
 from tortie.learning.options import FitOptions, check_for_depth, hidden_units
 from tortie.learning.plan import Plan
+from tortie.networks.arguments import parse_network, varied
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names
-from tortie.networks.table import find
 from tortie.processes import Processes, core_count
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def make_job(
         UsageError: no such network, stage or weights, options without effect at this depth, a
             precision or an engine that the device does not have.
     """
-    entry = resized(find(options.network), options.input)
-    check_weights_exist(entry, options.weights)
+    entry = resized(varied(*parse_network(options.network)), options.input)
+    options = options.changed(weights=chosen_weights(entry, options.weights))
     freeze = resolve(options.freeze, stage_names(entry))
     check_weights_trained(entry, options.weights, freeze)
     job = Job(

@@ -5,7 +5,7 @@ from typing import Any
 from tortie import __version__
 from tortie.learning.fit_report import scores_of
 from tortie.learning.result import FitResult
-from tortie.networks.table import Entry
+from tortie.networks.entry import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
 
 

@@ -68,9 +68,13 @@ class FitOptions(BaseModel):
     """The choices of one fit; each has a default that suits somebody with photographs.
 
     Attributes:
-        network: its name in the table of networks; several, for an ensemble, with commas between.
-        weights: where its parameters begin: a name of the network's row in the table
-            (``imagenet``), a file, ``hf://OWNER/NAME``, or ``None`` for fresh ones.
+        network: its name in the table of networks, with arguments of its builder where others than
+            the table's are wanted, as ``lenet5(pooling=average)``; several, for an ensemble, with
+            commas between.
+        weights: where its parameters begin: ``auto`` for the published ones that it has, ImageNet's
+            before others; a name of the network's row in the table (``imagenet``), a file,
+            ``hf://OWNER/NAME``, or ``None`` for fresh ones. Several, with commas between, for the
+            members of an ensemble, of which ``none`` has fresh ones.
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, the last
             frozen stage's name, or ``auto`` to compare depths.
         head: what is trained in place of the network's last layer: ``linear``, or ``mlp:N`` with
@@ -110,7 +114,7 @@ class FitOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str = "efficientnet-lite0"
-    weights: str | None = "imagenet"
+    weights: str | None = "auto"
     freeze: str | int = "all"
     head: Annotated[str, AfterValidator(_known_head)] = "linear"
     recipe: str | None = None

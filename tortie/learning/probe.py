@@ -35,7 +35,8 @@ def probe(
     table = features(backbone.job, backbone.whole_extractor(), data, rows, photographs=photographs)
     own = LabelledFeatures(
         table.activations[:, 0], data.labels[rows], [data.sha256[i] for i in rows],
-        [data.groups[i] for i in rows], len(data.classes), data.weights(rows),
+        [data.groups[i] for i in rows], classes=len(data.classes),
+        weights=data.weights(rows),
     )  # fmt: skip
     train = table.row[data.train]
     with few_threads(own.features):

@@ -316,7 +316,7 @@ def _document(candidate: Candidate) -> dict[str, Any]:
     return {
         "tortie": __version__,
         "torch": torch.__version__.partition("+")[0],
-        "network": job.entry.name,
+        "network": job.entry.title,
         "input": job.entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
         "tensors": hash_tensors(backbone.network.state_dict().items())[:16],

@@ -27,7 +27,7 @@ def plan_stepwise(
     frozen = sum(one.numel() for one in network.parameters() if not one.requires_grad)
     live = steps.activations == "live"
     return Plan(
-        network=job.entry.name,
+        network=job.entry.title,
         weights=job.options.weights,
         freeze=backbone.freeze,
         head=job.options.head,

@@ -8,15 +8,25 @@ import ast
 import difflib
 import importlib.util
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tortie.errors import UsageError
-from tortie.networks.entry import Entry
+from tortie.networks.entry import Entry, titled
 from tortie.networks.table import find
 
+if TYPE_CHECKING:
+    from tortie.weights.classifier_file import Member
+
+__all__ = [
+    "Argument", "arguments_of", "network_of", "parse_network", "split_networks",
+    "stored_network", "titled", "varied",
+]  # fmt: skip
+
+_MOST = {"int": 2000, "float": 10.0}  # more than any paper's; a file may not ask for hours of work
 _FROM_IMAGES = ("model", "classes", "in_channels")  # what the images or the table decide
 
 
@@ -62,12 +72,28 @@ class Argument:
         try:
             if self.kind == "bool":
                 return {"true": True, "false": False, "yes": True, "no": False}[text.lower()]
-            return {"int": int, "float": float}.get(self.kind, str)(text)
+            value = {"int": int, "float": float}.get(self.kind, str)(text)
         except (KeyError, ValueError):
-            expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-            raise UsageError(
-                f"{self.name} must be {expected.get(self.kind, 'text')}, not {text!r}"
-            ) from None
+            value = text
+        if not self.takes(value):
+            raise UsageError(f"{self.name} must be {self._expected()}, not {text!r}")
+        return value
+
+    def takes(self, value: object) -> bool:
+        """Whether that is a value of its kind, within limits; of a file, which may say anything."""
+        if self.choices:
+            return any(type(one) is type(value) and one == value for one in self.choices)
+        if self.kind in _MOST:
+            kinds = (int, float) if self.kind == "float" else (int,)
+            return type(value) in kinds and 0 <= value <= _MOST[self.kind]  # type: ignore[operator]
+        return type(value).__name__ == self.kind
+
+    def _expected(self) -> str:
+        most = _MOST.get(self.kind)
+        numbers = {"int": "a whole number", "float": "a number"}
+        if most:
+            return f"{numbers[self.kind]} from 0 to {most:g}"
+        return "true or false" if self.kind == "bool" else "text"
 
     def _choices(self) -> str:
         return ", ".join(map(str, self.choices))
@@ -125,10 +151,56 @@ def parse_network(text: str) -> tuple[Entry, dict[str, Any]]:
     return entry, given
 
 
-def titled(name: str, given: dict[str, Any]) -> str:
-    """The text of a network and its arguments, as :func:`parse_network` reads it."""
-    listed = ", ".join(f"{key}={value}" for key, value in given.items())
-    return f"{name}({listed})" if given else name
+def varied(entry: Entry, given: Mapping[str, Any]) -> Entry:
+    """The network with some arguments in place of the table's; the table's own change nothing."""
+    own = {
+        argument.name: given[argument.name]
+        for argument in arguments_of(entry)
+        if argument.name in given and given[argument.name] != argument.default
+    }
+    return replace(entry, arguments={**entry.arguments, **own}, given=own) if own else entry
+
+
+def stored_network(name: str, stored: Mapping[str, Any], in_channels: int) -> Entry:
+    """The network that a classifier's file names, its arguments checked against the table.
+
+    Args:
+        name: in the table.
+        stored: all arguments, as :attr:`Entry.arguments` has them.
+        in_channels: channels of the input; an argument where they are not the table's.
+
+    Raises:
+        UsageError: no such network, or arguments that no fit of it gives.
+    """
+    entry = find(name)
+    given = dict(stored)
+    images: dict[str, Any] = {}
+    if in_channels != entry.preprocessing.channels:
+        images["in_channels"] = given.pop("in_channels", None)
+    known = {argument.name: argument for argument in arguments_of(entry)}
+    network = varied(entry, given)
+    fits = (
+        name == entry.name
+        and network.arguments.keys() == given.keys()  # the table's own defaults are not written
+        and all(known[key].takes(given[key]) for key in known.keys() & given.keys())
+        and all(given[key] == entry.arguments[key] for key in given.keys() - known.keys())
+        and images in ({}, {"in_channels": in_channels})
+    )
+    if not fits:
+        raise UsageError(f"{entry.name} with arguments that no fit gives it")
+    return replace(network, arguments={**network.arguments, **images})
+
+
+def network_of(described: "Member") -> Entry:
+    """The network of a member of a classifier's file; see :func:`stored_network`."""
+    channels = described.preprocessing.channels
+    return stored_network(described.network, described.arguments, channels)
+
+
+def split_networks(text: str) -> list[str]:
+    """The networks of ``A,B(x=1, y=2),C``: commas within brackets do not part them."""
+    parts = re.split(r",(?![^()]*\))", text)
+    return [part.strip() for part in parts]
 
 
 def _instead(name: str, known: dict[str, Argument]) -> str:

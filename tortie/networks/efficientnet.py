@@ -201,7 +201,11 @@ def efficientnet(
         for repeat in range(repeats[place]):
             own_stride, wide = stride if repeat == 0 else 1, _channels(filters, width)
             survives = 1 - (1 - survival) * number / sum(repeats)
-            blocks.append(MBConv(channels, wide, kernel, own_stride, expansion, parts, survives))
+            block = MBConv(
+                channels, wide, kernel, own_stride,
+                expansion=expansion, form=parts, survival=survives,
+            )  # fmt: skip
+            blocks.append(block)
             channels, number = wide, number + 1
         # 112×112×16, 56×56×24, 28×28×40, 14×14×80, 14×14×112, 7×7×192, 7×7×320
         stages[f"mbconv{place + 1}"] = nn.Sequential(*blocks)

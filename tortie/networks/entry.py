@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tortie.images.preprocess import Preprocessing
-from tortie.networks.figures import FIGURES
+from tortie.networks.figures import FIGURES, Figures
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
@@ -49,6 +49,7 @@ class Entry:
         timm: what timm calls it, where that is another name.
         sibling: the variant that has trained parameters, where this one has none.
         mirror: whether a mirrored image keeps its class (not so for digits and letters).
+        given: those of ``arguments`` that a user gave in place of the table's.
     """
 
     name: str
@@ -64,6 +65,12 @@ class Entry:
     timm: str | None = None
     sibling: str | None = None
     mirror: bool = True
+    given: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def title(self) -> str:
+        """Its name with the arguments that were given: ``lenet5(pooling=average)``."""
+        return titled(self.name, self.given)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which take no mapping that is read-only."""
@@ -77,17 +84,22 @@ class Entry:
     @property
     def parameters(self) -> int | None:
         """Trained values that inference uses; ``None`` for a network that has no figures."""
-        return FIGURES[self.name].parameters if self.name in FIGURES else None
+        return self._figures.parameters if self._figures else None
 
     @property
     def multiplications(self) -> int | None:
         """Of convolutions and linear layers for one image of the paper's size."""
-        return FIGURES[self.name].multiplications if self.name in FIGURES else None
+        return self._figures.multiplications if self._figures else None
 
     @property
     def stages(self) -> tuple[str, ...] | None:
         """Names of the stages, from the input; ``None`` for a network that has no figures."""
-        return FIGURES[self.name].stages if self.name in FIGURES else None
+        return self._figures.stages if self._figures else None
+
+    @property
+    def _figures(self) -> Figures | None:
+        """Figures of the table's network; with other arguments it is another network."""
+        return None if self.given else FIGURES.get(self.name)
 
     def document(self) -> dict[str, Any]:
         """What the table says, JSON's types only."""
@@ -111,3 +123,9 @@ class Entry:
         module, function = self.builder.split(":")
         builder: Callable[..., Network] = getattr(importlib.import_module(module), function)
         return builder(**{**self.arguments, **arguments})
+
+
+def titled(name: str, given: Mapping[str, Any]) -> str:
+    """The text of a network and its arguments, as ``--network`` takes it."""
+    listed = ", ".join(f"{key}={value}" for key, value in given.items())
+    return f"{name}({listed})" if given else name

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tortie.errors import TortieError, UsageError
-from tortie.networks.table import find
+from tortie.networks.arguments import network_of
+from tortie.text import shown
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Member, Metadata
 from tortie.weights.header import TensorInfo
@@ -54,16 +55,10 @@ def _build(path: Path, described: Member, classes: int) -> "Network":
     from tortie.weights.meta import meta_device
 
     try:
-        entry = find(described.network)
+        entry = network_of(described)
     except UsageError as error:
         raise TortieError(f"{path} cannot be built: {error}") from None
-    own, channels = dict(entry.arguments), described.preprocessing.channels
-    if channels != entry.preprocessing.channels:
-        own["in_channels"] = channels
-    if described.network != entry.name or described.arguments != own:
-        raise TortieError(
-            f"{path} cannot be built: {entry.name} with other arguments than the table's"
-        )
+    own = dict(entry.arguments)
     try:
         with meta_device():
             if described.head == "published":
@@ -71,13 +66,13 @@ def _build(path: Path, described: Member, classes: int) -> "Network":
             else:
                 network = entry.build(**own)
                 network.new_head(classes, described.hidden_units)
-    except (UsageError, TypeError) as error:
-        raise TortieError(f"{path} cannot be built: {error}") from None
+    except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise TortieError(f"{path} cannot be built: {shown(str(error)[:200])}") from None
     if tuple(described.frozen) != network.stage_names[: len(described.frozen)]:
         raise TortieError(
             f"{path} does not fit {entry.name}: its frozen stages are not the first ones"
         )
-    if described.preprocessing.shape[:2] != entry.preprocessing.shape[:2]:
+    if described.preprocessing.shape[:2] != network.input_shape[:2]:
         _check_size(path, network, described)
     return network
 

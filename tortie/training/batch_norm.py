@@ -67,9 +67,8 @@ def _forward(norm: _BatchNorm, processes: Processes, counted: bool, images: Tens
             momentum = 1 / float(norm.num_batches_tracked)
         norm.running_mean.lerp_(mean, momentum)
         norm.running_var.lerp_(squares / (count - 1).clamp_min(1), momentum)
-    return _Normalise.apply(
-        images, norm.weight, norm.bias, count, mean, squares / count, norm.eps, processes, counted
-    )
+    settings = norm.eps, processes, counted
+    return _Normalise.apply(images, norm.weight, norm.bias, count, mean, squares / count, settings)
 
 
 @torch.no_grad()
@@ -112,17 +111,17 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, images: Tensor, weight: Tensor | None, bias: Tensor | None, count: Tensor,
-        mean: Tensor, variance: Tensor, epsilon: float, processes: Processes, counted: bool,
+        mean: Tensor, variance: Tensor, settings: tuple[float, Processes, bool],
     ) -> Tensor:  # fmt: skip
         ctx.save_for_backward(images, weight, count, mean, variance)
-        ctx.others = epsilon, processes, counted
-        return functional.batch_norm(images, mean, variance, weight, bias, False, 0.0, epsilon)
+        ctx.settings = settings
+        return functional.batch_norm(images, mean, variance, weight, bias, False, 0.0, settings[0])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         images, weight, count, mean, variance = ctx.saved_tensors
-        epsilon, processes, counted = ctx.others
+        epsilon, processes, counted = ctx.settings
         scale = torch.ones_like(mean) if weight is None else weight
         inverse = (variance + epsilon).rsqrt()
         _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
@@ -144,4 +143,4 @@ class _Normalise(torch.autograd.Function):
             line = functional.batch_norm(images, zeros, ones, steep, level, False, 0.0, 0.0)
             by_images += line
         affine = (None, None) if weight is None else (by_weight, by_bias)
-        return by_images.to(images.dtype), *affine, None, None, None, None, None, None
+        return by_images.to(images.dtype), *affine, None, None, None, None

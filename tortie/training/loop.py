@@ -21,7 +21,7 @@ from torch import Tensor
 from tortie.activations.engine import Precision
 from tortie.errors import TortieError
 from tortie.networks.network import TrainedPart
-from tortie.processes import ALONE, Processes
+from tortie.processes import ALONE, Processes, Share
 from tortie.training.averages import Average
 from tortie.training.batch_norm import begin_training
 from tortie.training.feed import Feed, Prepare, batches_of, order, ready
@@ -153,21 +153,15 @@ def train(
                     set_rates(optimiser, rate(recipe, done / (steps * recipe.epochs)))
                     images, targets = data.prepare(inputs), labels[own].to(config.device)
                     if recipe.mixup:
-                        whole = processes.gather_rows(images, share), labels[rows].to(config.device)
-                        drawn = np.random.Generator(np.random.PCG64([config.seed, done, 1]))
-                        mixed = mix(*whole, data.classes, recipe.mixup, drawn)
-                        images, targets = (one[share.place] for one in mixed)
+                        images, targets = _mixed(images, rows, share, data, recipe, config, done)
                     parts = share.parts(config.accumulate)
                     loss_of_own = step(images, targets, share.weight, parts).item()
                     progress(done + 1, steps * recipe.epochs)
-                    late = time.monotonic() - saved > MINUTES * 60
-                    value, stopped, due = processes.all_reduce_scalars(
-                        loss_of_own, stop.is_set(), late
-                    )
+                    asked = stop.is_set(), time.monotonic() - saved > MINUTES * 60
+                    value, stopped, due = processes.all_reduce_scalars(loss_of_own, *asked)
                     state.step += 1
                     if not math.isfinite(value):
-                        said = _diverged(f"the loss is {value}", state, recipe, run)
-                        raise processes.fatal(said)
+                        raise processes.fatal(_diverged(f"loss is {value}", state, recipe, run))
                     if average is not None:
                         average.update(trained)
                     state.losses += value * len(rows)
@@ -195,6 +189,18 @@ def _balanced(
     by_class = torch.from_numpy(weights).to(device) if recipe.balance == "loss" else None
     sampled = weights[data.labels[data.train]] if recipe.balance == "sampler" else None
     return loss_of(recipe, by_class), sampled
+
+
+def _mixed(
+    images: Tensor, rows: Integers, share: Share, data: TrainData, recipe: Recipe,
+    config: TrainConfig, done: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """This process's part of a batch that is mixed as a whole, and its targets ``(n, K)``."""
+    batch = config.processes.gather_rows(images, share)
+    labels = torch.from_numpy(data.labels[rows]).to(config.device)
+    generator = np.random.Generator(np.random.PCG64([config.seed, done, 1]))
+    mixed, targets = mix(batch, labels, data.classes, recipe.mixup, generator)
+    return mixed[share.place], targets[share.place]
 
 
 def _end_epoch(

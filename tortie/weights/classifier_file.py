@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
+_NUMPY = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
 MOST_MEMBERS = 100
 MOST_CLASSES = 100_000
 _SIDE = 9999  # pixels, the most that --input takes
@@ -143,8 +144,11 @@ class Metadata(_Data):
         return self
 
 
-def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> None:
+def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> str:
     """Write a classifier so that ``path`` is old or new, never half.
+
+    Returns:
+        the SHA-256 that the file says it has.
 
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
@@ -162,6 +166,7 @@ def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArra
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         file.write(tensor_bytes)
+    return str(header["__metadata__"]["sha256"])
 
 
 def _json(metadata: Metadata) -> str:
@@ -188,6 +193,41 @@ def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
     return np.ascontiguousarray(tensor).reshape(tensor.shape)
 
 
+def stored_digest(path: Path) -> str | None:
+    """The SHA-256 that a file says it has, not held against it; ``None`` where it says none."""
+    try:
+        with open_safetensors(path) as file:
+            return read_header(file).metadata.get("sha256")
+    except (TortieError, ValueError):
+        return None
+
+
+def read_arrays(path: Path, digest: str) -> tuple[Metadata, dict[str, NDArray[Any]]] | None:
+    """As :func:`read`, without torch, and without a look at the values.
+
+    For a file whose very bytes :func:`read` has taken before: that they are the same is held
+    against the SHA-256, as there.
+
+    Args:
+        path: of the file.
+        digest: SHA-256 of the file that was taken.
+
+    Returns:
+        ``None`` for a file that says another, or has other types than a classifier.
+
+    Raises:
+        TortieError: as :func:`read`.
+    """
+    metadata, infos, content, own = _whole(path, None)
+    if own != digest or any(one.dtype not in _NUMPY for one in infos.values()):
+        return None
+    arrays = {}
+    for name, one in infos.items():
+        flat = np.frombuffer(content[one.begin : one.end], _NUMPY[one.dtype])
+        arrays[name] = flat.reshape(one.shape)
+    return metadata, arrays
+
+
 def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, Tensor]"]:
     """Check a classifier's file and read it. Nothing in it can run code.
 
@@ -201,6 +241,16 @@ def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, T
         TortieError: it is not a classifier of tortie, it is damaged, its version is unknown, or
             what it says cannot be so.
     """
+    metadata, infos, content, _ = _whole(path, check)
+    tensors = read_tensors(content, infos)
+    _check_values(path, tensors)
+    return metadata, tensors
+
+
+def _whole(
+    path: Path, check: Check | None
+) -> tuple[Metadata, dict[str, TensorInfo], bytearray, str]:
+    """What a file says of itself and of its tensors, their bytes, which are intact, and SHA-256."""
     with open_safetensors(path) as file:
         try:
             header = read_header(file)
@@ -229,9 +279,7 @@ def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, T
             raise TortieError(f"cannot read {path}: {error.strerror}") from error
     if not (whole and _is_intact(header, content)):
         raise _damaged(path)
-    tensors = read_tensors(content, infos)
-    _check_values(path, tensors)
-    return metadata, tensors
+    return metadata, infos, content, header.metadata["sha256"]
 
 
 def _damaged(path: Path) -> TortieError:

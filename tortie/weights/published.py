@@ -58,6 +58,7 @@ def load_published(
     _check_numbers(weights, state)
     network.load_state_dict(state, assign=True)
     notes = [*network.notes, *notes]
+    notes += _about_arguments(weights, entry, arguments, checkpoint)
     notes += _about_classifier(weights, entry, checkpoint, classes == network.classes)
     if published_head(entry, network, checkpoint.tensors) is None:
         notes.append("the head is new and untrained: none was published; the stages are trained")
@@ -185,6 +186,28 @@ def _same_levels(there: Sequence[float], here: Sequence[float]) -> bool:
     return len(there) == len(here) and all(
         abs(one - other) <= 1 for one, other in zip(there, here, strict=True)
     )
+
+
+def _about_arguments(
+    weights: str, entry: "Entry", arguments: Mapping[str, Any], checkpoint: Checkpoint
+) -> list[str]:
+    """A note where weights fit in shape but were trained as another variant of the network."""
+    there: Mapping[str, Any] = entry.arguments
+    if checkpoint.classifier:
+        there = checkpoint.classifier.members[0].arguments
+    elif weights not in entry.weights:
+        return []  # a file of tensors does not say
+    here = {**entry.arguments, **arguments}
+    differ = {
+        key
+        for key in {*here, *there} - {"classes", "in_channels", "side_heads"}
+        if here.get(key) != there.get(key)
+    }
+    if not differ:
+        return []
+    own = ", ".join(f"{key}={here.get(key, 'the default')}" for key in sorted(differ))
+    theirs = ", ".join(f"{key}={there.get(key, 'the default')}" for key in sorted(differ))
+    return [f"{weights} was trained with {theirs}, this network has {own}: expect worse"]
 
 
 def _about_classifier(

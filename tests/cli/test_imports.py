@@ -1,0 +1,53 @@
+"""What a verb imports: without torch, whose import takes longer than all else, where it can."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.conftest import lay_out
+
+HEAVY = {"torch", "onnx", "scipy", "sklearn", "matplotlib", "jinja2", "huggingface_hub"}
+
+
+def heavy(tmp_path, *words, cap="AVX2") -> set[str]:
+    """Heavy modules in memory when the command ends, on a plain processor or as ``cap`` says."""
+    code = (
+        "import sys; from tortie.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as ended: assert not ended.code, ended.code\n"
+        f"print('heavy', *(sorted({HEAVY} & sys.modules.keys())))"
+    )
+    environment = os.environ | {
+        "TORTIE_CACHE": str(tmp_path / "cache"), "ONEDNN_MAX_CPU_ISA": cap,
+        "ATEN_CPU_CAPABILITY": "avx2",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], env=environment, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A classifier that was made on a plain processor."""
+    photographs = lay_out(tmp_path / "photographs", 3)
+    heavy(tmp_path, "fit", photographs, "-o", tmp_path / "a.safetensors")
+    return tmp_path / "a.safetensors"
+
+
+def test_a_photograph_is_predicted_without_torch(model, tmp_path):
+    new = tmp_path / "new.png"
+    Image.linear_gradient("L").convert("RGB").save(new)
+    assert heavy(tmp_path, "predict", model, new) == set()  # computed
+    assert heavy(tmp_path, "predict", model, new) == set()  # from the store
+    moved = model.rename(tmp_path / "moved.safetensors")
+    assert heavy(tmp_path, "predict", moved, new, "--crops", "10") == set()
+
+
+def test_an_evaluation_needs_no_torch(model, tmp_path):
+    others = lay_out(tmp_path / "others", 4)
+    assert "torch" not in heavy(tmp_path, "evaluate", model, others)

@@ -1,0 +1,67 @@
+"""A file that was loaded before is loaded without torch, and only that file."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import tortie
+from tests.conftest import photograph
+from tortie.errors import TortieError
+from tortie.evaluation import remembered
+from tortie.weights.classifier_file import stored_digest
+
+IMAGES = [photograph("blobs", 900), photograph("stripes", 901)]
+
+
+@pytest.fixture
+def known(fitted_file, tmp_path, monkeypatch):
+    """A file that is remembered, in a cache of its own, on a plain processor."""
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    path = tmp_path / "pets.safetensors"
+    shutil.copy(fitted_file, path)
+    first = tortie.load(path).predict_proba(IMAGES)
+    return path, first
+
+
+def built(number):
+    raise AssertionError("torch builds nothing")
+
+
+def test_a_remembered_file_says_the_same(known):
+    path, first = known
+    metadata, parts, _ = remembered.recall(path, built)
+    assert len(parts) == len(metadata.members) == 1
+    np.testing.assert_array_equal(tortie.load(path).predict_proba(IMAGES), first)
+
+
+def test_another_file_is_not_known(known):
+    path, _ = known
+    remembered._record(stored_digest(path)).unlink()
+    assert remembered.recall(path, built) is None
+
+
+def test_a_known_file_that_was_changed_is_refused(known):
+    path, _ = known
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TortieError, match="is damaged"):
+        tortie.load(path)
+
+
+def test_a_damaged_record_is_passed_over_and_written_anew(known):
+    path, first = known
+    record = remembered._record(stored_digest(path))
+    whole = record.read_bytes()
+    record.write_bytes(whole[:100])
+    assert remembered.recall(path, built) is None
+    np.testing.assert_allclose(tortie.load(path).predict_proba(IMAGES), first, atol=1e-6)
+    assert record.read_bytes() == whole
+
+
+def test_modules_are_there_when_they_are_asked_for(known):
+    path, _ = known
+    (network,) = tortie.load(path)._networks
+    assert network.classes == 2 and not network.training

@@ -1,0 +1,112 @@
+"""Classifiers' files whose networks were checked here before, so that torch need not build them.
+
+Of a file that was loaded, the graph of each network is kept in the cache under the file's SHA-256.
+A file of the very same bytes holds the same networks, and runs by its graphs and its own tensors.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.activations.limit import default_root
+from tortie.activations.prefix import NAME, Prefix
+from tortie.errors import TortieError
+from tortie.evaluation.member import MemberNetwork
+from tortie.files import replacing
+from tortie.graphs.graph import Graph, UnknownOperator
+from tortie.weights import classifier_file
+from tortie.weights.classifier_file import Metadata
+
+if TYPE_CHECKING:
+    from tortie.networks.network import Network
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def _record(digest: str) -> Path:
+    return default_root().parent / "graphs" / f"classifier-{digest[:64]}.safetensors"
+
+
+def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
+    """Keep the graphs of a file's networks, which were checked; nothing where one has none.
+
+    Args:
+        digest: the SHA-256 that the file says it has.
+        parts: its networks.
+    """
+    from safetensors.numpy import save
+
+    arrays: Arrays = {}
+    try:
+        for number, part in enumerate(parts):
+            graph = part.prefix.graph
+            arrays[f"{number}.graph"] = np.frombuffer(graph.content, np.uint8)
+            arrays[f"{number}.expected"] = graph.expected
+        record = _record(digest)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(record) as file:
+            file.write(save(arrays, {"cuts": json.dumps([part.prefix.cut for part in parts])}))
+    except (UnknownOperator, TortieError, OSError):
+        return  # then torch builds the networks the next time too
+
+
+def recall(
+    path: Path, build: Callable[[int], "Network"]
+) -> tuple[Metadata, list[MemberNetwork], Arrays] | None:
+    """What :func:`remember` knows of a file of these bytes: its networks, and all of its tensors.
+
+    Args:
+        path: of the file.
+        build: makes the modules of one of its networks, by number, where they are asked for.
+
+    Returns:
+        ``None`` where nothing is known of it.
+
+    Raises:
+        TortieError: the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    digest = classifier_file.stored_digest(path)
+    record = _record(digest or "none")
+    if digest is None or not record.is_file():
+        return None
+    try:
+        with safe_open(record, "np") as file:
+            cuts = json.loads(file.metadata()["cuts"])
+            known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return None
+    found = classifier_file.read_arrays(path, digest)
+    if found is None:
+        return None
+    metadata, tensors = found
+    parts = []
+    for number, (described, cut) in enumerate(zip(metadata.members, cuts, strict=True)):
+        own = _own(tensors, f"members.{number}.")
+        graph = Graph(known[f"{number}.graph"].tobytes(), known[f"{number}.expected"])
+
+        def network(number: int = number) -> "Network":
+            return build(number)
+
+        def stages(network: Callable[[], "Network"] = network) -> Any:
+            return network().stages
+
+        prefix = Prefix(
+            tensors=_own(own, f"{NAME}."), cut=cut, output=graph.expected.shape[1:],
+            preprocessing=described.preprocessing, module=stages, graph=graph,
+        )  # fmt: skip
+        parts.append(MemberNetwork(own, prefix, network))
+    return metadata, parts, tensors
+
+
+def _own(tensors: Arrays, prefix: str) -> Arrays:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
