@@ -74,6 +74,8 @@ class ImageClassifier:
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
         threads: that read and multiply; ``None`` for one a core.
+        private: whether :meth:`save` leaves hashes and paths of the training photographs out of
+            the file; :meth:`evaluate` then cannot tell them from others.
         max_megapixels: a photograph with more is left out.
         budget: seconds that comparing depths may take, or ``"10m"``.
         run: folder of a training by steps, so that it can be resumed; ``None`` keeps none.
@@ -117,6 +119,7 @@ class ImageClassifier:
         precision: str = "auto",
         engine: str = "auto",
         threads: int | None = None,
+        private: bool = False,
         max_megapixels: float = 200,
         budget: float | str = 600.0,
         run: str | Path | None = None,
@@ -146,6 +149,7 @@ class ImageClassifier:
         self.precision = precision
         self.engine = engine
         self.threads = threads
+        self.private = private
         self.max_megapixels = max_megapixels
         self.budget = budget
         self.run = run
@@ -154,7 +158,7 @@ class ImageClassifier:
         self._metadata: Metadata | None = None
         self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
-        self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
+        self._training_sha256: NDArray[np.uint8] | None = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
         self._lock = ForkSafeLock()
         self.fitted_: FitResult | None = None
@@ -211,19 +215,15 @@ class ImageClassifier:
         return fit(collection, sources, options, store, events, plan_only)
 
     def _take(self, fitted: "FitResult") -> None:
-        from tortie.learning.metadata import describe
+        from tortie.learning.metadata import describe, training_sha256
 
-        metadata = describe(fitted)
+        metadata = describe(fitted, self._options.private)
         parts = [MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each]
-        trained = [
-            bytes.fromhex(digest)
-            for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
-            if split != fitted.data.split.on
-        ]
+        sha256 = None if self._options.private else training_sha256(fitted)
         with self._lock:
             self.fitted_, self._metadata, self._novelty = fitted, metadata, fitted.novelty
             self._parts, self._members = parts, None
-            self._training_sha256 = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+            self._training_sha256 = sha256
 
     @property
     def metadata(self) -> Metadata:
@@ -336,7 +336,8 @@ class ImageClassifier:
         for number, part in enumerate(self._parts):
             for name, tensor in part.tensors.items():
                 tensors[f"members.{number}.{name}"] = tensor
-        tensors["training.sha256"] = self._training_sha256
+        if self._training_sha256 is not None:
+            tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
         digest = classifier_file.write(Path(path), self.metadata, tensors)

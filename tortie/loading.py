@@ -34,9 +34,7 @@ def load(path: str | Path) -> ImageClassifier:
     classifier = ImageClassifier(network_of(described).title, weights=described.weights)
     classifier._metadata = metadata
     classifier._parts = parts
-    trained_on = tensors.get("training.sha256")
-    if trained_on is not None:
-        classifier._training_sha256 = trained_on
+    classifier._training_sha256 = tensors.get("training.sha256")
     classifier._novelty = Novelty.of(path, tensors)
     return classifier
 

@@ -74,7 +74,10 @@ class Entry:
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which take no mapping that is read-only."""
-        return {**vars(self), "arguments": dict(self.arguments), "weights": dict(self.weights)}
+        return {
+            name: dict(value) if isinstance(value, MappingProxyType) else value
+            for name, value in vars(self).items()
+        }
 
     @property
     def default_weights(self) -> str | None:
