@@ -16,7 +16,6 @@ from machine import describe
 
 from tortie.classifier import ImageClassifier
 from tortie.images import find
-from tortie.learning.fit_report import scores_of, uncalibrated_scores_of
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
         classifier.fit([one.path for one in chosen], [one.label for one in chosen])
         fitted = classifier.fitted_
         assert fitted is not None
-        after, before = scores_of(fitted), uncalibrated_scores_of(fitted)
+        after, before = fitted.scores, fitted.uncalibrated_scores
         assert after is not None and before is not None
         held = after.accuracy.n
         good = after.ece <= 0.05 and after.ece <= before.ece + 0.01

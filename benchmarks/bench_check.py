@@ -112,7 +112,7 @@ def duplicates(folder: Path, network: bool, keep: Path | None) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(one.path, target)
         own = run(find(root), labels=network)
-        before = {frozenset(group) for group, _ in own.examined.copies()}
+        before = {frozenset(group) for group, _ in own.inspection.copies()}
         already = {str(own.collection.photographs[i].path) for group in before for i in group}
         paths = [str(p.path) for p in own.collection.photographs if str(p.path) not in already]
         planted = {}
@@ -126,14 +126,14 @@ def duplicates(folder: Path, network: bool, keep: Path | None) -> None:
         checked = run(find(root), labels=network)
         seconds = time.perf_counter() - begin
         place = [str(one.path) for one in checked.collection.photographs]
-        group_of = {place[i]: n for n, (g, _) in enumerate(checked.examined.copies()) for i in g}
+        group_of = {place[i]: n for n, (g, _) in enumerate(checked.inspection.copies()) for i in g}
         found = {copy for copy, (path, _) in planted.items()
                  if copy in group_of and group_of[copy] == group_of.get(path)}  # fmt: skip
         missed = Counter(kind for copy, (_, kind) in planted.items() if copy not in found)
         true = set(planted) | {path for path, _ in planted.values()}
         false = [
             (place[p.first], place[p.second])
-            for p in checked.examined.duplicates.pairs
+            for p in checked.inspection.duplicates.pairs
             if planted.get(place[p.second], planted.get(place[p.first], ("",)))[0]
             not in (place[p.first], place[p.second])
         ]

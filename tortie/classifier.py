@@ -51,32 +51,33 @@ class ImageClassifier:
             ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
             ensemble.
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
-            number of stages, a stage's name, or ``"auto"`` to compare depths.
+            number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
+            compare depths.
         head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
-        recipe: of training by steps, by its name; ``None`` for the one that suits.
-        epochs: in place of the recipe's.
-        batch: photographs a step, in place of the recipe's.
-        learning_rate: in place of the recipe's.
-        accumulate: parts of a batch that are trained on one after another, in less memory.
-        track: where each epoch is told as well: ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
-        input: ``"HEIGHTxWIDTHxCHANNELS"`` of the network's input; ``None`` for its paper's.
-        valid: photographs of the validation: a fraction of the others, or a folder of classes.
-        test: photographs of the test: a fraction of the others, or a folder of classes.
-        augment: policy of the drawn views, by its name; ``None`` for none where everything is
+        recipe: name of the training recipe; ``None`` for the one that suits.
+        epochs: number of epochs (overrides the recipe).
+        batch: batch size (overrides the recipe).
+        learning_rate: learning rate (overrides the recipe).
+        accumulate: gradient accumulation steps; more need less memory.
+        track: also log each epoch to ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
+        input: input size ``"HEIGHTxWIDTHxCHANNELS"``; ``None`` for the paper's.
+        valid: validation set: a folder with one folder per class, or a fraction.
+        test: test set: a folder with one folder per class, or a fraction.
+        augment: name of the augmentation; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
         mirror: whether a mirrored photograph keeps its class.
-        views: drawn views of each training photograph, where a part is frozen.
-        crops: of each photograph that are judged: 1, 10 or 144. A fit of more than one fits their
+        views: number of augmented views of each training photograph, where stages are frozen.
+        crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
             temperature too; :func:`load` begins with 1.
-        members: networks trained apart, whose probabilities are averaged.
-        seed: of every draw.
+        members: number of networks in an ensemble; their probabilities are averaged.
+        seed: random seed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
-        threads: that read and multiply; ``None`` for one a core.
         private: whether :meth:`save` leaves hashes and paths of the training photographs out of
             the file; :meth:`evaluate` then cannot tell them from others.
-        max_megapixels: a photograph with more is left out.
+        threads: number of threads; ``None`` for one per core.
+        max_megapixels: photographs with more are skipped.
         budget: seconds that comparing depths may take, or ``"10m"``.
         run: folder of a training by steps, so that it can be resumed; ``None`` keeps none.
         resume: whether to go on with the run in ``run``.

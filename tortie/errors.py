@@ -8,7 +8,7 @@ class TortieError(Exception):
 
 
 class UsageError(TortieError, ValueError):
-    """A wrong use: an argument that cannot be meant. Exit code 2."""
+    """A wrong use: an invalid argument. Exit code 2."""
 
     exit_code = 2
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.conftest import photograph
+from tests.conftest import lay_out, photograph
 from tortie.cli.main import main
 from tortie.images import find
 
@@ -170,3 +170,16 @@ def test_help_shows_an_example(run):
     code, out, _ = run("check", "--help")
     assert code == 0
     assert "Example: tortie check photos" in " ".join(out.split())
+
+
+def test_fit_and_check_name_the_same_doubtful_labels(run, tmp_path):
+    """One rule: what the fit counts and names first is what the check lists."""
+    folder = lay_out(tmp_path / "photographs", 20)
+    for number in (3, 7):
+        (folder / "stripes" / f"{number:02}.jpg").rename(folder / "blobs" / f"wrong-{number}.jpg")
+    found = json.loads(run("check", folder, "--json")[1])
+    doubts = [one for one in found if one["kind"] == "label-doubt"]
+    out = run("fit", folder, "-o", tmp_path / "a.safetensors", "--json")[1]
+    (note,) = [one for one in json.loads(out)["notes"] if "class looks wrong" in one]
+    assert doubts and f"class looks wrong: {len(doubts)}, " in note
+    assert doubts[0]["paths"][0] in note and doubts[0]["detail"] in note

@@ -112,7 +112,7 @@ def test_fit_predict_evaluate(run, photographs, tmp_path):
     assert sum(map(sum, document["confusion"])) == 10
     assert set(document["per_class"]) == {"blobs", "stripes"}
     assert document["log_loss"] > 0
-    assert document["trained_on"] == 0
+    assert document["skipped_training_images"] == 0
 
 
 def test_evaluating_what_was_trained_on_counts_nothing(run, fitted_file):
@@ -120,7 +120,7 @@ def test_evaluating_what_was_trained_on_counts_nothing(run, fitted_file):
     assert code == 0
     document = json.loads(out)
     assert document["accuracy"] is None
-    assert document["trained_on"] == 24
+    assert document["skipped_training_images"] == 24
     assert "trained on 24" in document["accuracy_reason"]
 
 

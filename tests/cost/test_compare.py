@@ -9,7 +9,7 @@ from tortie.errors import UsageError
 def test_errors_are_of_one_protocol_where_they_can_be():
     comparison = compare(["alexnet", "vgg16", "googlenet", "resnet50"])
     assert (comparison.measure, comparison.protocol) == ("top-5", "ImageNet validation, one crop")
-    found = {one.name: (one.error, one.alike) for one in comparison.networks}
+    found = {one.name: (one.error, one.same_protocol) for one in comparison.networks}
     assert found == {
         "alexnet": (18.2, False),  # its paper has ten crops alone
         "vgg16": (9.618, True),  # not the paper's 8.8, which is dense

@@ -1,14 +1,20 @@
 """The words of a report: true to the numbers."""
 
 import numpy as np
+import pytest
+from scipy.stats import betabinom
 
 from tortie.evaluation.advice import (
     ELSEWHERE,
+    NOT_LEARNT,
+    beside,
     chance,
     confused,
     next_photographs,
     trust,
+    warnings,
     worth_refusing,
+    wrong_of_100,
 )
 from tortie.evaluation.coverage import Covered
 from tortie.evaluation.metrics import score
@@ -24,18 +30,37 @@ def scores(confusion):
 
 
 def test_the_sentence_says_how_many_of_100_go_wrong():
-    # 95% right of 1,000: Wilson 93.5% to 96.2%, so 4 to 7 of 100 wrong; no cat is recognised.
+    # 95% right of 1,000; no cat is recognised.
     many = trust(scores([[950, 0], [50, 0]]), None)
-    assert "wrong on 4 to 7" in many
-    assert "weakest on cat: 0% of them" in many
+    assert "wrong on 1 to 10." in many
+    assert "No better than always saying 'dog' (95.0%). Never recognised: 'cat' (0 of 50)." in many
     assert "only 20 photographs were counted" in trust(scores([[10, 0], [0, 10]]), None)
     assert "only one photograph was counted" in trust(scores([[1, 0], [0, 0]]), None)
-    # 29 of 30: Wilson 83.3% to 99.4%, so 0.6 to 16.7 of 100; all of 30: from 0 to 11.4.
-    assert "wrong on 1 to 17." in trust(scores([[14, 1], [0, 15]]), None)
-    assert "wrong on 0 to 11." in trust(scores([[15, 0], [0, 15]]), None)
-    # All of 1,000: up to 0.38 of 100.
-    assert "wrong on fewer than 1." in trust(scores([[500, 0], [0, 500]]), None)
+    assert "wrong on 0 to 16." in trust(scores([[14, 1], [0, 15]]), None)
+    assert "wrong on 0 to 9." in trust(scores([[15, 0], [0, 15]]), None)
+    assert "wrong on 0 to 1." in trust(scores([[500, 0], [0, 500]]), None)
     assert trust(None, "4 images") == "How good this classifier is cannot be said yet: 4 images."
+
+
+@pytest.mark.parametrize(("right", "n"), [(950, 1000), (29, 30), (145, 153), (12.5, 24), (9, 9)])
+def test_how_many_of_100_are_wrong_is_scipys_beta_binomial(right, n):
+    expected = betabinom(100, n - right + 0.5, right + 0.5).ppf([0.025, 0.975])
+    assert wrong_of_100(right, n) == tuple(expected)
+
+
+def test_a_warning_stands_where_the_interval_holds_the_baseline_or_a_class_is_never_recognised():
+    assert warnings(scores([[60, 0], [5, 55]])) == []
+    # 108 of 120: 90% (83.3 to 94.2) and 110 of 120 are dogs: 91.7%.
+    assert warnings(scores([[108, 2], [10, 0]])) == [
+        "No better than always saying 'dog' (91.7%).", "Never recognised: 'cat' (0 of 10).",
+    ]  # fmt: skip
+    assert beside(scores([[108, 2], [10, 0]])) == (
+        "always saying 'dog': 91.7%; 'cat': 0 of 10 recognised"
+    )
+    assert warnings(scores([[6, 2], [3, 4]])) == [
+        "Not shown to be better than always saying 'dog' (53.3%)."
+    ]
+    assert next_photographs(scores([[6, 2], [3, 4]]), {}) == [NOT_LEARNT]
 
 
 def test_a_class_that_was_not_counted_is_not_the_weakest():
@@ -78,9 +103,9 @@ def test_one_mistake_or_one_in_a_hundred_is_worth_no_word():
 
 def test_a_class_of_which_few_were_counted_is_named_with_its_interval():
     # Wilson, 4 of 5: 37.6% to 96.4%.
-    (words, _) = next_photographs(scores([[100, 0], [1, 4]]), {})
+    (words, _) = next_photographs(scores([[60, 0, 0], [0, 60, 0], [0, 1, 4]]), {})
     assert words == (
-        "More of cat: only 5 were counted, so it may recognise anything from 38% to 96% of them."
+        "More of hen: only 5 were counted, so it may recognise anything from 38% to 96% of them."
     )
     (words, _) = next_photographs(scores([[100, 0, 0], [0, 90, 0], [0, 0, 0]]), {})
     assert words.startswith("More of hen: none was counted")

@@ -164,10 +164,10 @@ def test_each_member_and_all_together_are_measured(members):
         *[(name, 1, 1) for name in names], ("ensemble of 3", 1, 3),
         *[(name, 10, 10) for name in names], ("ensemble of 3", 10, 30),
     ]  # fmt: skip
-    for opinion, member in zip(evaluation.members[:3], members, strict=False):
+    for member_scores, member in zip(evaluation.members[:3], members, strict=False):
         alone = joined(member).evaluate(IMAGES, LABELS).scores
-        assert opinion.scores.accuracy == alone.accuracy
-        assert opinion.scores.log_loss == pytest.approx(alone.log_loss, abs=1e-6)
+        assert member_scores.scores.accuracy == alone.accuracy
+        assert member_scores.scores.log_loss == pytest.approx(alone.log_loss, abs=1e-6)
     assert evaluation.members[7].scores.log_loss == pytest.approx(evaluation.scores.log_loss)
     assert joined(members[0]).evaluate(IMAGES, LABELS).members == []
     twins = joined(members[0], members[0]).evaluate(IMAGES, LABELS).members

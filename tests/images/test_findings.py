@@ -12,7 +12,7 @@ from tortie.activations.store import ActivationStore
 from tortie.activations.stored_facts import stored_facts
 from tortie.errors import UsageError
 from tortie.images import Facts, find, hash_all
-from tortie.images.class_names import alike_names
+from tortie.images.class_names import similar_names
 from tortie.images.find import Photograph
 from tortie.images.finding import KINDS, Finding, by_kind, check_kinds, ranked, worst
 from tortie.images.findings import file_findings
@@ -28,8 +28,8 @@ def examine():
         sha256 = hash_all(sources, 2)
         store = ActivationStore.default(print)
         known = stored_facts(sources, sha256, store, threads=2, max_pixels=10**8)
-        examined = Inspection(collection.photographs, sha256, known.facts, known.reasons)
-        return examined, file_findings(examined, collection.notes)
+        inspection = Inspection(collection.photographs, sha256, known.facts, known.reasons)
+        return inspection, file_findings(inspection, collection.notes)
 
     return of
 
@@ -89,7 +89,7 @@ def test_values_in_a_small_part_of_their_range(examine, photographs):
     for name, levels in (("dim", 15), ("pale", 17)):
         dim = Image.fromarray((120 + ramp * levels // 255).astype(np.uint8))
         dim.save(photographs / f"stripes/{name}.png")
-    examined, found = examine(photographs)
+    inspection, found = examine(photographs)
     assert told(found, "narrow-range") == [
         ("warning", ["10.png"]), ("warning", ["12.png"]), ("warning", ["dim.png"]),
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def test_values_in_a_small_part_of_their_range(examine, photographs):
     assert told(found, "blank") == []
     ours = {i for one in found if one.kind == "narrow-range" for i in one.images}
     assert not ours & dropped([one for one in found if one.kind == "narrow-range"])
-    kept = examined.facts[sorted(ours)[0]]
+    kept = inspection.facts[sorted(ours)[0]]
     assert Facts.decode(kept.encode()) == kept
 
 
@@ -135,29 +135,29 @@ def test_copies_within_a_class_keep_one(examine, photographs):
     shutil.copy(photographs / "blobs/03.jpg", photographs / "blobs/again.jpg")
     image = Image.open(photographs / "stripes/04.jpg")
     image.resize((64, 48)).save(photographs / "stripes/aa smaller.jpg")
-    examined, found = examine(photographs)
+    inspection, found = examine(photographs)
     assert told(found, "exact-duplicate") == [("warning", ["03.jpg", "again.jpg"])]
     assert told(found, "near-duplicate") == [("warning", ["04.jpg", "aa smaller.jpg"])]
-    out = {examined.photographs[i].path.name for i in dropped(found)}
+    out = {inspection.photographs[i].path.name for i in dropped(found)}
     assert out == {"again.jpg", "aa smaller.jpg"}  # the first by name; the larger
     assert dropped(found, {"exact-duplicate", "near-duplicate"}) == set()
 
 
 def test_copies_in_two_classes_are_serious_and_all_go(examine, photographs):
     shutil.copy(photographs / "blobs/03.jpg", photographs / "stripes/blob.jpg")
-    examined, found = examine(photographs)
+    inspection, found = examine(photographs)
     assert told(found, "duplicate-across-classes") == [("serious", ["03.jpg", "blob.jpg"])]
-    assert {examined.photographs[i].path.name for i in dropped(found)} == {"03.jpg", "blob.jpg"}
+    assert {inspection.photographs[i].path.name for i in dropped(found)} == {"03.jpg", "blob.jpg"}
 
 
 def test_copies_across_splits_leave_train_whole(examine, tmp_path):
     lay_out(tmp_path, 12, ("train", "test"))
     image = Image.open(tmp_path / "train/blobs/02.jpg")
     image.save(tmp_path / "test/blobs/leak.jpg", quality=60)
-    examined, found = examine(tmp_path)
+    inspection, found = examine(tmp_path)
     assert told(found, "duplicate-across-splits") == [("serious", ["02.jpg", "leak.jpg"])]
     assert told(found, "near-duplicate") == []
-    assert [examined.photographs[i].path.name for i in dropped(found)] == ["leak.jpg"]
+    assert [inspection.photographs[i].path.name for i in dropped(found)] == ["leak.jpg"]
 
 
 def test_a_given_group_across_splits(examine, tmp_path):
@@ -168,10 +168,10 @@ def test_a_given_group_across_splits(examine, tmp_path):
             split = "test" if i > 8 else "train"
             rows.append(f"{label}/{i:02}.jpg,{label},{split},{'cat 7' if i in (8, 9) else ''}")
     (tmp_path / "images.csv").write_text("\n".join(rows))
-    examined, found = examine(tmp_path / "images.csv")
+    inspection, found = examine(tmp_path / "images.csv")
     one = next(one for one in found if one.kind == "group-across-splits")
     assert one.detail == "group 'cat 7' in train and test"
-    assert {str(examined.photographs[i].path)[-12:] for i in one.drops} == {
+    assert {str(inspection.photographs[i].path)[-12:] for i in one.drops} == {
         "/blobs/09.jpg"[-12:],
         "/stripes/09.jpg"[-12:],
     }
@@ -222,26 +222,26 @@ def test_stray_files_are_notes(examine, photographs):
 
 def test_what_a_check_groups_is_what_a_split_keeps_together(examine, photographs):
     shutil.copy(photographs / "blobs/03.jpg", photographs / "blobs/again.jpg")
-    examined, found = examine(photographs)
+    inspection, found = examine(photographs)
     (one,) = (one for one in found if one.kind == "exact-duplicate")
-    names = {examined.groups[examined.rows.index(i)] for i in one.images}
+    names = {inspection.groups[inspection.rows.index(i)] for i in one.images}
     assert len(names) == 1
     assert names != {None}
 
 
 def test_what_a_network_sees_as_one_joins_what_the_hash_found(examine, photographs):
     shutil.copy(photographs / "blobs/03.jpg", photographs / "blobs/again.jpg")
-    examined, _ = examine(photographs)
-    names = [examined.photographs[i].path.name for i in examined.rows]
+    inspection, _ = examine(photographs)
+    names = [inspection.photographs[i].path.name for i in inspection.rows]
     three, again, five = names.index("03.jpg"), names.index("again.jpg"), names.index("05.jpg")
-    joined = replace(examined, alike=[(three, five)])
+    joined = replace(inspection, feature_pairs=[(three, five)])
     assert joined.duplicates.groups == (tuple(sorted((three, five, again))),)
     (found,) = (one for one in file_findings(joined) if one.kind == "near-duplicate")
     assert sorted(path[-6:] for path in found.paths) == ["03.jpg", "05.jpg"]
     # A whole class alike is a texture: the hash alone counts then.
-    blobs = [i for i, label in enumerate(examined.labels) if label == "blobs"]
-    texture = replace(examined, alike=list(pairwise(blobs)))
-    assert texture.duplicates == examined.duplicates
+    blobs = [i for i, label in enumerate(inspection.labels) if label == "blobs"]
+    texture = replace(inspection, feature_pairs=list(pairwise(blobs)))
+    assert texture.duplicates == inspection.duplicates
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_what_a_network_sees_as_one_joins_what_the_hash_found(examine, photograp
     ],
 )  # fmt: skip
 def test_class_names_alike(names, found):
-    assert list(alike_names(names)) == found
+    assert list(similar_names(names)) == found
 
 
 def test_ranking_is_by_severity_then_kind_then_weight():

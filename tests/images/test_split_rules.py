@@ -66,7 +66,8 @@ def test_a_given_split_is_kept(count):
     assert protocol.on == "validation" and list(protocol.splits) == given
     assert [given[i] for i in protocol.scored] == ["validation"] * (count // 4)
     assert protocol.rule == (
-        "accuracy is measured on validation, once; choices are made by cross-fitting inside train"
+        "accuracy: measured once, on validation; hyperparameters: cross-validated on the training "
+        "set"
     )
     assert protocol.notes == ()
 

@@ -9,9 +9,11 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tests.learning.examples import dataset_of, labelled, learn, split_of
 from tortie.evaluation.calibration import fit_temperature, tempered
+from tortie.learning import cross_fitting
 from tortie.learning.calibration import CropFeatures, calibrate, crop_rows
 from tortie.learning.cross_fitting import LabelledFeatures, cross_validate, predict_by, train_on
 from tortie.learning.softmax import softmax
+from tortie.learning.temperature import choose_temperature
 from tortie.weights import classifier_file
 
 
@@ -27,13 +29,15 @@ def test_the_calibration_part_fits_the_temperature_and_nothing_else():
     parts = split_of("test", train=240, calibration=80, test=80)
     learnt = learn(data, parts, 0)
     rows = np.arange(240, 320)
-    wanted = fit_temperature(predict_by(data, learnt.head, rows).probabilities, data.labels[rows])
+    said = predict_by(data, learnt.head, rows).probabilities
+    wanted = choose_temperature(said, data.labels[rows], np.ones(80))
     assert learnt.calibration.temperature == {"1": wanted}
     assert (learnt.calibration.on, learnt.calibration.n) == ("calibration part", 80)
     assert learnt.held_out.temperatures is None
-    turned = learn(relabelled(data, rows), parts, 0)
+    surest = rows[np.argsort(-said.max(axis=1))[:8]]
+    turned = learn(relabelled(data, surest), parts, 0)
     np.testing.assert_array_equal(turned.head.weight, learnt.head.weight)
-    assert turned.calibration.temperature["1"] == pytest.approx(16)  # as unsure as can be
+    assert turned.calibration.temperature["1"] > 1.2 * wanted  # less sure
 
 
 def test_a_leak_does_not_calibrate():
@@ -57,8 +61,9 @@ def test_without_a_part_of_its_own_training_photographs_are_cross_fitted(counts)
     assert learnt.calibration.temperature["1"] > fit_temperature(own, data.labels[:200])
 
 
-def test_in_cross_validation_the_temperature_of_a_fold_is_fitted_without_it():
+def test_in_cross_validation_the_temperature_of_a_fold_is_fitted_without_it(monkeypatch):
     """With a fold's labels turned round, its own temperature stays and the others' move."""
+    monkeypatch.setattr(cross_fitting, "choose_temperature", fit_temperature)
     data = labelled(200)
     before = cross_validate(data, 0)
     fold = data.folds(0, np.arange(200)) == 0
@@ -84,7 +89,7 @@ def test_cross_validation_fits_the_files_temperature_on_all_that_was_held_out():
     data = labelled(200)
     parts = split_of("cross-validation", train=200)
     learnt = learn(data, parts, 0)
-    wanted = fit_temperature(learnt.held_out.probabilities, data.labels)
+    wanted = choose_temperature(learnt.held_out.probabilities, data.labels, np.ones(200))
     assert learnt.calibration.temperature["1"] == wanted
     assert len(learnt.held_out.temperatures) == 200
 

@@ -1,8 +1,12 @@
 """How deep a network is frozen, and the sizes and channels that it can be given."""
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+import tortie
+from tests.conftest import lay_out
 from tests.learning.examples import job_of
 from tortie import networks
 from tortie.errors import UsageError
@@ -28,12 +32,59 @@ def test_depths(lenet5, asked, stages, last):
 
 
 @pytest.mark.parametrize(
+    "asked, stages, last, later",
+    [
+        ("stages=c1", 1, "c1", ()),
+        ("stages=c3,c1", 1, "c1", ("c3",)),
+        ("stages=f6", 0, None, ("f6",)),
+        ("train=c5", 4, "s4", ("f6",)),
+        ("train=c1, f6", 0, None, ("s2", "c3", "s4", "c5")),
+        ("stages=c1,s2,c3,s4,c5,f6", 6, "f6", ()),
+    ],
+)
+def test_sets_of_stages(lenet5, asked, stages, last, later):
+    freeze = resolve(asked, lenet5.stage_names)
+    assert (freeze.stages, freeze.last_frozen, freeze.later) == (stages, last, later)
+    lenet5.freeze(freeze.names(lenet5.stage_names))
+    assert lenet5.frozen == stages
+    assert lenet5.frozen_stages == freeze.names(lenet5.stage_names)
+
+
+def test_a_stage_frozen_after_a_trained_one_stays_as_it_is(tmp_path, weights):
+    """Of the tensors of the file that it begins with, these alone are the same to the last bit."""
+    images = lay_out(tmp_path / "photographs", 12)
+    classifier = tortie.ImageClassifier(
+        "resnet20-cifar", weights=str(weights), freeze="stages=conv1,conv3_x", epochs=2, batch=8,
+        recipe="resnet-cifar", precision="float32",
+    ).fit(images)  # fmt: skip
+    plan = dict(classifier.fitted_.plan.lines())
+    assert plan["frozen"].startswith("1 of 5 stages (through conv1) and conv3_x: ")
+    assert plan["frozen live"] == (
+        "conv3_x: after a trained stage, computed in each step; what conv1 yields can be stored"
+    )
+    assert plan["trained"].startswith("3 stages and the head")
+    before = load_file(weights)
+    for name, tensor in classifier._parts[0].tensors.items():
+        if name.startswith("stages."):
+            same = np.array_equal(tensor, before[name].numpy())
+            assert same == name.startswith(("stages.conv1.", "stages.conv3_x.")), name
+    classifier.save(tmp_path / "a.safetensors")
+    assert tortie.load(tmp_path / "a.safetensors").metadata.members[0].frozen == [
+        "conv1", "conv3_x"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
     "asked, message",
     [
         ("conv9", "no stage 'conv9': the stages are c1, s2, c3, s4, c5, f6"),
         (99, "cannot cut after 99 stages: the network has 6"),
         ("7", "cannot cut after 7 stages"),
         ("-1", "no stage '-1'"),
+        ("stages=c1,c9", "no stage 'c9': the stages are c1"),
+        ("stages=", "no stage ''"),
+        ("train=2", "no stage '2'"),
+        ("only=c1", "freeze only=c1: expected stages=A,B, or train=A,B"),
     ],
 )
 def test_depths_that_are_not_there(lenet5, asked, message):

@@ -110,13 +110,13 @@ def test_a_kill_while_an_epoch_ends_changes_nothing(tmp_path, uninterrupted, mon
 def test_a_stop_asked_while_an_epoch_is_judged_comes_before_the_next_step(tmp_path, monkeypatch):
     import signal
 
-    judge = loop._judge
+    judge = loop._validate
 
     def asked(*arguments):
         signal.raise_signal(signal.SIGTERM)
         return judge(*arguments)
 
-    monkeypatch.setattr(loop, "_judge", asked)
+    monkeypatch.setattr(loop, "_validate", asked)
     run = Run(tmp_path / "run")
     run.begin({"precision": "float32", "activations": "none"}, [])
     with pytest.raises(TortieError, match=r"stopped after epoch 1 of 3; .*--resume goes on"):
@@ -203,7 +203,7 @@ def test_one_batch_is_learnt_by_heart_from_a_loss_of_ln_k(tmp_path):
 def scripted(monkeypatch, judgements):
     """Epoch by epoch, the validation says so; the loop is left to draw its conclusions."""
     left = iter(judgements)
-    monkeypatch.setattr(loop, "_judge", lambda *_: next(left))
+    monkeypatch.setattr(loop, "_validate", lambda *_: next(left))
 
 
 def test_the_best_epoch_is_kept_and_told_apart_from_the_last(tmp_path, monkeypatch):
@@ -255,7 +255,7 @@ def test_the_validation_is_counted_right(tmp_path):
     with torch.no_grad():
         trained.head.weight.zero_()
         trained.head.bias.copy_(torch.tensor([math.log(3.0), 0.0]))
-    accuracy, log_loss = loop._judge(trained, own_lesson, config())
+    accuracy, log_loss = loop._validate(trained, own_lesson, config())
     assert accuracy == pytest.approx(2 / 6, abs=1e-12)
     assert log_loss == pytest.approx(-(2 * math.log(0.75) + 4 * math.log(0.25)) / 6, abs=1e-6)
 
@@ -321,7 +321,7 @@ def test_divergence_stops_and_leaves_the_last_good_checkpoint(tmp_path, monkeypa
     """The loss of a step is of the weights before it: these may be gone while it is a number."""
     folder = tmp_path / "run"
     good = run_training(tmp_path / "good", recipe(epochs=3))
-    plain_step, plain_judge = loop.Step.__call__, loop._judge
+    plain_step, plain_judge = loop.Step.__call__, loop._validate
     steps = []
 
     def broken(self, inputs, targets, *share):
@@ -337,7 +337,7 @@ def test_divergence_stops_and_leaves_the_last_good_checkpoint(tmp_path, monkeypa
         return accuracy, math.nan if how == "validation" and len(steps) == 8 else log_loss
 
     monkeypatch.setattr(loop.Step, "__call__", broken)
-    monkeypatch.setattr(loop, "_judge", judge)
+    monkeypatch.setattr(loop, "_validate", judge)
     run = Run(folder)
     run.begin({"precision": "float32", "activations": "none"}, [])
     with pytest.raises(TortieError) as stopped:
@@ -401,6 +401,22 @@ def test_the_frozen_state_is_the_same_bit_for_bit(tmp_path, cut):
     assert not [name for name in moved if name.startswith(frozen)]
     still = [name for name in before if not name.startswith(frozen) and name not in moved]
     assert not still, "every trained tensor moves, statistics and counters too"
+
+
+def test_a_frozen_stage_rests_in_what_is_left_after_a_cut_and_gradients_pass_through_it():
+    network = networks.resnet20_cifar().train()
+    network.freeze(("conv1", "conv3_x"))
+    prefix, rest = network.cut(network.frozen)
+    rest.train()
+    assert rest.frozen_stages == ("conv3_x",)
+    assert not any(module.training for module in rest.stages.conv3_x.modules())
+    assert all(module.training for module in rest.stages.conv4_x.modules())
+    rest(prefix(torch.randn(4, 3, 32, 32))).square().sum().backward()
+    for name, parameter in rest.named_parameters():
+        assert (parameter.grad is None) == name.startswith("stages.conv3_x."), name
+    assert rest.stages.conv2_x[0].conv1.weight.grad.abs().sum() > 0
+    network.freeze(0)
+    assert all(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_the_whole_network_trains_with_a_frozen_prefix_at_rest(tmp_path):

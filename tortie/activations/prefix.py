@@ -50,7 +50,7 @@ class Prefix:
     def of(
         cls, network: "Network", preprocessing: Preprocessing, cut: str | None = None
     ) -> "Prefix":
-        """A network's stages up to and with ``cut``; by default all."""
+        """A network's stages through ``cut``; by default all."""
         from tortie.activations.output_shape import output_shape
 
         last = cut or network.stage_names[-1]

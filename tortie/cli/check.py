@@ -103,7 +103,7 @@ def _write(
         from tortie.evaluation.check_page import write_page
 
         root = checked.collection.root
-        write_page(report, checked.examined, checked.findings, root, out)
+        write_page(report, checked.inspection, checked.findings, root, out)
         show.say(f"page {report}")
 
 

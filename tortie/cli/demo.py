@@ -51,9 +51,7 @@ def command(
     _run("predict", "efficientnet-lite0", cat)
     show.say("")
     show.say(f"{folder}/digits: 1,797 handwritten digits; LeNet-5 learns them from fresh weights.")
-    show.say(
-        "Each epoch is judged on digits that it does not learn from, and the best one is kept."
-    )
+    show.say("Each epoch is validated on digits that are not trained on; the best epoch is kept.")
     digits, written = lay_out_digits(folder), folder / "digits.safetensors"
     scratch = ("--network", "lenet5", "--weights", "none", "--freeze", "none")
     _run("fit", digits, "-o", written, *scratch, "--force")

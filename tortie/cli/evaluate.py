@@ -79,11 +79,18 @@ def _check_report(report: Path, force: bool, inputs: list[Path]) -> None:
 
 def _document(evaluation: "Evaluation") -> dict[str, Any]:
     """The evaluation as JSON."""
+    from tortie.evaluation.advice import warnings
     from tortie.evaluation.metrics import calibration_metrics
 
     scores = evaluation.scores
     return {
-        "accuracy": scores and {**vars(scores.accuracy), "on": evaluation.split or "given"},
+        "accuracy": scores
+        and {
+            **vars(scores.accuracy),
+            "on": evaluation.split or "given",
+            **scores.context,
+        },
+        "warnings": warnings(scores) if scores else [],
         "accuracy_reason": evaluation.reason,
         "crops": evaluation.crops,
         **calibration_metrics(scores, evaluation.uncalibrated_scores),
@@ -101,7 +108,7 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
             for one in evaluation.members
         ],
         "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
-        "trained_on": evaluation.seen,
+        "skipped_training_images": evaluation.seen,
         "not_counted": list(evaluation.not_counted),
         "skipped": [one._asdict() for one in evaluation.skipped],
     }
@@ -109,24 +116,23 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
 
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
-    from tortie.evaluation.metrics import counted_on
-
     scores, before = evaluation.scores, evaluation.uncalibrated_scores
     _say_left_out(evaluation)
     lines = evaluation.notes
     if scores is None or before is None:
         return [*lines, f"accuracy unknown: {evaluation.reason}"]
-    right = scores.accuracy
     crops = "" if evaluation.crops == 1 else f", {evaluation.crops} crops"
     where = f"{evaluation.split or 'photographs given'}{crops}"
-    lines.append(
-        f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) "
-        f"on {counted_on(right.n, right.photographs, where)}"
-    )
+    lines += show.accuracy(scores, None, where)
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
-        f"Brier {scores.brier:.3f}; before the temperature of {evaluation.temperature:.2f}: "
-        f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
+        f"Brier {scores.brier:.3f}"
+        + (
+            f"; before the temperature of {evaluation.temperature:.2f}: "
+            f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
+            if evaluation.temperature != 1
+            else ""
+        )
     )
     return [*lines, *_classes(scores), *_members(evaluation), *_coverage(evaluation)]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _BEGAN = time.monotonic()
 
 NAME = "fit"
+_NAMED = 10  # classes in the last lines
 _REPORT, _SPLIT = ".report.html", ".split.csv"
 
 
@@ -41,7 +42,8 @@ def command(
         str,
         typer.Option(
             help="Stages that are not trained: all (only the softmax layer is trained), none, the "
-            "number of stages, the name of the last frozen stage, or auto (depths are compared)."
+            "number of stages, the name of the last frozen stage, stages=A,B (these alone), "
+            "train=A,B (all but these), or auto (depths are compared)."
         ),
     ] = "all",
     augment: Annotated[
@@ -283,6 +285,13 @@ def _told(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[Non
         raise
 
 
+def _named(classes: list[str]) -> str:
+    """The classes' names; of many their number and the first few."""
+    if len(classes) <= _NAMED:
+        return ", ".join(classes)
+    return f"{len(classes):,} classes ({', '.join(classes[:3])}, …)"
+
+
 def _written_at(output: Path) -> int | None:
     return output.stat().st_mtime_ns if output.exists() else None
 
@@ -294,10 +303,11 @@ def _written(
     fitted = classifier.fitted_
     if rank() or fitted is None:
         return {}, []
+    from tortie.evaluation.advice import warnings
     from tortie.evaluation.metrics import calibration_metrics
     from tortie.evaluation.report import write_report
     from tortie.images.split import write_split
-    from tortie.learning.fit_report import report_of, scores_of, uncalibrated_scores_of
+    from tortie.learning.fit_report import report_of
 
     report, split = output.with_suffix(_REPORT), output.with_suffix(_SPLIT)
     for one in fitted.data.skipped:
@@ -331,17 +341,18 @@ def _written(
         "plan": fitted.plan.model_dump(mode="json"),
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
+        "warnings": warnings(fitted.scores) if fitted.scores else [],
         "temperature": metadata.temperature,
         "calibration": metadata.training["calibration"],
-        **calibration_metrics(scores_of(fitted), uncalibrated_scores_of(fitted)),
+        **calibration_metrics(fitted.scores, fitted.uncalibrated_scores),
         "notes": fitted.notes,
         "phases": fitted.seconds,
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [
-        f"{output}: {', '.join(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
+        f"{output}: {_named(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
         + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
-        show.accuracy(metadata.accuracy, metadata.accuracy_reason),
+        *show.accuracy(fitted.scores, metadata.accuracy_reason, fitted.data.split.on),
         f"report {report}, split {split}",
     ]
     return document, lines

@@ -110,13 +110,15 @@ def _told(predictions: "list[Prediction]", top: int) -> tuple[list[Any], list[st
 
 def _line(one: "Prediction", top: int) -> str:
     """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
-    ranked = ", ".join(f"{name} {p:.1%}" for name, p in list(one.probabilities.items())[:top])
+    from tortie.evaluation.metrics import shown_probability
+
+    likeliest = list(one.probabilities.items())[:top]
+    ranked = ", ".join(f"{name} {shown_probability(p)}" for name, p in likeliest)
     unsure = "rejected: " if one.rejected else ""
     far = ""
     if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
-        far = (
-            f"; unlike its training photographs: farther than {one.novelty_percentile:.0f}% of them"
-        )
+        few = "none" if one.novelty_percentile >= 99.95 else "fewer than 1 in 100"
+        far = f"; unlike its training photographs: {few} of them lies so far from the others"
     return f"{one.source}  {unsure}{ranked}{far}"
 
 

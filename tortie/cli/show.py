@@ -10,8 +10,9 @@ from tortie.errors import TortieWarning
 from tortie.text import csv_text, json_text, shown
 
 if TYPE_CHECKING:
+    from tortie.evaluation.metrics import Scores
     from tortie.learning.plan import Plan
-    from tortie.weights.classifier_file import Accuracy, Metadata
+    from tortie.weights.classifier_file import Metadata
 
 _SECONDS_BETWEEN_LINES = 10.0
 _state = {"json": False, "quiet": False, "printed": False}
@@ -105,16 +106,25 @@ def plan(planned: "Plan") -> None:
         say(f"{'note':>12}  {note}")
 
 
-def accuracy(measured: "Accuracy | None", reason: str | None) -> str:
-    """An accuracy with its interval, never bare."""
+def accuracy(scores: "Scores | None", reason: str | None, on: str) -> list[str]:
+    """An accuracy as lines, never bare: with its interval, its baseline, and what warns of it.
+
+    Args:
+        scores: every figure, or ``None`` where there was too little to tell.
+        reason: why there are none.
+        on: which photographs were counted.
+    """
+    from tortie.evaluation.advice import beside, warnings
     from tortie.evaluation.metrics import counted_on
 
-    if measured is None:
-        return f"accuracy unknown: {reason}"
-    return (
-        f"accuracy {measured.value:.1%} (95% interval {measured.low:.1%} to {measured.high:.1%}) "
-        f"on {counted_on(measured.n, measured.photographs, measured.on)}"
-    )
+    if scores is None:
+        return [f"accuracy unknown: {reason}"]
+    right = scores.accuracy
+    return [
+        f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) "
+        f"on {counted_on(right.n, right.photographs, on)}; {beside(scores)}",
+        *(f"warning: {one}" for one in warnings(scores)),
+    ]
 
 
 def no_temperature(metadata: "Metadata", crops: int) -> None:

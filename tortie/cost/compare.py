@@ -26,7 +26,7 @@ class Compared:
         cost: of one image of the paper's size.
         published: the error it is compared by; ``None`` where none is published.
         error: of that, in percent.
-        alike: whether the error was measured by the protocol of most.
+        same_protocol: whether the error was measured by the protocol of most.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Compared:
     cost: Cost
     published: Published | None
     error: float | None
-    alike: bool
+    same_protocol: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def compare(names: Sequence[str]) -> Comparison:
                 cost=count(meta_network(entry.name, **given)),
                 published=published,
                 error=_value(published, measure) if published else None,
-                alike=published is not None and published.protocol == protocol,
+                same_protocol=published is not None and published.protocol == protocol,
             )
         )
     return Comparison(tuple(networks), measure, protocol)

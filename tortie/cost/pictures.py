@@ -106,7 +106,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
 
 def _title(comparison: Comparison, shown: Sequence[Compared]) -> str:
     title = f"Area: parameters. Error: {comparison.protocol}, as published"
-    return title + ("." if all(one.alike for one in shown) else "; dashed: as labelled.")
+    return title + ("." if all(one.same_protocol for one in shown) else "; dashed: as labelled.")
 
 
 def _disc(axes: Axes, one: Compared, diameter: float) -> None:
@@ -114,9 +114,9 @@ def _disc(axes: Axes, one: Compared, diameter: float) -> None:
     assert one.error is not None
     axes.scatter(
         one.cost.multiplications, one.error, s=diameter**2,
-        facecolor=(colour, 0.85 if one.alike else 0.35),
-        edgecolor="white" if one.alike else colour, linewidth=1.2,
-        linestyle="-" if one.alike else (0, (3, 2)), zorder=3,
+        facecolor=(colour, 0.85 if one.same_protocol else 0.35),
+        edgecolor="white" if one.same_protocol else colour, linewidth=1.2,
+        linestyle="-" if one.same_protocol else (0, (3, 2)), zorder=3,
     )  # fmt: skip
 
 
@@ -145,10 +145,11 @@ def _short(value: float) -> str:
 def _legend(axes: Axes, shown: Sequence[Compared]) -> None:
     """The numbers' names and figures, right of the axes."""
     lines = [
-        f"{number:>2}  {one.name}, {_short(one.cost.parameters)}" + ("" if one.alike else "*")
+        f"{number:>2}  {one.name}, {_short(one.cost.parameters)}"
+        + ("" if one.same_protocol else "*")
         for number, one in enumerate(shown, 1)
     ]
-    if not all(one.alike for one in shown):
+    if not all(one.same_protocol for one in shown):
         lines.append("*  measured otherwise (dashed)")
     axes.annotate(
         "\n".join(lines), (1.02, 1.0), xycoords="axes fraction", va="top", ha="left", fontsize=9,
@@ -188,7 +189,7 @@ def _label(
 
 def _caption(one: Compared) -> str:
     text = f"{one.name}\n{_short(one.cost.parameters)} parameters"
-    if not one.alike and one.published:
+    if not one.same_protocol and one.published:
         text += f"\n{one.published.protocol.split(', ', 1)[-1]}"
     return text
 

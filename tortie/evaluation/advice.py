@@ -1,5 +1,6 @@
 """What the figures of a report mean, in plain words: how far to trust them, what to do next."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,10 +12,16 @@ from tortie.evaluation.metrics import Scores, amount, wilson
 _ADVICE = 3  # pieces at the most, before the one that always holds
 _FEW = 20  # photographs of a class, below which its recall is hardly known
 _OFTEN = 0.05  # share of a class from which on what it is taken for is worth a word
+_NAMED = 3  # classes in a sentence
 _UNEVEN = 3  # times as many photographs of one class as of another
 ELSEWHERE = (
     "The figure speaks of photographs like these. Take some on another day, with another camera, "
     "in another place, and count again with tortie evaluate."
+)
+
+NOT_LEARNT = (
+    "It is not shown to have learnt what tells the classes apart, so its mistakes say nothing yet: "
+    "add photographs of every class, or let more be learnt, before looking at any of them."
 )
 
 
@@ -28,16 +35,60 @@ def trust(scores: Scores | None, reason: str | None) -> str:
     if scores is None:
         return f"How good this classifier is cannot be said yet: {reason}."
     accuracy = scores.accuracy
-    wrong = (1 - accuracy.low) * 100, (1 - accuracy.high) * 100
-    words = f"Of 100 new photographs like these, expect it to be wrong on {_range(*wrong[::-1])}."
+    least, most = wrong_of_100(accuracy.value * accuracy.n, accuracy.n)
+    count = f"{least} to {most}" if least < most else f"{least}"
+    words = f"Of 100 new photographs like these, expect it to be wrong on {count}."
+    words += "".join(f" {one}" for one in warnings(scores))
     counted = {name: one for name, one in scores.per_class.items() if one.n}
     weakest, one = min(counted.items(), key=lambda pair: pair[1].recall)
-    if one.recall < 0.5 * (1 + accuracy.value) - 0.15:
+    if one.recall and one.recall < 0.5 * (1 + accuracy.value) - 0.15:
         words += f" It is weakest on {weakest}: {one.recall:.0%} of them are recognised."
     if accuracy.high - accuracy.low > 0.1:
         few = f"{accuracy.n:g} photographs were" if accuracy.n > 1 else "one photograph was"
         words += f" The range is wide because only {few} counted; more photographs would narrow it."
     return words
+
+
+def wrong_of_100(right: float, n: float) -> tuple[int, int]:
+    """How many of 100 new photographs will be wrong: the range that holds in 95 cases of 100.
+
+    Beta-binomial: the share of wrong answers is uncertain by what was counted (Beta, from Jeffreys'
+    prior of a half either way), and the 100 vary about it. The interval of the share alone, as
+    Wilson's, is narrower: it speaks of any number of photographs, not of 100.
+    """
+    wrong, fine, new = n - right + 0.5, right + 0.5, 100
+    share = [
+        math.exp(
+            math.lgamma(new + 1) - math.lgamma(k + 1) - math.lgamma(new - k + 1)
+            + math.lgamma(k + wrong) + math.lgamma(new - k + fine) - math.lgamma(new + n + 1)
+            - math.lgamma(wrong) - math.lgamma(fine) + math.lgamma(n + 1)
+        )
+        for k in range(new + 1)
+    ]  # fmt: skip
+    below = np.cumsum(share)
+    return int(np.searchsorted(below, 0.025)), int(np.searchsorted(below, 0.975))
+
+
+def beside(scores: Scores) -> str:
+    """What stands beside an accuracy: its baseline, and the classes that are never recognised."""
+    base, never = scores.baseline, scores.never_recognised
+    told = [f"{name!r}: 0 of {amount(n)} recognised" for name, n in never.items()]
+    more = [f"{len(told) - _NAMED:,} more classes never recognised"] if len(told) > _NAMED else []
+    return "; ".join([f"always saying {base.label!r}: {base.value:.1%}", *told[:_NAMED], *more])
+
+
+def warnings(scores: Scores) -> list[str]:
+    """What makes an accuracy worth less than it seems, a sentence each."""
+    told = []
+    value, base = scores.accuracy.value, scores.baseline
+    if not scores.is_beyond_baseline:
+        better = "No better than" if value <= base.value else "Not shown to be better than"
+        told.append(f"{better} always saying {base.label!r} ({base.value:.1%}).")
+    never = [f"{name!r} (0 of {amount(n)})" for name, n in scores.never_recognised.items()]
+    if never:
+        more = f" and {len(never) - _NAMED:,} more" if len(never) > _NAMED else ""
+        told.append(f"Never recognised: {', '.join(never[:_NAMED])}{more}.")
+    return told
 
 
 def chance(
@@ -57,6 +108,8 @@ def next_photographs(scores: Scores | None, trained: Mapping[str, int]) -> list[
         scores: every figure, or ``None`` where there was too little to tell.
         trained: photographs of each class that were trained on; empty where it is not known.
     """
+    if scores is not None and not scores.is_beyond_baseline:
+        return [NOT_LEARNT]
     advice = [
         *_more_of_the_rare(trained),
         *(_more_of_the_weakest(scores) if scores else ()),
@@ -141,11 +194,3 @@ def _more_to_count(scores: Scores) -> list[str]:
         f"More of {name}: only {amount(one.n)} were counted, so it may recognise anything from "
         f"{span.low:.0%} to {span.high:.0%} of them."
     ]
-
-
-def _range(least: float, most: float) -> str:
-    """Two counts of 100 in words, in whole numbers."""
-    if most < 1:
-        return "fewer than 1" if most else "none"
-    low, high = f"{least:.0f}", f"{most:.0f}"
-    return low if low == high else f"{low} to {high}"

@@ -49,7 +49,7 @@ class Shown:
 
 
 def write_page(
-    path: Path, examined: Inspection, findings: Sequence[Finding], root: Path, dropped: set[int]
+    path: Path, inspection: Inspection, findings: Sequence[Finding], root: Path, dropped: set[int]
 ) -> None:
     """Write one self-contained HTML page; ``path`` is old or new, never half.
 
@@ -58,7 +58,7 @@ def write_page(
 
     Args:
         path: the page.
-        examined: the images.
+        inspection: the images.
         findings: what was found.
         root: the folder or CSV that was checked; paths below the folder are shown from there.
         dropped: positions of the images that a clean manifest leaves out.
@@ -76,14 +76,14 @@ def write_page(
         for one in own[:PICTURED]:
             if used >= fair:
                 break
-            shown.append(_shown(examined, one, root, dropped))
+            shown.append(_shown(inspection, one, root, dropped))
             used += len(shown[-1].pictures)
         left -= used
         sections.append((kind, severity, len(own), shown, own[len(shown) :][:LISTED]))
     counts = [
-        ("images", len(examined.photographs)),
-        ("classes", len({one.label for one in examined.photographs})),
-        ("that can be read", len(examined.rows)),
+        ("images", len(inspection.photographs)),
+        ("classes", len({one.label for one in inspection.photographs})),
+        ("that can be read", len(inspection.rows)),
     ]
     html = page.render(
         title=str(root), summary=summary(findings), sections=sections, counts=counts,
@@ -93,19 +93,19 @@ def write_page(
         file.write(utf8(html))
 
 
-def _shown(examined: Inspection, finding: Finding, root: Path, dropped: set[int]) -> Shown:
-    pictures = [_picture(examined, i, root, dropped) for i in finding.images[:_SIDE_BY_SIDE]]
+def _shown(inspection: Inspection, finding: Finding, root: Path, dropped: set[int]) -> Shown:
+    pictures = [_picture(inspection, i, root, dropped) for i in finding.images[:_SIDE_BY_SIDE]]
     return Shown(finding.detail, pictures, len(finding.images) - len(pictures))
 
 
-def _picture(examined: Inspection, i: int, root: Path, dropped: set[int]) -> Picture:
-    one, facts = examined.photographs[i], examined.facts[i]
+def _picture(inspection: Inspection, i: int, root: Path, dropped: set[int]) -> Picture:
+    one, facts = inspection.photographs[i], inspection.facts[i]
     about = [one.label]
     if one.split:
         about.append(one.split)
     if facts:
         about.append(f"{facts.width}×{facts.height}")
-    thumbnail = "" if i in examined.reasons else _thumbnail(one.path)
+    thumbnail = "" if i in inspection.reasons else _thumbnail(one.path)
     name = one.path.relative_to(root) if one.path.is_relative_to(root) else one.path
     return Picture(str(name), " · ".join(about), thumbnail, i in dropped)
 

@@ -26,7 +26,7 @@ from tortie.images import Decoded
 from tortie.images.preprocess import Preprocessing
 
 Crops = Literal[1, 10, 144]
-"""How many crops of a photograph are judged."""
+"""How many crops of a photograph are averaged."""
 
 TrainState = Literal["centre", "top left", "top right", "bottom left", "bottom right", "whole"]
 

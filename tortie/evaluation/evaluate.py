@@ -86,14 +86,14 @@ def evaluate(
     for row, reason in sorted(found.reasons.items()):
         path = collection.photographs[chosen[fresh[row]]].path
         skipped.append(Skipped(str(path), reason))
-    examined = Inspection(
+    inspection = Inspection(
         [collection.photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
         found.facts, found.reasons,
     )  # fmt: skip
-    found, counted, weights, groups = _counted(found, counted, examined)
+    found, counted, weights, groups = _counted(found, counted, inspection)
     labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
-    seen, notes = len(chosen) - len(fresh), examined.weights.notes()
-    why = None if counted else _nothing_to_count(seen, len(skipped), len(examined.rows))
+    seen, notes = len(chosen) - len(fresh), inspection.weights.notes()
+    why = None if counted else _nothing_to_count(seen, len(skipped), len(inspection.rows))
     return Evaluation(
         scores=score(found.probabilities, labels, classes, weights) if counted else None,
         reason=why,
@@ -115,15 +115,15 @@ def evaluate(
 
 
 def _counted(
-    found: "Predictions", photographs: Sequence[Photograph], examined: Inspection
+    found: "Predictions", photographs: Sequence[Photograph], inspection: Inspection
 ) -> "tuple[Predictions, list[Photograph], NDArray[np.float64], NDArray[np.int64]]":
     """The predictions that figures count, with each photograph's weight and group."""
-    place = {row: position for position, row in enumerate(examined.rows)}
+    place = {row: position for position, row in enumerate(inspection.rows)}
     rows = np.array([place[int(row)] for row in found.rows], np.int64)
-    kept = np.flatnonzero(np.isin(rows, examined.weights.counted(rows)))
+    kept = np.flatnonzero(np.isin(rows, inspection.weights.counted(rows)))
     rows = rows[kept]
     own = [photographs[i] for i in kept.tolist()]
-    return found.only(kept), own, examined.weights.of(rows), examined.weights.groups[rows]
+    return found.only(kept), own, inspection.weights.of(rows), inspection.weights.groups[rows]
 
 
 def _members(

@@ -98,7 +98,7 @@ def label_errors(
 
 
 def label_error_findings(
-    examined: Inspection,
+    inspection: Inspection,
     rows: NDArray[np.integer[Any]],
     probabilities: NDArray[np.floating[Any]],
     classes: Sequence[str],
@@ -107,29 +107,29 @@ def label_error_findings(
     """A finding for each image in doubt; files of equal bytes and label share one.
 
     Args:
-        examined: the images.
-        rows: which of ``examined.rows`` the probabilities are of, ``(n,)``.
+        inspection: the images.
+        rows: which of ``inspection.rows`` the probabilities are of, ``(n,)``.
         probabilities: theirs, ``(n, K)``, each by a classifier that it had no part in.
         classes: names in the order of the columns.
         count: how many at the most, as of :func:`label_errors`.
     """
     if not len(rows):
         return []
-    labels = np.array([classes.index(examined.labels[row]) for row in rows])
+    labels = np.array([classes.index(inspection.labels[row]) for row in rows])
     same: dict[tuple[str, int], list[LabelError]] = defaultdict(list)
-    for doubt in label_errors(probabilities, labels, count):
-        same[examined.keys[rows[doubt.index]], doubt.label].append(doubt)
+    for error in label_errors(probabilities, labels, count):
+        same[inspection.keys[rows[error.index]], error.label].append(error)
     found = []
-    for doubts in same.values():
-        first = doubts[0]
-        images = [examined.rows[rows[doubt.index]] for doubt in doubts]
+    for errors in same.values():
+        first = errors[0]
+        images = [inspection.rows[rows[error.index]] for error in errors]
         detail = (
             f"labelled {classes[first.label]!r}, looks like {classes[first.likely]!r} "
             f"({first.probability:.0%})"
         )
         found.append(
             about(
-                examined, "label-doubt", "warning", detail, images, images, weight=first.margin
+                inspection, "label-doubt", "warning", detail, images, images, weight=first.margin
             )
         )  # fmt: skip
     return found

@@ -53,6 +53,11 @@ def counted_on(n: float, photographs: int | None, where: str) -> str:
     return f"{told}, {where}" if told.endswith(")") else f"{told} ({where})"
 
 
+def shown_probability(value: float) -> str:
+    """A probability in words: never 100%, which no classifier can give."""
+    return ">99.9%" if value >= 0.9995 else f"{value:.1%}"
+
+
 def amount(count: float) -> str:
     """A count in words; where copies fell on two sides it need not be whole."""
     return f"{count:,.0f}" if abs(count - round(count)) < 0.05 else f"{count:,.1f}"
@@ -69,6 +74,19 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What always naming the most frequent class would be worth.
+
+    Attributes:
+        label: that class.
+        value: share of the photographs that are of it, 0 to 1.
+    """
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Scores:
     """What a set of probabilities was worth against the labels.
 
@@ -79,6 +97,7 @@ class Scores:
         brier: Brier's score, 0 to 2.
         per_class: by class name, in the order of the classes.
         confusion: counts ``(K, K)``, a row for each true class, a column for each predicted one.
+        baseline: what needs no learning.
     """
 
     accuracy: Interval
@@ -87,6 +106,26 @@ class Scores:
     brier: float
     per_class: dict[str, ClassScore]
     confusion: list[list[float]]
+    baseline: Baseline
+
+    @property
+    def is_beyond_baseline(self) -> bool:
+        """Whether the whole interval of the accuracy lies above the baseline."""
+        return self.accuracy.low > self.baseline.value
+
+    @property
+    def never_recognised(self) -> dict[str, float]:
+        """The classes of which no photograph is recognised, and how many were counted of each."""
+        return {name: one.n for name, one in self.per_class.items() if one.n and not one.recall}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What an accuracy must not be told without, as JSON and a classifier's file have it."""
+        return {
+            "baseline": self.baseline.value,
+            "baseline_class": self.baseline.label,
+            "never_recognised": list(self.never_recognised),
+        }
 
 
 def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
@@ -152,6 +191,7 @@ def score(
             for i, name in enumerate(classes)
         },
         confusion=[[_plain(count) for count in row] for row in confusion],
+        baseline=Baseline(classes[int(n.argmax())], float(n.max() / n.sum())),
     )
 
 

@@ -19,7 +19,7 @@ _NO_NUMBER = "the network's probabilities for it are NaN"
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a classifier, ready to judge.
+    """One network of a classifier, ready to predict.
 
     Attributes:
         network: trained.
@@ -75,7 +75,7 @@ class Predictions:
 
 
 @dataclass
-class _Judged:
+class _MemberPredictions:
     """One member's probabilities, of all photographs in their order; unreadable ones are zero."""
 
     mean: NDArray[np.float32]
@@ -108,40 +108,42 @@ def predict(
         sources: the photographs.
         sha256: of each source's content; ``None`` where it could not be opened.
         progress: told images done and images in all, for each member anew.
-        crops: how many crops of each photograph are judged.
+        crops: how many crops of each photograph are averaged.
         novelty: tells how far the first member's activations are from those it was trained on.
         reader: reads photographs in place of their sources, as where they are decoded already.
     """
-    judged = [
-        _judge(member, sources, sha256, progress, crops, None if number else novelty, reader)
+    each_member = [
+        _predict_member(
+            member, sources, sha256, progress, crops, None if number else novelty, reader
+        )
         for number, member in enumerate(members)
     ]
-    rows = np.flatnonzero(np.all([one.read for one in judged], axis=0))
+    rows = np.flatnonzero(np.all([one.read for one in each_member], axis=0))
     reasons: dict[int, str] = {}
     facts: list[Facts | None] = [None] * len(sources)
-    for one in judged:
+    for one in each_member:
         reasons = {**one.reasons, **reasons}
         facts = [own or other for own, other in zip(facts, one.facts, strict=True)]
-    each = np.stack([one.mean[rows] for one in judged])
+    each = np.stack([one.mean[rows] for one in each_member])
     # Sums in double precision come to the same whatever the order of the members.
     mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
-    distances = judged[0].distances
+    distances = each_member[0].distances
     distances = None if distances is None else distances[rows]
     return Predictions(
         rows=rows,
         probabilities=tempered(mean, temperature),
         uncalibrated=mean,
         members=each,
-        centre=np.stack([one.centre[rows] for one in judged]),
+        centre=np.stack([one.centre[rows] for one in each_member]),
         distances=distances,
         percentiles=novelty.percentiles(distances) if novelty and distances is not None else None,
         facts=facts,
         reasons=reasons,
-        computed=sum(one.computed for one in judged),
+        computed=sum(one.computed for one in each_member),
     )
 
 
-def _judge(
+def _predict_member(
     member: Member,
     sources: Sequence[Source],
     sha256: Sequence[str | None],
@@ -149,13 +151,13 @@ def _judge(
     crops: Crops,
     novelty: Novelty | None,
     reader: Reader | None,
-) -> _Judged:
+) -> _MemberPredictions:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
     n, classes = len(sources), member.network.classes
-    judged = _Judged(
+    predictions = _MemberPredictions(
         np.zeros((n, classes), np.float32), np.zeros((n, classes), np.float32),
         np.zeros(n, np.bool_), [None] * n, None if novelty is None else np.zeros(n),
     )  # fmt: skip
@@ -173,16 +175,19 @@ def _judge(
         rows = rows + begin
         probabilities = _probabilities(member.network, features)
         finite = np.isfinite(probabilities).all(axis=(1, 2))
-        judged.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
+        predictions.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
         rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
-        judged.mean[rows], judged.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
-        judged.read[rows] = True
-        judged.facts[part] = extraction.facts
-        judged.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
-        judged.computed += extraction.computed
-        if novelty is not None and judged.distances is not None:
-            judged.distances[rows] = novelty.distances(features[:, 0])
-    return judged
+        predictions.mean[rows], predictions.centre[rows] = (
+            probabilities.mean(axis=1),
+            probabilities[:, 0],
+        )
+        predictions.read[rows] = True
+        predictions.facts[part] = extraction.facts
+        predictions.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
+        predictions.computed += extraction.computed
+        if novelty is not None and predictions.distances is not None:
+            predictions.distances[rows] = novelty.distances(features[:, 0])
+    return predictions
 
 
 def _from(reader: Reader, begin: int) -> Reader:

@@ -55,13 +55,14 @@ def to_predictions(
     reject_below: float = 0.0,
 ) -> list[Prediction]:
     """What a classifier says of each source, in words of its classes."""
-    judgements = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+    predictions = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
-        rejected = bool(row.max() < np.float32(reject_below))  # as the coverage curve counts
-        judgements[position] = Prediction(sources[position], ranked, None, rejected, far)
-    return judgements
+        # As the coverage curve counts; no probability is 1, though rounding may make it so.
+        rejected = bool(row.max() < np.float32(reject_below)) or reject_below >= 1
+        predictions[position] = Prediction(sources[position], ranked, None, rejected, far)
+    return predictions
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class MemberScores:
 
     Attributes:
         of: the network's name, or how many there are.
-        crops: judged of each photograph.
+        crops: number of crops of each photograph.
         forward_passes: runs of a network for one photograph.
         scores: every figure.
     """
@@ -106,7 +107,7 @@ class Evaluation:
         classes: names, in the order of the columns.
         weights: of each photograph counted ``(n,)``: those of a group add up to one.
         groups: number of each one's group ``(n,)``.
-        crops: judged of each photograph.
+        crops: number of crops of each photograph.
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.

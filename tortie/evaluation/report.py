@@ -26,7 +26,7 @@ from tortie.evaluation.gallery import (
     shared_folder,
     surest_mistakes,
 )
-from tortie.evaluation.metrics import Interval, Scores, amount, wilson
+from tortie.evaluation.metrics import Interval, Scores, amount, shown_probability, wilson
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 MAPS = 6  # activation maps: the network runs on these photographs again
-LEFT_OUT = 200  # files that are listed
+MOST_SKIPPED = 200  # files that are listed
 _TABLE_CLASSES = 16  # above these the confusion is a picture
 _ENOUGH = 20  # answers, below which a point of the curve says nothing
 _ROWS = 20  # classes in a table; of more, the weakest come first and the others are folded
@@ -82,7 +82,7 @@ class Report:
         groups: number of each one's group ``(n,)``; ``None`` where each is on its own.
         uncalibrated: theirs before the temperature, ``(n, K)``; ``None`` where there is none.
         plan: headings and lines of the plan.
-        outcome: what was planned, the estimate, what it came to.
+        outcome: what was planned, the estimate, the measured value.
         history: a mapping an epoch, of ``epoch``, ``train_loss``, ``validation_loss``,
             ``validation_accuracy`` and ``learning_rate``.
         best_epoch: the epoch whose parameters were kept.
@@ -145,15 +145,10 @@ def write_report(path: Path, report: Report) -> None:
 def _template() -> "Template":
     environment = page.environment()
     environment.filters["percent"] = "{:.1%}".format
-    environment.filters["probability"] = _probability
+    environment.filters["probability"] = shown_probability
     environment.filters["count"] = amount
     environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
     return page.template("report.html.j2", environment)
-
-
-def _probability(value: float) -> str:
-    """Never 100%, which is no probability that a classifier can give."""
-    return ">99.9%" if value >= 0.9995 else f"{value:.1%}"
 
 
 def _context(report: Report) -> dict[str, Any]:
@@ -186,7 +181,7 @@ def _context(report: Report) -> dict[str, Any]:
         "maps": [(shown[i], one) for i, one in maps.result()[0].items()],
         "no_maps": maps.result()[1],
         "history": charts.history_charts(report.history, report.best_epoch),
-        "skipped": [(_named(one[0], folder), one[1]) for one in report.skipped[:LEFT_OUT]],
+        "skipped": [(_named(one[0], folder), one[1]) for one in report.skipped[:MOST_SKIPPED]],
         "environment": _environment(report),
     }
 

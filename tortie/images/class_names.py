@@ -24,7 +24,7 @@ def class_name(name: str) -> str:
     return shown(unicodedata.normalize("NFC", name.strip()) or name)
 
 
-def alike_names(
+def similar_names(
     names: Sequence[str],
 ) -> Iterator[tuple[tuple[str, ...], Literal["writing", "spelling"]]]:
     """Sets of names that differ only in case, accents, spaces, hyphens; and pairs in one letter.

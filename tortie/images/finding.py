@@ -118,11 +118,11 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("odd-format", "Few of another format", "Screenshots among photographs, perhaps."),
     Kind(
-        "alike",
-        "Too many alike",
+        "look-alikes",
+        "Too many look-alikes",
         "So many images of a class look alike that they are not taken for copies.",
     ),
-    Kind("not-examined", "Not taken for images of a class", "Nothing was done with these."),
+    Kind("not-inspection", "Not taken for images of a class", "Nothing was done with these."),
 )
 """Every kind there is, those that matter most first."""
 

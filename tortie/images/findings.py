@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from tortie.images.class_names import alike_names
+from tortie.images.class_names import similar_names
 from tortie.images.facts import Facts
 from tortie.images.find import SPLITS
 from tortie.images.finding import Finding, Severity, ranked
@@ -41,28 +41,28 @@ _TURNS = {
 }
 
 
-def file_findings(examined: Inspection, notes: Iterable[str] = ()) -> list[Finding]:
+def file_findings(inspection: Inspection, notes: Iterable[str] = ()) -> list[Finding]:
     """All that files, facts and hashes tell, the worst first.
 
     Args:
-        examined: the images.
+        inspection: the images.
         notes: what was met and left out when they were looked for, a line each.
     """
     rules = (
         _unreadable, _looks, _names_and_turns, _formats, _copies, _leaks,
         _class_names, _class_sizes, _missing_classes,
     )  # fmt: skip
-    found = [one for rule in rules for one in rule(examined)]
-    found += [Finding("alike", "note", note) for note in examined.duplicates.notes]
+    found = [one for rule in rules for one in rule(inspection)]
+    found += [Finding("look-alikes", "note", note) for note in inspection.duplicates.notes]
     # Classes missing from a part are told by a finding of their own.
     found += [
-        Finding("not-examined", "note", note) for note in notes if not note.startswith("classes ")
+        Finding("not-inspection", "note", note) for note in notes if not note.startswith("classes ")
     ]
     return ranked(found)
 
 
 def about(
-    examined: Inspection,
+    inspection: Inspection,
     kind: str,
     severity: Severity,
     detail: str,
@@ -72,21 +72,21 @@ def about(
     weight: float = 0.0,
 ) -> Finding:
     """A finding about these images, given by position."""
-    paths = tuple(str(examined.photographs[i].path) for i in images)
+    paths = tuple(str(inspection.photographs[i].path) for i in images)
     return Finding(
         kind, severity, detail, tuple(images), paths,
         drops=tuple(drops), spares_one=spares_one, weight=weight,
     )  # fmt: skip
 
 
-def _unreadable(examined: Inspection) -> Iterator[Finding]:
-    for i, reason in sorted(examined.reasons.items()):
+def _unreadable(inspection: Inspection) -> Iterator[Finding]:
+    for i, reason in sorted(inspection.reasons.items()):
         kind = "truncated" if reason == "truncated" else "unreadable"
         detail = "cut short: its end is missing" if kind == "truncated" else reason
-        yield about(examined, kind, "serious", detail, [i], [i])
+        yield about(inspection, kind, "serious", detail, [i], [i])
 
 
-def _looks(examined: Inspection) -> Iterator[Finding]:
+def _looks(inspection: Inspection) -> Iterator[Finding]:
     """Tiny, blank, nearly so, very long: a finding an image, or one for all where most are such."""
     rules: tuple[tuple[str, Callable[[Facts], bool], Callable[[Facts], str]], ...] = (
         ("tiny", lambda one: min(one.width, one.height) < TINY, _size),
@@ -103,18 +103,18 @@ def _looks(examined: Inspection) -> Iterator[Finding]:
         ("extreme-aspect", lambda one: _aspect(one) > ASPECT, _size),
     )
     for kind, holds, detail in rules:
-        known = {i: fact for i in examined.rows if (fact := examined.facts[i])}
+        known = {i: fact for i in inspection.rows if (fact := inspection.facts[i])}
         such = [i for i, fact in known.items() if holds(fact)]
         unwanted = kind != "narrow-range"  # those can be put right
         if 2 * len(such) > len(known) > 10:
             told = f"{len(such):,} of {len(known):,} images"
             if unwanted:  # a data set of this kind, and meant
-                yield about(examined, kind, "note", told, such)
+                yield about(inspection, kind, "note", told, such)
             else:
-                yield about(examined, kind, "warning", f"{told}: {detail(known[such[0]])}", such)
+                yield about(inspection, kind, "warning", f"{told}: {detail(known[such[0]])}", such)
             continue
         for i in such:
-            yield about(examined, kind, "warning", detail(known[i]), [i], [i] if unwanted else [])
+            yield about(inspection, kind, "warning", detail(known[i]), [i], [i] if unwanted else [])
 
 
 def _is_deep(facts: Facts) -> bool:
@@ -140,27 +140,27 @@ def _aspect(facts: Facts) -> float:
     return max(facts.width, facts.height) / min(facts.width, facts.height)
 
 
-def _names_and_turns(examined: Inspection) -> Iterator[Finding]:
+def _names_and_turns(inspection: Inspection) -> Iterator[Finding]:
     turned: dict[int, list[int]] = defaultdict(list)
-    for i in examined.rows:
-        facts, path = examined.facts[i], examined.photographs[i].path
+    for i in inspection.rows:
+        facts, path = inspection.facts[i], inspection.photographs[i].path
         assert facts is not None
         suffixes = _SUFFIXES.get(facts.format)
         if suffixes and path.suffix.lower() not in suffixes:
             detail = f"named {path.suffix or 'without an ending'}, and is {facts.format}"
-            yield about(examined, "wrong-extension", "note", detail, [i])
+            yield about(inspection, "wrong-extension", "note", detail, [i])
         if facts.orientation in _TURNS:
             turned[facts.orientation].append(i)
     for orientation, images in sorted(turned.items()):
         detail = f"EXIF orientation {orientation}: pixels {_TURNS[orientation]}, {len(images):,}"
-        yield about(examined, "rotated", "note", detail, images)
+        yield about(inspection, "rotated", "note", detail, images)
 
 
-def _formats(examined: Inspection) -> Iterator[Finding]:
-    formats = [facts.format for i in examined.rows if (facts := examined.facts[i])]
+def _formats(inspection: Inspection) -> Iterator[Finding]:
+    formats = [facts.format for i in inspection.rows if (facts := inspection.facts[i])]
     counts = Counter(formats)
     by_class: dict[str, Counter[str]] = defaultdict(Counter)
-    for label, name in zip(examined.labels, formats, strict=True):
+    for label, name in zip(inspection.labels, formats, strict=True):
         by_class[label][name] += 1
     most = {label: own.most_common(1)[0] for label, own in by_class.items()}
     large = {label: n for label, own in by_class.items() if (n := own.total()) >= FEW}
@@ -175,96 +175,96 @@ def _formats(examined: Inspection) -> Iterator[Finding]:
         return
     for name, count in sorted(counts.items()):
         if count <= _RARE * len(formats):
-            own = [i for i, one in zip(examined.rows, formats, strict=True) if one == name]
+            own = [i for i, one in zip(inspection.rows, formats, strict=True) if one == name]
             detail = f"{count:,} of {len(formats):,} images are {name}"
-            yield about(examined, "odd-format", "note", detail, own)
+            yield about(inspection, "odd-format", "note", detail, own)
 
 
-def _copies(examined: Inspection) -> Iterator[Finding]:
+def _copies(inspection: Inspection) -> Iterator[Finding]:
     """Copies within a class, and across classes; those across splits have a rule of their own."""
-    for group, equal in examined.copies():
-        group = _best_first(examined, group)
-        labels = sorted({examined.photographs[i].label for i in group})
+    for group, equal in inspection.copies():
+        group = _best_first(inspection, group)
+        labels = sorted({inspection.photographs[i].label for i in group})
         if len(labels) > 1:
             how = "the same file" if equal else "nearly the same photograph"
             detail = f"{how} in {_listed(labels)}"
             yield about(
-                examined, "duplicate-across-classes", "serious", detail, group, group,
+                inspection, "duplicate-across-classes", "serious", detail, group, group,
                 weight=len(labels) + equal,
             )  # fmt: skip
         contents: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for i in group:
-            one = examined.photographs[i]
-            contents[examined.sha256[i], one.label, one.split].append(i)
+            one = inspection.photographs[i]
+            contents[inspection.sha256[i], one.label, one.split].append(i)
         for same in contents.values():
             if len(same) > 1:
                 yield about(
-                    examined, "exact-duplicate", "warning", f"{len(same)} files of equal bytes",
+                    inspection, "exact-duplicate", "warning", f"{len(same)} files of equal bytes",
                     same, same, spares_one=True, weight=len(same),
                 )  # fmt: skip
         different = [same[0] for same in contents.values()]
-        splits = {examined.photographs[i].split for i in group}
+        splits = {inspection.photographs[i].split for i in group}
         if len(labels) == len(splits) == 1 and len(different) > 1:
             yield about(
-                examined, "near-duplicate", "warning", f"{len(different)} alike", different,
+                inspection, "near-duplicate", "warning", f"{len(different)} alike", different,
                 different, spares_one=True, weight=len(different),
             )  # fmt: skip
 
 
-def _best_first(examined: Inspection, images: Iterable[int]) -> list[int]:
+def _best_first(inspection: Inspection, images: Iterable[int]) -> list[int]:
     """The earlier part of the split first, then the larger image, then the name."""
 
     def rank(i: int) -> tuple[int, int, str]:
-        facts, one = examined.facts[i], examined.photographs[i]
+        facts, one = inspection.facts[i], inspection.photographs[i]
         pixels = facts.width * facts.height if facts else 0
         return SPLITS.index(one.split or "train"), -pixels, str(one.path)
 
     return sorted(images, key=rank)
 
 
-def _leaks(examined: Inspection) -> Iterator[Finding]:
-    copied = {i for group, _ in examined.copies() for i in group}
-    for members, later in examined.leaking():
-        ordered = _best_first(examined, members)
-        parts = [examined.photographs[i].split or "train" for i in ordered]
+def _leaks(inspection: Inspection) -> Iterator[Finding]:
+    copied = {i for group, _ in inspection.copies() for i in group}
+    for members, later in inspection.leaking():
+        ordered = _best_first(inspection, members)
+        parts = [inspection.photographs[i].split or "train" for i in ordered]
         told = " and ".join(split for split in SPLITS if split in parts)
         if copied.issuperset(members):
-            equal = len({examined.sha256[i] for i in members}) == 1
+            equal = len({inspection.sha256[i] for i in members}) == 1
             kind, how = "duplicate-across-splits", "the same file" if equal else "alike,"
         else:
-            name = next(n for i in members if (n := examined.photographs[i].group))
+            name = next(n for i in members if (n := inspection.photographs[i].group))
             kind, how = "group-across-splits", f"group {name!r}"
         yield about(
-            examined, kind, "serious", f"{how} in {told}", ordered, later, weight=len(later)
+            inspection, kind, "serious", f"{how} in {told}", ordered, later, weight=len(later)
         )
 
 
-def _class_names(examined: Inspection) -> Iterator[Finding]:
-    for names, differ in alike_names([one.label for one in examined.photographs]):
+def _class_names(inspection: Inspection) -> Iterator[Finding]:
+    for names, differ in similar_names([one.label for one in inspection.photographs]):
         shown = [
-            next(i for i, one in enumerate(examined.photographs) if one.label == name)
+            next(i for i, one in enumerate(inspection.photographs) if one.label == name)
             for name in names
         ]
         told = " and ".join(map(repr, names))
         if differ == "writing":
             detail = f"{told} differ only in case, accents or spaces"
-            yield about(examined, "class-names", "serious", detail, shown, weight=1)
+            yield about(inspection, "class-names", "serious", detail, shown, weight=1)
         else:
-            yield about(examined, "class-names", "warning", f"{told} differ in one letter", shown)
+            yield about(inspection, "class-names", "warning", f"{told} differ in one letter", shown)
 
 
-def _class_sizes(examined: Inspection) -> Iterator[Finding]:
-    sizes = Counter({one.label: 0 for one in examined.photographs})
-    sizes.update(examined.labels)
+def _class_sizes(inspection: Inspection) -> Iterator[Finding]:
+    sizes = Counter({one.label: 0 for one in inspection.photographs})
+    sizes.update(inspection.labels)
     if len(sizes) == 1:
         yield Finding("class-size", "serious", f"only one class, {next(iter(sizes))!r}")
     for name, size in sorted(sizes.items(), key=lambda pair: (pair[1], pair[0])):
         if size < FEW:
-            images = [i for i in examined.rows if examined.photographs[i].label == name]
+            images = [i for i in inspection.rows if inspection.photographs[i].label == name]
             photographs = "photograph" if size == 1 else "photographs"
             detail = f"class {name!r} has {size or 'no'} readable {photographs}"
             severity: Severity = "serious" if size < 2 else "warning"
-            yield about(examined, "class-size", severity, detail, images, weight=-size)
+            yield about(inspection, "class-size", severity, detail, images, weight=-size)
     (most, large), (least, small) = _extremes(sizes)
     if large > UNBALANCED * small > 0:
         detail = f"{large:,} of {most!r}, {small:,} of {least!r}: {large / small:.0f} times as many"
@@ -277,12 +277,12 @@ def _extremes(sizes: Counter[str]) -> tuple[tuple[str, int], tuple[str, int]]:
     return (held[-1], held[0]) if held else (("", 0), ("", 0))
 
 
-def _missing_classes(examined: Inspection) -> Iterator[Finding]:
+def _missing_classes(inspection: Inspection) -> Iterator[Finding]:
     parts: dict[str, set[str]] = defaultdict(set)
-    for row, label in zip(examined.rows, examined.labels, strict=True):
-        parts[examined.photographs[row].split or "train"].add(label)
+    for row, label in zip(inspection.rows, inspection.labels, strict=True):
+        parts[inspection.photographs[row].split or "train"].add(label)
     for split in SPLITS:
-        missing = sorted(set(examined.labels) - parts[split]) if split in parts else []
+        missing = sorted(set(inspection.labels) - parts[split]) if split in parts else []
         if missing:
             severity: Severity = "serious" if split == "train" else "warning"
             yield Finding("missing-class", severity, f"{split} has no {_listed(missing)}")

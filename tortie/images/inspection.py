@@ -30,14 +30,15 @@ class Inspection:
         sha256: of each image's content; ``None`` where it cannot be opened.
         facts: of each image; ``None`` where it cannot be read.
         reasons: why an image cannot be read, by its position; such an image takes no part.
-        alike: pairs of indices into :attr:`rows` that a network sees as one; empty without one.
+        feature_pairs: pairs of indices into :attr:`rows` that a network sees as one; empty
+            without a network.
     """
 
     photographs: Sequence[Photograph]
     sha256: Sequence[str | None]
     facts: Sequence[Facts | None]
     reasons: Mapping[int, str]
-    alike: Sequence[tuple[int, int]] = ()
+    feature_pairs: Sequence[tuple[int, int]] = ()
 
     @cached_property
     def rows(self) -> list[int]:
@@ -64,10 +65,12 @@ class Inspection:
         facts = [fact for i in self.rows if (fact := self.facts[i])]
         found = duplicate_groups(self.keys, facts)
         sure = usable_groups(found, self.labels)
-        if not self.alike:
+        if not self.feature_pairs:
             return sure
         names = connected(len(self.rows), ((pair.first, pair.second) for pair in found.pairs))
-        seen = [Pair(*pair, "near") for pair in self.alike if names[pair[0]] != names[pair[1]]]
+        seen = [
+            Pair(*pair, "near") for pair in self.feature_pairs if names[pair[0]] != names[pair[1]]
+        ]
         joined = usable_groups(_gathered(len(self.rows), [*found.pairs, *seen]), self.labels)
         pairs = {(pair.first, pair.second): pair for pair in (*joined.pairs, *sure.pairs)}
         ordered = [pairs[place] for place in sorted(pairs)]

@@ -44,8 +44,8 @@ class SampleWeights:
 
     def counted(self, rows: Integers) -> Integers:
         """Those of ``rows`` that count."""
-        left_out = np.array([*self.contradicting, *self.look_alikes], np.int64)
-        return rows[~np.isin(rows, left_out)]
+        uncounted = np.array([*self.contradicting, *self.look_alikes], np.int64)
+        return rows[~np.isin(rows, uncounted)]
 
     def of(self, rows: Integers) -> Weights:
         """A weight for each of ``rows`` ``(n,)``: one divided by its group's images among them.
@@ -63,7 +63,7 @@ class SampleWeights:
         if self.contradicting:
             notes.append(
                 f"copies with different labels, which are not counted: {len(self.contradicting):,} "
-                "images; tortie check names them"
+                "images"
             )
         if self.look_alikes:
             notes.append(

@@ -33,7 +33,7 @@ class SplitRules:
         on: ``test`` or ``validation``: that part is scored once, and where there is no validation
             part, or it is the one scored, every choice is made by cross-fitting inside train;
             ``cross-validation``: nested, grouped cross-fitting over train, the last fit on all.
-        rule: which rule was applied, and how choices are made, in words.
+        rule: which rule was applied, and how hyperparameters are chosen, in words.
         measured_rule: which rule was applied and what is measured, in words, for a fit that makes
             its choices in another way.
         notes: what the user should know, a sentence each.

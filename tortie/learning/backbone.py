@@ -103,7 +103,7 @@ def make_backbone(job: Job, classes: int, freeze: Freeze | None = None) -> Backb
             network.new_head(classes, hidden)
     chosen = freeze or job.freeze or resolve("all", network.stage_names)
     assert chosen is not None
-    network.freeze(chosen.stages)
+    network.freeze(chosen.names(network.stage_names))
     return Backbone(job, network, chosen, published)
 
 

@@ -1,7 +1,7 @@
 """The temperature of a classifier, fitted on photographs that its softmax layer did not learn from.
 
 Where a part of the split is for calibration, that is it. Elsewhere, where photographs are few, the
-training photographs are judged by cross-fitting: each by a layer that was trained without it.
+training photographs are predicted by cross-fitting: each by a layer that was trained without it.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tortie.evaluation.calibration import fit_temperature, too_little_to_calibrate
+from tortie.evaluation.calibration import too_little_to_calibrate
 from tortie.images.split_rules import SplitRules
 from tortie.learning.cross_fitting import (
     HeldOut,
@@ -21,9 +21,10 @@ from tortie.learning.cross_fitting import (
 )
 from tortie.learning.dataset import CalibratedOn, Dataset
 from tortie.learning.softmax import Floats, Integers, LinearHead, softmax
+from tortie.learning.temperature import choose_temperature, is_beyond_baseline
 
 MOST = 2000
-"""Photographs whose crops are judged to fit a temperature: they fix it to about 3%."""
+"""Photographs whose crops are predicted to fit a temperature: they fix it to about 3%."""
 _MOST_VIEWS = 50_000  # of all of them: 256 MB at 1,280 activations each
 
 
@@ -135,14 +136,20 @@ def calibrated(by_crops: dict[str, HeldOut], data: Dataset) -> Calibration:
         by_crops: predictions of photographs that were not trained on, by crop setting.
         data: their labels, and what part of the split they are.
     """
+    on, first = data.calibration.on, by_crops["1"]
+    weights = data.weights(first.positions)
+    if not is_beyond_baseline(first.probabilities, data.labels[first.positions], weights):
+        note = (
+            "probabilities are not calibrated: the classifier is not shown to be better than "
+            f"always naming the most frequent class ({on})"
+        )
+        return Calibration(dict.fromkeys(by_crops, 1.0), on, 0, (note,), by_crops)
     temperature = {
-        crops: fit_temperature(
+        crops: choose_temperature(
             one.probabilities, data.labels[one.positions], data.weights(one.positions)
         )
         for crops, one in by_crops.items()
     }
-    on, first = data.calibration.on, by_crops["1"]
-    weights = data.weights(first.positions)
     warning = too_little_to_calibrate(first.probabilities, temperature["1"], on, weights)
     count = round(float(weights.sum()))
     return Calibration(temperature, on, count, (warning,) if warning else (), by_crops)

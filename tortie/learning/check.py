@@ -1,6 +1,6 @@
 """Know the images before a fit: what is wrong with them, and which labels look wrong.
 
-The files, their hashes and what they hold are judged by ``images/findings.py``; labels by
+The files, their hashes and what they hold are examined by ``images/findings.py``; labels by
 predictions of a softmax layer that each image had no part in, on the activations that a fit of the
 same network keeps and takes.
 """
@@ -8,25 +8,20 @@ same network keeps and takes.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.activations.store import ActivationStore
 from tortie.activations.stored_facts import stored_facts
-from tortie.evaluation.label_errors import label_error_findings, label_errors
 from tortie.images import Source, hash_all
 from tortie.images.find import Collection
 from tortie.images.finding import Finding, ranked
 from tortie.images.findings import file_findings
 from tortie.images.inputs import Images, labelled
 from tortie.images.inspection import Inspection
-from tortie.learning.cross_fitting import LabelledFeatures, choose_among, train_on
 from tortie.learning.job import Events, make_job
+from tortie.learning.label_doubts import label_doubts
 from tortie.learning.options import FitOptions
-from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
+from tortie.learning.softmax import Floats, few_threads
 from tortie.processes import ALONE, core_count
-
-_CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
 @dataclass(frozen=True)
@@ -35,13 +30,13 @@ class CheckResult:
 
     Attributes:
         collection: the images, as they were listed.
-        examined: what reading them told.
+        inspection: what reading them told.
         findings: the worst first.
         computed: images that were decoded here; the others were known.
     """
 
     collection: Collection
-    examined: Inspection
+    inspection: Inspection
     findings: list[Finding]
     computed: int
 
@@ -111,7 +106,7 @@ def check(
     sha256 = hash_all(sources, threads)
     max_pixels = int(options.max_megapixels * 1e6)
     features: Floats | None = None
-    alike: list[tuple[int, int]] = []
+    feature_pairs: list[tuple[int, int]] = []
     if labels and len(collection.classes) > 1:
         from tortie.activations.extract import Extraction
         from tortie.learning.backbone import make_backbone
@@ -120,70 +115,15 @@ def check(
         with Extraction(make_backbone(job, 2).extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
-            alike = feature_duplicate_pairs(features)
+            feature_pairs = feature_duplicate_pairs(features)
         facts, reasons, computed = extraction.facts, extraction.reasons, extraction.missing
     else:
         known = stored_facts(
             sources, sha256, store, threads=threads, max_pixels=max_pixels, progress=progress
         )
         facts, reasons, computed = known.facts, known.reasons, known.decoded
-    examined = Inspection(collection.photographs, sha256, facts, reasons, alike)
-    findings = file_findings(examined, collection.notes)
+    inspection = Inspection(collection.photographs, sha256, facts, reasons, feature_pairs)
+    findings = file_findings(inspection, collection.notes)
     if features is not None:
-        findings += _doubts(examined, features, options.seed)
-    return CheckResult(collection, examined, ranked(findings), computed)
-
-
-def _doubts(examined: Inspection, features: Floats, seed: int) -> list[Finding]:
-    """Findings about labels; none where no class can be held out and trained on."""
-    classes = sorted(set(examined.labels))
-    data = LabelledFeatures(
-        features, np.array([classes.index(label) for label in examined.labels], np.int64),
-        examined.keys, examined.groups, len(classes),
-    )  # fmt: skip
-    if len(classes) < 2:
-        return []
-    with few_threads(features):
-        probabilities, count = out_of_fold(data, seed)
-    return label_error_findings(
-        examined, np.arange(len(data.labels)), probabilities, classes, count
-    )
-
-
-def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
-    """Each image judged by a head that neither it nor its group had a part in.
-
-    Twice: what the first round doubts has no part in training the second, or wrong labels would
-    vouch for one another. How many are wrong is counted in the first round: heads that saw no
-    doubtful label are too sure of themselves for that.
-
-    The penalty is chosen by cross-fitting too, on at most 2,000 of the images; that they had a
-    part in this one number is of no consequence for their labels.
-
-    Returns:
-        probabilities ``(N, K)``, and how many labels are wrong.
-    """
-    everything = np.arange(len(data.labels))
-    parts = held_out_parts(data.folds(seed, everything))
-    by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
-    penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
-    first = _judged(data, parts, everything, penalty)
-    doubted = [doubt.index for doubt in label_errors(first, data.labels)]
-    trusted = np.setdiff1d(everything, doubted)
-    if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
-        return first, len(doubted)
-    return _judged(data, parts, trusted, penalty), len(doubted)
-
-
-def _judged(
-    data: LabelledFeatures,
-    parts: list[tuple[Integers, Integers]],
-    trusted: Integers,
-    penalty: float,
-) -> Floats:
-    """Probabilities of every image by heads trained on the trusted ones of the other folds."""
-    probabilities = np.zeros((len(data.labels), data.classes), np.float32)
-    for train, held in parts:
-        head = train_on(data, np.intersect1d(train, trusted), penalty)
-        probabilities[held] = softmax(head.logits(data.features[held]))
-    return probabilities
+        findings += label_doubts(inspection, features, options.seed)
+    return CheckResult(collection, inspection, ranked(findings), computed)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.evaluation.calibration import fit_temperature
 from tortie.images.split import folds
 from tortie.learning.softmax import (
     PENALTIES,
@@ -20,6 +19,7 @@ from tortie.learning.softmax import (
     held_out_parts,
     softmax,
 )
+from tortie.learning.temperature import choose_temperature
 
 FOLDS = 5
 MANY = 5000
@@ -37,10 +37,10 @@ class LabelledFeatures:
         keys: SHA-256 of each photograph's content: draws depend on nothing else.
         groups: photographs of one group are never on two sides of a split.
         classes: K.
-        weights: what each photograph counts where it is judged ``(N,)``; ``None`` where each is
+        weights: what each photograph counts where it is predicted ``(N,)``; ``None`` where each is
             one.
         drawn: float32 ``(T, V, D)``, V drawn views of the photographs that may be trained on; they
-            are trained on beside the undistorted view, and never judged.
+            are trained on beside the undistorted view, and never predicted.
         drawn_rows: row among ``drawn`` of each photograph ``(N,)``; −1 where it has none.
     """
 
@@ -60,7 +60,7 @@ class LabelledFeatures:
         return replace(self, drawn=drawn, drawn_rows=rows)
 
     def weights_of(self, rows: Integers) -> Weights:
-        """What each of ``rows`` counts where it is judged."""
+        """What each of ``rows`` counts where it is predicted."""
         return np.ones(len(rows)) if self.weights is None else self.weights[rows]
 
     def problem(self, train: Integers) -> Problem:
@@ -140,7 +140,7 @@ def train_on(data: LabelledFeatures, train: Integers, penalty: float) -> LinearH
 
 
 def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
-    """Nested cross-fitting: each photograph judged by a head that neither it nor its group chose.
+    """Nested cross-fitting: each photograph is predicted by a head that it did not train or choose.
 
     In each outer fold the penalty is chosen, and the temperature fitted, by an inner cross-fitting
     of the other folds.
@@ -153,7 +153,7 @@ def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
         inner = choose_among(data, train, seed + number)
         head = train_on(data, train, inner.penalty)
         probabilities[held] = softmax(head.logits(data.features[held]))
-        temperatures[held] = fit_temperature(softmax(inner.logits), inner.labels, inner.weights)
+        temperatures[held] = choose_temperature(softmax(inner.logits), inner.labels, inner.weights)
     return HeldOut(everything, probabilities, temperatures)
 
 

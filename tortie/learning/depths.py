@@ -141,7 +141,7 @@ def _to_compare(
         rule += f"; left out within {allowed}: {', '.join(dropped)} (--budget)"
     if comparison.candidates:
         names = ", ".join(["all", *comparison.names])
-        rule += f"; compared on {len(data.chosen_on)} photographs: {names}"
+        rule += f"; compared on {len(data.chosen_on)} validation photographs: {names}"
     comparison.rule = rule
     return comparison
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import UsageError
-from tortie.evaluation.calibration import fit_temperature
 from tortie.images import Collection, Source
 from tortie.images.split import folds
 from tortie.learning.calibration import Calibration, calibrated
@@ -22,6 +21,7 @@ from tortie.learning.dataset import Dataset
 from tortie.learning.job import Events, Job, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.result import FitResult
+from tortie.learning.temperature import choose_temperature
 from tortie.networks.arguments import split_networks
 from tortie.processes import Processes
 from tortie.runs.folder import member_folder
@@ -200,7 +200,7 @@ def _cross_fitted_temperatures(
     temperatures = np.ones(len(rows), np.float32)
     for fold in np.unique(own):
         others = own != fold
-        temperatures[~others] = fit_temperature(
+        temperatures[~others] = choose_temperature(
             held_out.probabilities[others], labels[others], data.weights(rows)[others]
         )
     return temperatures

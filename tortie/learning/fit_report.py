@@ -3,29 +3,10 @@
 from collections import Counter
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tortie.evaluation.metrics import Scores, counted, score
+from tortie.evaluation.metrics import counted
 from tortie.evaluation.report import EnsembleRow, Report
 from tortie.learning.result import FitResult
-
-
-def scores_of(result: FitResult) -> Scores | None:
-    """Every figure on the photographs that were held out; ``None`` where there are too few."""
-    if result.data.too_few is not None:
-        return None
-    return _score(result, result.probabilities)
-
-
-def uncalibrated_scores_of(result: FitResult) -> Scores | None:
-    """The same figures before the temperature."""
-    if result.data.too_few is not None:
-        return None
-    return _score(result, result.held_out.probabilities)
-
-
-def _score(result: FitResult, probabilities: NDArray[np.float32]) -> Scores:
-    return score(probabilities, result.scored_labels, result.data.classes, result.scored_weights)
 
 
 def report_of(result: FitResult, title: str) -> Report:
@@ -33,7 +14,7 @@ def report_of(result: FitResult, title: str) -> Report:
     return Report(
         title=title,
         classes=result.data.classes,
-        scores=scores_of(result),
+        scores=result.scores,
         reason=result.data.too_few,
         on=result.data.split.on,
         held=[result.data.sources[i] for i in result.held_out.positions],
@@ -97,12 +78,14 @@ def _ensemble(result: FitResult) -> list[EnsembleRow]:
     rows, whole = [], 0
     for number, one in enumerate(result.members, 1):
         own = one.probabilities[np.isin(one.held_out.positions, result.held_out.positions)]
-        scores = _score(result, own)
+        scores = result.score(own)
+        assert scores is not None
         cost = one.plan.multiplications_per_image
         whole += cost
         name = f"{number}: {one.entry.title}"
         rows.append(EnsembleRow(name, scores.accuracy, scores.log_loss, f"{cost:,}"))
-    scores = _score(result, result.probabilities)
+    scores = result.scores
+    assert scores is not None
     return [*rows, EnsembleRow("together", scores.accuracy, scores.log_loss, f"{whole:,}")]
 
 

@@ -24,6 +24,7 @@ from tortie.learning.calibration import (
 )
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
+    MANY,
     HeldOut,
     LabelledFeatures,
     choose_among,
@@ -42,6 +43,7 @@ from tortie.learning.dataset import (
 )
 from tortie.learning.frozen_plan import plan_frozen, preview_split
 from tortie.learning.job import Job
+from tortie.learning.label_doubts import label_doubts
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult, Notes, dataset_notes
 from tortie.learning.softmax import Floats, LinearHead, few_threads, softmax
@@ -137,13 +139,15 @@ def solve(
     if job.options.crops > 1:
         crops = _crops(job, backbone, data, table)
         clock.lap("crops to calibrate")
+    few = len(data) < MANY  # two times five fits of more would take longer than the fit
     with few_threads(activations):
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
         train = data.train
+        doubts = label_doubts(data.inspection, activations, data.seed) if few else []
         novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, backbone.network.notes, held_out),
+        **dataset_notes(data, job.collection.notes, backbone.network.notes, doubts),
         "views": view_notes,
         "calibration": calibration.notes,
     }

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie import __version__
-from tortie.learning.fit_report import scores_of
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
@@ -16,7 +15,7 @@ _OF_PHOTOGRAPHS = ("photographs", "split", "found")  # sources of notes that may
 
 def accuracy_of(result: FitResult) -> Accuracy | None:
     """The share of right answers with its interval; ``None`` where there are too few."""
-    scores = scores_of(result)
+    scores = result.scores
     if scores is None:
         return None
     interval = scores.accuracy
@@ -27,6 +26,7 @@ def accuracy_of(result: FitResult) -> Accuracy | None:
         n=round(interval.n),
         photographs=interval.photographs,
         on=result.data.split.on,
+        **scores.context,
     )
 
 
@@ -100,5 +100,5 @@ def describe(result: FitResult, private: bool = False) -> Metadata:
 
 def _member_of(result: FitResult) -> Member:
     plan = result.plan
-    frozen = list(result.network.stage_names[: plan.freeze.stages])
+    frozen = list(plan.freeze.names(result.network.stage_names))
     return member(result.entry, plan.weights, result.head, frozen, plan.precision)

@@ -76,40 +76,41 @@ class FitOptions(BaseModel):
             ``hf://OWNER/NAME``, or ``None`` for fresh ones. Several, with commas between, for the
             members of an ensemble, of which ``none`` has fresh ones.
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, the last
-            frozen stage's name, or ``auto`` to compare depths.
+            frozen stage's name, ``stages=A,B`` for these stages alone, ``train=A,B`` for all
+            others, or ``auto`` to compare depths.
         head: what is trained in place of the network's last layer: ``linear``, or ``mlp:N`` with
             N hidden units.
         recipe: how the steps go, where there are any: a name of the table of recipes, or a JSON
             file; ``None`` for the one that suits network and depth.
-        epochs: in place of the recipe's.
-        batch: photographs a step, in place of the recipe's.
-        learning_rate: in place of the recipe's.
-        accumulate: parts of a batch that go through the network one after another, in less memory;
-            batch-norm takes the statistics of each part.
-        track: where each epoch is told as well: ``tensorboard``, ``mlflow``, ``wandb``.
+        epochs: number of epochs (overrides the recipe).
+        batch: batch size (overrides the recipe).
+        learning_rate: learning rate (overrides the recipe).
+        accumulate: gradient accumulation steps; more need less memory, and batch-norm takes the
+            statistics of each part.
+        track: also log each epoch to ``tensorboard``, ``mlflow``, ``wandb``.
         input: ``HEIGHTxWIDTHxCHANNELS`` that photographs are made to, where the network takes
             another than its paper's; ``None`` for its paper's.
-        valid: photographs of the validation: a fraction of the others, or a folder of classes.
-        test: photographs of the test: a fraction of the others, or a folder of classes.
+        valid: validation set: a folder with one folder per class, or a fraction.
+        test: test set: a folder with one folder per class, or a fraction.
         augment: policy that drawn views follow, by its name; ``None`` for none where everything is
             frozen, and for the recipe's elsewhere.
         mirror: whether a mirrored photograph keeps its class, so that a policy may mirror it.
-        views: drawn views of each training photograph where a part is frozen; where nothing is,
-            each epoch draws anew.
-        crops: of each photograph that are judged, 1, 10 or 144; a fit of more than one fits
+        views: number of augmented views of each training photograph where stages are frozen;
+            where none is, each epoch draws anew.
+        crops: number of crops of each photograph, 1, 10 or 144; a fit of more than one fits
             their temperature too.
         budget: seconds that comparing depths may take, as a number or ``10m``.
         run: folder of a run by steps, where it can be resumed; ``None`` for a temporary one.
         resume: whether to go on with the run in ``run``.
         force: whether a run in ``run`` gives way when this one begins.
-        members: networks that are trained apart and whose probabilities are averaged.
-        seed: of every draw.
+        members: number of networks in an ensemble; their probabilities are averaged.
+        seed: random seed.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         private: whether the file leaves out hashes and paths of the training photographs.
-        threads: that read photographs and multiply; ``None`` for one a core.
-        max_megapixels: a photograph with more is left out.
+        threads: number of threads; ``None`` for one per core.
+        max_megapixels: photographs with more are skipped.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -156,9 +156,15 @@ class Plan(BaseModel):
         frozen = "nothing"
         if freeze.stages:
             frozen = f"{freeze.stages} of {freeze.of} stages (through {freeze.last_frozen})"
+        if freeze.later:
+            frozen = (
+                f"{frozen} and {', '.join(freeze.later)}"
+                if freeze.stages
+                else (f"{len(freeze.later)} of {freeze.of} stages ({', '.join(freeze.later)})")
+            )
         trained = "softmax layer"
         if self.training is not None:
-            later = freeze.of - freeze.stages
+            later = freeze.of - freeze.stages - len(freeze.later)
             trained = f"{later} stages and the head" if later else "the head"
             trained += f" ({self.head})"
         splits = ", ".join(f"{count:,} {name}" for name, count in self.splits.items())
@@ -176,6 +182,7 @@ class Plan(BaseModel):
             ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
             *([("ensemble", self.ensemble)] if self.ensemble else []),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
+            *freeze.lines(),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
             ("split", self.rule),
             *self._views_line(),

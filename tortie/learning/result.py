@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.evaluation.calibration import tempered
-from tortie.evaluation.label_errors import label_error_findings
+from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.novelty import Novelty
-from tortie.images.finding import worst
+from tortie.images.finding import Finding, worst
 from tortie.images.findings import file_findings
 from tortie.images.split import Row
 from tortie.learning.calibration import Calibration
@@ -69,6 +70,22 @@ class FitResult:
         """The members, or the one network that this is."""
         return self.members or (self,)
 
+    @cached_property
+    def scores(self) -> Scores | None:
+        """Every figure on the photographs held out; ``None`` where there are too few."""
+        return self.score(self.probabilities)
+
+    @cached_property
+    def uncalibrated_scores(self) -> Scores | None:
+        """The same figures before the temperature."""
+        return self.score(self.held_out.probabilities)
+
+    def score(self, probabilities: NDArray[np.float32]) -> Scores | None:
+        """The figures of other probabilities of the photographs held out ``(n, K)``."""
+        if self.data.too_few is not None:
+            return None
+        return score(probabilities, self.scored_labels, self.data.classes, self.scored_weights)
+
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """Of the photographs held out ``(n, K)``, calibrated without the photograph itself."""
@@ -108,7 +125,7 @@ class FitResult:
 
 
 def dataset_notes(
-    data: Dataset, listed: Sequence[str], network: Sequence[str], held_out: HeldOut
+    data: Dataset, listed: Sequence[str], network: Sequence[str], doubts: Sequence[Finding] = ()
 ) -> Notes:
     """The notes that every fit has: of the photographs, the network, the split and what was found.
 
@@ -116,29 +133,26 @@ def dataset_notes(
         data: the photographs.
         listed: what was noted as the photographs were listed.
         network: what the network has to say of its weights.
-        held_out: probabilities of the photographs held out: their labels are checked by these.
+        doubts: about labels; empty where they were not looked for.
     """
     empty = [f"class {name} has no readable photograph" for name in data.empty_classes]
     return {
         "photographs": [*listed, *empty, *data.inspection.duplicates.notes],
         "network": network,
         "split": [*data.split.notes, *data.inspection.weights.notes()],
-        "found": [*named("not counted", data.leaks()), *_worst_found(data, held_out)],
+        "found": [*named("not counted", data.leaks()), *_worst_found(data, doubts)],
     }
 
 
-def _worst_found(data: Dataset, held_out: HeldOut) -> list[str]:
+def _worst_found(data: Dataset, doubts: Sequence[Finding]) -> list[str]:
     """The three worst kinds of finding of ``tortie check``, a line each.
 
-    Files that cannot be read are listed elsewhere. Labels are judged where this fit held them out.
+    Files that cannot be read are listed elsewhere.
     """
     findings = [
         one for one in file_findings(data.inspection) if one.kind not in ("unreadable", "truncated")
     ]
-    findings += label_error_findings(
-        data.inspection, held_out.positions, held_out.probabilities, data.classes
-    )
-    return [f"{line}; tortie check looks at all" for line in worst(findings)]
+    return [f"{line}; tortie check names all" for line in worst([*findings, *doubts])]
 
 
 def named(what: str, paths: Sequence[Path]) -> list[str]:

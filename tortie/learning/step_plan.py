@@ -41,7 +41,7 @@ class StepPlan:
 
     Attributes:
         recipe: with the user's changes.
-        undistorted: the view that is judged.
+        undistorted: the view that is predicted.
         views: drawn views of the training photographs; empty for the undistorted one alone.
         step_cost: what a step of a whole batch takes.
         activations: where the frozen part's outputs come from.
@@ -77,12 +77,12 @@ class StepPlan:
     def epoch_seconds(self, data: Dataset, live: bool) -> float:
         """What an epoch will take, its judgement included, with the frozen part live or stored.
 
-        A judged photograph costs a third of one that is trained on: it has no backward pass.
+        A validation photograph costs a third of one that is trained on: it has no backward pass.
         """
-        judged = len(data.chosen_on)
+        validated = len(data.chosen_on)
         steps = self.step_cost.seconds * self.steps / self.recipe.epochs
-        seconds = steps * (1 + judged / (3 * max(1, len(data.train))))
-        return seconds + live * self.prefix_seconds * (len(data.train) + judged)
+        seconds = steps * (1 + validated / (3 * max(1, len(data.train))))
+        return seconds + live * self.prefix_seconds * (len(data.train) + validated)
 
     @property
     def precision(self) -> Precision:
@@ -205,7 +205,7 @@ def _plan_steps(
 def _count_stored(
     extractor: Extractor, data: Dataset, views: Sequence[View], undistorted: View
 ) -> int:
-    """Of how many views that will be trained on or judged the store has the activations."""
+    """Of how many views that will be trained on or validated the store has the activations."""
     sha256 = np.array(data.sha256)
     trained = extractor.stored(sha256[data.train].tolist(), views)
     return trained + extractor.stored(sha256[data.chosen_on].tolist(), [undistorted])

@@ -4,8 +4,9 @@
 network, plan the steps, train, predict what was held out.
 """
 
+import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,9 @@ from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Feed, Live, Prepare, Stored
 from tortie.training.loop import TrainConfig, TrainData, train
 from tortie.training.state import TrainState
+
+_LEFT = 0.99  # of the loss of guessing: a training that is above it has not begun to learn
+_FEW_STEPS = 100  # an epoch; the papers' recipes take hundreds
 
 
 @dataclass(frozen=True)
@@ -249,15 +253,47 @@ def measure(trained: Trained, clock: Clock) -> FitResult:
         held_out=held_out,
         calibration=calibration,
         notes_by_source={
-            **dataset_notes(data, job.collection.notes, backbone.network.notes, held_out),
+            **dataset_notes(data, job.collection.notes, backbone.network.notes),
             "views": candidate.steps.notes,
             "calibration": calibration.notes,
-            "training": [_kept_epoch(state)],
+            "training": [
+                _kept_epoch(state),
+                *learnt_nothing(state.history, len(data.classes), trained.plan),
+            ],
         },
         seconds=clock.seconds,
         history=state.history,
         best_epoch=state.best_epoch,
     )
+
+
+def learnt_nothing(
+    history: Sequence[Mapping[str, float | None]], classes: int, plan: Plan
+) -> list[str]:
+    """A warning where the training loss is still that of guessing; none where it has left that.
+
+    Args:
+        history: of the epochs, with their ``train_loss`` and ``validation_loss``.
+        classes: K. Guessing has a loss of ln K.
+        plan: of the training.
+    """
+    guessing = math.log(classes)
+    losses = [
+        loss
+        for key in ("train_loss", "validation_loss")  # that of side heads is in the former
+        if history and (loss := history[-1].get(key)) is not None
+    ]
+    if not losses or min(losses) < _LEFT * guessing or plan.training is None:
+        return []
+    training = plan.training
+    steps = math.ceil(training.images / training.batch)
+    few = f"its {steps:,} steps an epoch of {training.images:,} photographs are too few"
+    return [
+        f"warning: nothing was learnt: the loss is {min(losses):.3f}, and that of guessing among "
+        f"{classes} classes ln {classes} = {guessing:.3f}; most likely "
+        + (few if steps < _FEW_STEPS else "its learning rate does not suit")
+        + ": try --weights imagenet, more --epochs, a smaller --batch or another --learning-rate"
+    ]
 
 
 def _kept_epoch(state: TrainState) -> str:
@@ -302,8 +338,8 @@ def _feed(candidate: Candidate) -> Feed:
         engine = candidate.backbone.extractor.engine if steps.activations == "live" else None
         return Live(photographs, steps.undistorted, steps.views, engine)
     extractor = candidate.backbone.extractor
-    judged = data.chosen_on if steps.views else np.union1d(data.train, data.chosen_on)
-    undistorted = features(job, extractor, data, judged, [steps.undistorted], photographs)
+    predicted = data.chosen_on if steps.views else np.union1d(data.train, data.chosen_on)
+    undistorted = features(job, extractor, data, predicted, [steps.undistorted], photographs)
     if not steps.views:
         return Stored(undistorted, undistorted)
     return Stored(undistorted, features(job, extractor, data, data.train, steps.views, photographs))
@@ -320,7 +356,7 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "input": job.entry.preprocessing.model_dump(mode="json"),
         "weights": options.weights,
         "tensors": hash_tensors(backbone.network.state_dict().items())[:16],
-        "freeze": backbone.freeze.last_frozen or "none",
+        "freeze": backbone.freeze.title,
         "head": options.head,
         "classes": list(candidate.data.classes),
         "recipe": steps.recipe.model_dump(mode="json"),

@@ -62,13 +62,13 @@ def _multiplications(data: Dataset, steps: StepPlan) -> int:
     """Of all epochs and of the measuring after them."""
     epochs = steps.recipe.epochs
     seen = len(data.train) * epochs
-    judged = len(data.chosen_on) * epochs + len(data.split.scored)
-    through_prefix = seen + judged if steps.activations == "live" else steps.to_compute
+    validated = len(data.chosen_on) * epochs + len(data.split.scored)
+    through_prefix = seen + validated if steps.activations == "live" else steps.to_compute
     after = steps.multiplications - steps.prefix_multiplications
     # A backward pass costs twice a forward pass: by the activations, and by the weights.
     return (
         through_prefix * steps.prefix_multiplications
-        + (3 * seen + judged) * after
+        + (3 * seen + validated) * after
         + steps.probed * steps.multiplications
     )
 

@@ -6,8 +6,9 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +65,24 @@ class TrainedPart(nn.Module):
         self.head = head
         self.side_heads = nn.ModuleDict(side_heads or {})
 
+    _frozen: frozenset[str] = frozenset()
+
     @property
     def stage_names(self) -> tuple[str, ...]:
         """Names of the stages, from the input to the head."""
         return tuple(name for name, _ in self.stages.named_children())
+
+    @property
+    def frozen_stages(self) -> tuple[str, ...]:
+        """Names of the frozen stages, from the input."""
+        return tuple(name for name in self.stage_names if name in self._frozen)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but the frozen stages, which stay in evaluation mode."""
+        super().train(mode)
+        for name in self.frozen_stages:
+            self.stages.get_submodule(name).eval()
+        return self
 
     def forward(self, activations: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of what the stage before the cut yields."""
@@ -147,7 +162,7 @@ class Network(TrainedPart):
         return self.stages(images)
 
     def stage_index(self, cut: str | int) -> int:
-        """Number of stages up to and with ``cut``, a stage's name or a number of stages.
+        """Number of stages through ``cut``, a stage's name or a number of stages.
 
         Raises:
             UsageError: no such stage, or a number outside 0 to the number of stages.
@@ -161,7 +176,7 @@ class Network(TrainedPart):
             after: the last stage of the first half, by name, or the number of its stages.
 
         Returns:
-            ``(prefix, rest)``: the stages up to and with ``after``, and the other stages with the
+            ``(prefix, rest)``: the stages through ``after``, and the other stages with the
             head and the side heads that hang after the cut (one that hangs from the cut itself
             could not train any stage). ``rest(prefix(images))`` equals ``network(images)``.
         """
@@ -169,34 +184,40 @@ class Network(TrainedPart):
         named = list(self.stages.named_children())
         later = OrderedDict(named[index:])
         sides = {name: head for name, head in self.side_heads.items() if name in later}
-        return nn.Sequential(OrderedDict(named[:index])), TrainedPart(later, self.head, sides)
+        rest = TrainedPart(later, self.head, sides)
+        rest._frozen = self._frozen
+        return nn.Sequential(OrderedDict(named[:index])), rest
 
-    def freeze(self, after: str | int) -> None:
-        """Freeze the stages up to and with ``after``: no gradient, statistics and dropout at rest.
+    def freeze(self, stages: str | int | Collection[str]) -> None:
+        """Freeze stages: no gradient of their parameters, statistics and dropout at rest.
 
-        Stages after the cut become trainable again. :meth:`train` keeps the frozen prefix in
-        evaluation mode, so that batch-norm statistics cannot move.
+        The other stages become trainable again. :meth:`train` keeps frozen stages in evaluation
+        mode, so that batch-norm statistics cannot move. A frozen stage takes its side head with it.
+
+        Args:
+            stages: the last of the frozen ones, by name, or their number, from the input; or the
+                names of all of them, which need not be the first.
+
+        Raises:
+            UsageError: no such stage.
         """
-        self._frozen = self.stage_index(after)
-        for position, (name, stage) in enumerate(self.stages.named_children()):
-            stage.requires_grad_(position >= self._frozen)
+        names = self.stage_names
+        if isinstance(stages, str | int):
+            frozen = names[: self.stage_index(stages)]
+        else:
+            frozen = tuple(names[self.stage_index(name) - 1] for name in stages)
+        self._frozen = frozenset(frozen)
+        for name, stage in self.stages.named_children():
+            stage.requires_grad_(name not in frozen)
             if name in self.side_heads:
-                self.side_heads[name].requires_grad_(position >= self._frozen)
+                self.side_heads[name].requires_grad_(name not in frozen)
         self.train(self.training)
-
-    _frozen: int = 0
 
     @property
     def frozen(self) -> int:
-        """How many stages, counted from the input, are frozen."""
-        return self._frozen
-
-    def train(self, mode: bool = True) -> "Network":
-        """Training mode for all but the frozen prefix, which stays in evaluation mode."""
-        super().train(mode)
-        for stage in list(self.stages)[: self._frozen]:
-            stage.eval()
-        return self
+        """How many stages, counted from the input up to the first trained one, are frozen."""
+        names = self.stage_names
+        return next((i for i, name in enumerate(names) if name not in self._frozen), len(names))
 
     @property
     def classes(self) -> int:

@@ -68,10 +68,8 @@ def _build(path: Path, described: Member, classes: int) -> "Network":
                 network.new_head(classes, described.hidden_units)
     except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise TortieError(f"{path} cannot be built: {shown(str(error)[:200])}") from None
-    if tuple(described.frozen) != network.stage_names[: len(described.frozen)]:
-        raise TortieError(
-            f"{path} does not fit {entry.name}: its frozen stages are not the first ones"
-        )
+    if described.frozen != [name for name in network.stage_names if name in described.frozen]:
+        raise TortieError(f"{path} does not fit {entry.name}: it has not these frozen stages")
     if described.preprocessing.shape[:2] != network.input_shape[:2]:
         _check_size(path, network, described)
     return network

@@ -17,7 +17,7 @@ def stage_names(entry: Entry) -> tuple[str, ...]:
 
 
 def stage_number(cut: str | int, names: Sequence[str]) -> int:
-    """Number of stages up to and with ``cut``, a stage's name or a number of stages.
+    """Number of stages through ``cut``, a stage's name or a number of stages.
 
     Raises:
         UsageError: no such stage, or a number outside 0 to the number of stages.

@@ -154,7 +154,7 @@ def _head(
 def _cuts(
     calls: Sequence[fx.Node], names: Sequence[str | None], ends: Sequence[str]
 ) -> list[tuple[str, int]]:
-    """The name of each stage, and the number of calls up to and with its last."""
+    """The name of each stage, and the number of calls through its last."""
     found: dict[int, str] = {}
     for end in ends:
         if end not in names[: len(calls)]:

@@ -174,7 +174,7 @@ class RunFiles:
         return _load(self.folder / BEST)[0]
 
     def write_metrics(self, history: Sequence[Mapping[str, float | None]]) -> None:
-        """Write what each epoch came to as JSON lines and as CSV."""
+        """Write the figures of each epoch as JSON lines and as CSV."""
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         rows = io.StringIO(newline="")
         writer = csv.DictWriter(rows, list(history[0]) if history else [])

@@ -19,7 +19,7 @@ environment.json   when, where, with which command and which versions the run wa
 run.json           all that decides the weights but the photographs: network, recipe, seed
 photographs.csv    the photographs: class, split, group of copies, SHA-256; paths as they were given
 plan.json          what the run was expected to do and to cost
-metrics.csv        what each epoch came to; metrics.jsonl is the same as JSON lines
+metrics.csv        the figures of each epoch; metrics.jsonl is the same as JSON lines
 last.safetensors   the checkpoint from which the run goes on: weights, optimiser and place
 best.safetensors   the weights of the best epoch by validation, or of the last one where photographs
                    are too few to choose by

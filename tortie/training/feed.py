@@ -95,7 +95,7 @@ class Stored:
     """Activations at the cut, all in memory.
 
     Attributes:
-        undistorted: of the photographs that are judged.
+        undistorted: of the photographs that are predicted.
         drawn: of those that are trained on, all their views.
     """
 

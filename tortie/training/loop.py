@@ -78,7 +78,7 @@ class TrainConfig:
         device: where the steps run.
         processes: that learn together; each runs all of this.
         accumulate: parts of a batch that go through the network one after another.
-        tell: told what each epoch came to.
+        tell: called with the figures of each epoch.
     """
 
     seed: int
@@ -123,7 +123,7 @@ def train(
         trained, optimiser, loss, recipe, config.precision,
         side_weight=config.side_weight, processes=processes,
     )  # fmt: skip
-    state = _taken_up(run, trained, optimiser, average)
+    state = _resumed(run, trained, optimiser, average)
     processes.broadcast_model(trained)
     steps = len(batches_of(data.train, recipe.batch))
     saved = time.monotonic()
@@ -211,10 +211,10 @@ def _end_epoch(
     if not _finite(trained):
         raise config.processes.fatal(_diverged("NaN or Inf in the weights", state, recipe, run))
     chosen = len(data.chosen_on) > 0
-    judged = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    weights = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
     if average is not None:
         average.copy_to(trained)
-    accuracy, log_loss = _judge(trained, data, config)
+    accuracy, log_loss = _validate(trained, data, config)
     if not math.isfinite(log_loss):
         said = f"the validation loss is {log_loss}"
         raise config.processes.fatal(_diverged(said, state, recipe, run))
@@ -224,7 +224,7 @@ def _end_epoch(
     else:
         state.waited += 1
     if average is not None:
-        trained.load_state_dict(judged)
+        trained.load_state_dict(weights)
     row: dict[str, float | None] = {
         "epoch": state.epoch,
         "train_loss": state.losses / max(1, state.seen),
@@ -265,7 +265,7 @@ def probabilities(
     return config.processes.gather_rows(torch.cat(parts), share, phase=True)
 
 
-def _judge(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[float, float]:
+def _validate(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[float, float]:
     """Share of right answers and log loss on the photographs that choose; 0 and 0 without any."""
     if not len(data.chosen_on):
         return 0.0, 0.0
@@ -278,7 +278,7 @@ def _judge(trained: TrainedPart, data: TrainData, config: TrainConfig) -> tuple[
     return float(accuracy), float(np.average(losses.double().numpy(), weights=counts))
 
 
-def _taken_up(
+def _resumed(
     run: Checkpoints,
     trained: TrainedPart,
     optimiser: torch.optim.Optimizer,

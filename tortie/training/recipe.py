@@ -144,7 +144,7 @@ class Recipe(BaseModel):
         """This recipe with other values, checked as a whole.
 
         Raises:
-            UsageError: a field that does not exist or a value that cannot be meant, in one line.
+            UsageError: a field that does not exist or an invalid value, in one line.
         """
         return Recipe(**{**self.model_dump(), **fields})
 

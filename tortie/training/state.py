@@ -20,7 +20,7 @@ class TrainState:
         best_epoch: the best by validation so far; ``None`` before the first is over.
         best: its share of right answers and its log loss.
         waited: epochs since then.
-        history: what each finished epoch came to.
+        history: the figures of each finished epoch.
         finished: why the run is over: all epochs are done, or there was no better one for as long
             as the recipe waits; ``None`` while it is not.
     """

@@ -58,6 +58,9 @@ class Accuracy(_Data):
         n: number counted: a group of copies is one.
         photographs: number of photographs, where that is known.
         on: the part of the split.
+        baseline: share right where the most frequent class is always named.
+        baseline_class: that class.
+        never_recognised: classes of which none was recognised.
     """
 
     value: Share
@@ -66,6 +69,9 @@ class Accuracy(_Data):
     n: int = Field(ge=1)
     photographs: int | None = Field(default=None, ge=1)
     on: Literal["test", "validation", "cross-validation"]
+    baseline: Share | None = None
+    baseline_class: ClassName | None = None
+    never_recognised: list[ClassName] = Field(default=[], max_length=MOST_CLASSES)
 
 
 class Member(_Data):

@@ -1,0 +1,87 @@
+"""Which labels look wrong, by predictions of a softmax layer that no image had a part in.
+
+A fit and a check ask this same question of the same activations, and name the same images.
+"""
+
+import numpy as np
+
+from tortie.evaluation.label_errors import label_error_findings, label_errors
+from tortie.images.finding import Finding
+from tortie.images.inspection import Inspection
+from tortie.learning.cross_fitting import LabelledFeatures, choose_among, train_on
+from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
+from tortie.learning.temperature import is_beyond_baseline
+
+_CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
+
+
+def label_doubts(inspection: Inspection, features: Floats, seed: int) -> list[Finding]:
+    """Findings about labels.
+
+    None where no class can be held out and trained on, or where the softmax layer is not shown to
+    be better than always naming the most frequent class: it knows no label better.
+
+    Args:
+        inspection: the images.
+        features: activations of the undistorted view of those that take part, float32 ``(N, D)``.
+        seed: of the folds.
+    """
+    classes = sorted(set(inspection.labels))
+    if len(classes) < 2:
+        return []
+    everything = np.arange(len(inspection.labels))
+    data = LabelledFeatures(
+        features=features,
+        labels=np.array([classes.index(label) for label in inspection.labels], np.int64),
+        keys=inspection.keys,
+        groups=inspection.groups,
+        classes=len(classes),
+        weights=inspection.weights.of(everything),
+    )
+    with few_threads(features):
+        probabilities, count = out_of_fold(data, seed)
+    if not count:
+        return []
+    return label_error_findings(inspection, everything, probabilities, classes, count)
+
+
+def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
+    """Each image judged by a head that neither it nor its group had a part in.
+
+    Twice: what the first round doubts has no part in training the second, or wrong labels would
+    vouch for one another. How many are wrong is counted in the first round: heads that saw no
+    doubtful label are too sure of themselves for that.
+
+    The penalty is chosen by cross-fitting too, on at most 2,000 of the images; that they had a
+    part in this one number is of no consequence for their labels.
+
+    Returns:
+        probabilities ``(N, K)``, and how many labels are wrong: 0 where the first round is not
+        shown to be better than always naming the most frequent class.
+    """
+    everything = np.arange(len(data.labels))
+    parts = held_out_parts(data.folds(seed, everything))
+    by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
+    penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
+    first = _judged(data, parts, everything, penalty)
+    if not is_beyond_baseline(first, data.labels, data.weights_of(everything)):
+        return first, 0
+    doubted = [doubt.index for doubt in label_errors(first, data.labels)]
+    trusted = np.setdiff1d(everything, doubted)
+    if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
+        return first, len(doubted)
+    return _judged(data, parts, trusted, penalty), len(doubted)
+
+
+def _judged(
+    data: LabelledFeatures,
+    parts: list[tuple[Integers, Integers]],
+    trusted: Integers,
+    penalty: float,
+) -> Floats:
+    """Probabilities of every image by heads trained on the trusted ones of the other folds."""
+    probabilities = np.zeros((len(data.labels), data.classes), np.float32)
+    for train, held in parts:
+        head = train_on(data, np.intersect1d(train, trusted), penalty)
+        probabilities[held] = softmax(head.logits(data.features[held]))
+    return probabilities
