@@ -9,6 +9,8 @@ kills fall into their work.
 """
 
 import contextlib
+import csv
+import io
 import json
 import os
 import random
@@ -31,7 +33,7 @@ from battery.classifiers import random_weights
 from battery.tally import Rows, Tally, main
 from tests.conftest import lay_out, photograph
 from tests.learning.test_kills import Server, again
-from tortie.text import is_clean
+from tortie.text import from_cell, is_clean
 
 HANGS = 120.0  # seconds, by the clock
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
@@ -50,7 +52,7 @@ class Commands:
         """The exit code, negative for a signal, and what was written to the terminal."""
         before = self.errors.stat().st_size
         code = self._server.run(words, after, number)
-        with self.errors.open(encoding="utf-8", errors="surrogateescape") as file:
+        with self.errors.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.seek(before)
             return code, file.read()
 
@@ -223,12 +225,23 @@ def try_names(folder: Path, rows: Rows, scale: float, seed: int) -> None:
         for how in ("", "--json", "--jsonl", "--csv"):
             words = ("predict", folder / "0.safetensors", folder / "names", "--quiet", how)
             code, said = server.run([word for word in words if word != ""])
-            unseen = [line for line in said.splitlines() if not is_clean(line)]
-            fault = "" if code == 0 and not unseen else f"exit code {code}, {unseen[:3]}"
-            if how == "--json" and {os.fsencode(one["path"]) for one in json.loads(said)} != names:
+            fault = f"exit code {code}" if code else ""
+            if how != "--csv" and not all(is_clean(line) for line in said.split("\n")):
+                fault += "something raw on the terminal"
+            if how and not fault and {os.fsencode(one) for one in told_names(how, said)} != names:
                 fault += "other names come back"
             for name in names:
                 row.add(f"{how} {name!r}", "wrong" if fault else "right", fault)
+
+
+def told_names(how: str, said: str) -> list[str]:
+    """The names of the photographs in a document."""
+    if how == "--csv":
+        rows = csv.reader(io.StringIO(said, newline=""))
+        return [from_cell(row[0]) for row in rows][1:]
+    lines = said.split("\n") if how == "--jsonl" else [said]
+    found = [json.loads(line) for line in lines if line]
+    return [one["path"] for one in (found if how == "--jsonl" else found[0])]
 
 
 def environments(folder: Path) -> dict[str, tuple[str, Callable[[int, str], bool]]]:
