@@ -68,7 +68,7 @@ def labels(folder: Path, most: int, classes: int | None) -> None:
         begin = time.perf_counter()
         checked = run(Collection(folder, tuple(every), ()), labels=True, seed=seed)
         seconds = time.perf_counter() - begin
-        flagged = {i for one in checked.findings if one.kind == "label-doubt" for i in one.images}
+        flagged = {i for one in checked.findings if one.kind == "label-error" for i in one.images}
         hit = len(flagged & planted)
         print(
             f"seed {seed}: {len(every)} images, {len(planted)} planted, {len(flagged)} flagged, "

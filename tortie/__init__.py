@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Events": "tortie.learning.job",
     "ImageClassifier": "tortie.classifier",
     "load": "tortie.loading",
     "TortieError": "tortie.errors",
@@ -16,7 +17,15 @@ _HOMES = {
 }
 _ROOMS = ("networks", "images", "weights")
 
-__all__ = ["ImageClassifier", "TortieError", "UsageError", "__version__", "load", "networks"]
+__all__ = [
+    "Events",
+    "ImageClassifier",
+    "TortieError",
+    "UsageError",
+    "__version__",
+    "load",
+    "networks",
+]
 
 
 def __getattr__(name: str) -> Any:

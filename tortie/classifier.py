@@ -14,6 +14,7 @@ from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
 from tortie.forks import ForkSafeLock
 from tortie.images import Source, hash_all
@@ -65,6 +66,8 @@ class ImageClassifier:
         test: test set: a folder with one folder per class, or a fraction.
         augment: name of the augmentation; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
+        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
+            ``"imagenet"``.
         mirror: whether a mirrored photograph keeps its class.
         views: number of augmented views of each training photograph, where stages are frozen.
         crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
@@ -111,6 +114,7 @@ class ImageClassifier:
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
         augment: str | None = None,
+        colour_basis: str = "photographs",
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,
@@ -141,6 +145,7 @@ class ImageClassifier:
         self.valid = valid
         self.test = test
         self.augment = augment
+        self.colour_basis = colour_basis
         self.mirror = mirror
         self.views = views
         self.crops = crops
@@ -159,6 +164,7 @@ class ImageClassifier:
         self._metadata: Metadata | None = None
         self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
+        self._sets: dict[str, PredictionSets] = {}
         self._training_sha256: NDArray[np.uint8] | None = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
         self._lock = ForkSafeLock()
@@ -224,7 +230,7 @@ class ImageClassifier:
         with self._lock:
             self.fitted_, self._metadata, self._novelty = fitted, metadata, fitted.novelty
             self._parts, self._members = parts, None
-            self._training_sha256 = sha256
+            self._sets, self._training_sha256 = fitted.prediction_sets, sha256
 
     @property
     def metadata(self) -> Metadata:
@@ -248,7 +254,12 @@ class ImageClassifier:
         return self.metadata.accuracy
 
     def classify(
-        self, images: Images, progress: Progress = _silent, *, reject_below: float = 0.0
+        self,
+        images: Images,
+        progress: Progress = _silent,
+        *,
+        reject_below: float = 0.0,
+        confidence: float | None = None,
     ) -> list[Prediction]:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
@@ -256,16 +267,24 @@ class ImageClassifier:
             images: files, folders, or images in memory.
             progress: told images done and images in all.
             reject_below: a photograph whose most probable class has less gets no label.
+            confidence: percent of new photographs, of the same kind as those it was calibrated on,
+                whose ``prediction_set`` holds the right class; ``None`` for no sets.
 
         Raises:
-            UsageError: something that is no image, or no probability.
+            UsageError: something that is no image, or no probability; a confidence for which too
+                few photographs were held out of training.
         """
         if not 0 <= reject_below <= 1:
             raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
+        sets = self.prediction_sets
+        if confidence is not None:
+            check_confidence(sets, confidence, self.crops)
         sources = unlabelled(images)
-        return to_predictions(
-            sources, self._predict(sources, progress), self.metadata.classes, reject_below
-        )
+        found = self._predict(sources, progress)
+        held = None
+        if sets is not None and confidence is not None:
+            held = sets.of(found.uncalibrated, confidence)
+        return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
@@ -323,6 +342,7 @@ class ImageClassifier:
             networks=[member.network for member in self.metadata.members],
             crops=self.crops,
             temperature=self.temperature,
+            sets=self.prediction_sets,
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
@@ -341,6 +361,7 @@ class ImageClassifier:
             tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
+        tensors |= arrays_of(self._sets)
         digest = classifier_file.write(Path(path), self.metadata, tensors)
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
@@ -382,6 +403,11 @@ class ImageClassifier:
         return (
             f"ImageClassifier({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
         )
+
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """What sets for this number of crops are made from; ``None`` where there is too little."""
+        return self._sets.get(str(self.crops))
 
     @property
     def temperature(self) -> float:

@@ -11,6 +11,7 @@ from tortie.classifier import ImageClassifier
 from tortie.errors import UsageError
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
 from tortie.networks import table
 from tortie.networks.arguments import network_of
@@ -39,6 +40,7 @@ def load(path: str | Path) -> ImageClassifier:
     classifier._parts = parts
     classifier._training_sha256 = tensors.get("training.sha256")
     classifier._novelty = Novelty.of(path, tensors)
+    classifier._sets = sets_in(tensors)
     return classifier
 
 

@@ -5,11 +5,14 @@ import pytest
 from PIL import Image
 
 from tortie.augment import Distortion, Policy
+from tortie.augment.colour import IMAGENET_COLOURS
 from tortie.augment.grid import _colour, _geometry, draw_grid, save_grid
 from tortie.errors import TortieError, UsageError
 
 # What the grid leaves to its neighbours: how a range is drawn, not what is done.
 MANNERS = {
+    "channel_shift_draw",
+    "channel_shift_common",
     "crop_aspect",
     "scale_jitter",
     "crop_central",
@@ -25,7 +28,9 @@ MANNERS = {
 def test_every_operation_has_its_tiles() -> None:
     # Invariant: each operation of a policy is shown alone at two strengths or more.
     tiles = [
-        tile for row in [*_geometry(), *_colour((20, -20, 20), 0)[:-2]] for _, tile in row.tiles
+        tile
+        for row in [*_geometry(), *_colour((20, -20, 20), 0, IMAGENET_COLOURS)[:-2]]
+        for _, tile in row.tiles
     ]
     for name in set(Policy.model_fields) - MANNERS:
         field = {"crop_area": "crop", "pca_colour": "pca_shift"}.get(name, name)

@@ -108,3 +108,31 @@ def test_digits_are_never_mirrored() -> None:
     for name in ("lenet5", "simard"):
         assert policy(name).mirror == 0
         assert not policy(name).colour_operations
+
+
+def test_ranges_are_changed_in_brackets() -> None:
+    changed = policy("full(rotate=-30:30, channel_shift=20, channel_shift_draw=uniform, mirror=0)")
+    own = policy("full").model_dump() | {
+        "rotate": (-30.0, 30.0), "channel_shift": 20.0, "channel_shift_draw": "uniform",
+        "mirror": 0.0,
+    }  # fmt: skip
+    assert changed.model_dump() == own
+    assert policy("none(channel_shift_common=true)").channel_shift_common
+    assert policy("full()") == policy("full")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ful(rotate=1:2)", "did you mean 'full'"),
+        ("full(rotated=1:2)", "no operation 'rotated': did you mean 'rotate'"),
+        ("full(rotate=2:1)", r"rotate: .*\(low, high\) in order"),
+        ("full(rotate=2)", "rotate: "),
+        ("full(rotate)", "expected operation=value, not 'rotate'"),
+        ("full(channel_shift_draw=cauchy)", "channel_shift_draw: input should be 'normal' or"),
+        ("full(", "no augmentation 'full\\('"),
+    ],
+)
+def test_wrong_brackets_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        policy(text)

@@ -52,7 +52,7 @@ def test_json_names_every_finding_and_changes_nothing(run, messy):
         str(messy / "blobs/00.jpg"), str(messy / "stripes/blob.jpg"),
     ]  # fmt: skip
     assert kinds["truncated"]["severity"] == "serious"
-    doubts = {path for one in findings if one["kind"] == "label-doubt" for path in one["paths"]}
+    doubts = {path for one in findings if one["kind"] == "label-error" for path in one["paths"]}
     assert str(messy / "blobs/wrong.jpg") in doubts
     assert contents(messy) == before
 
@@ -60,7 +60,7 @@ def test_json_names_every_finding_and_changes_nothing(run, messy):
 def test_copies_of_a_wrong_label_are_one_finding(run, messy):
     shutil.copy(messy / "blobs/wrong.jpg", messy / "blobs/wrong again.jpg")
     _, out, _ = run("check", messy, "--json")
-    doubts = [one["paths"] for one in json.loads(out) if one["kind"] == "label-doubt"]
+    doubts = [one["paths"] for one in json.loads(out) if one["kind"] == "label-error"]
     both = {str(messy / "blobs/wrong.jpg"), str(messy / "blobs/wrong again.jpg")}
     assert both in map(set, doubts)
 
@@ -87,7 +87,7 @@ def test_a_check_after_a_check_decodes_nothing(run, photographs, monkeypatch):
 
 def test_a_clean_manifest_is_what_fit_takes(run, messy, tmp_path):
     clean = tmp_path / "clean.csv"
-    code, _, err = run("check", messy, "--write", clean, "--accept", "label-doubt")
+    code, _, err = run("check", messy, "--write", clean, "--accept", "label-error")
     assert code == 1
     names = {one.path.name for one in find(clean).photographs}
     assert "wrong.jpg" in names
@@ -178,7 +178,7 @@ def test_fit_and_check_name_the_same_doubtful_labels(run, tmp_path):
     for number in (3, 7):
         (folder / "stripes" / f"{number:02}.jpg").rename(folder / "blobs" / f"wrong-{number}.jpg")
     found = json.loads(run("check", folder, "--json")[1])
-    doubts = [one for one in found if one["kind"] == "label-doubt"]
+    doubts = [one for one in found if one["kind"] == "label-error"]
     out = run("fit", folder, "-o", tmp_path / "a.safetensors", "--json")[1]
     (note,) = [one for one in json.loads(out)["notes"] if "class looks wrong" in one]
     assert doubts and f"class looks wrong: {len(doubts)}, " in note

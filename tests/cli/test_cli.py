@@ -71,7 +71,7 @@ def test_fit_predict_evaluate(run, photographs, tmp_path):
     assert document["skipped"] == []
     assert document["network"] == "efficientnet-lite0"
     assert document["members"] == ["efficientnet-lite0"]
-    assert document["freeze"] == {"stages": 10, "of": 10, "last_frozen": "avgpool"}
+    assert document["freeze"] == {"stages": 10, "of": 10, "last_frozen": "avgpool", "later": []}
     assert document["plan"]["multiplications_per_image"] == 385_187_552 - 1280 * 1000  # no head
     accuracy = document["accuracy"]
     assert accuracy["on"] == "cross-validation"

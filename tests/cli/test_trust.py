@@ -211,3 +211,24 @@ def test_copies_count_once_in_fit_evaluate_and_the_report(run, tmp_path):  # noq
     assert "on 16 (64 photographs with near copies or groups), test" in out
     page = (tmp_path / "4.report.html").read_text()
     assert "right on 16 (64 photographs with near copies or groups) of the test" in page
+
+
+def test_predict_names_a_set_and_evaluate_measures_it(run, model):  # noqa: F811
+    new = model.parent / "new" / "test"
+    document = json.loads(run("predict", model, new, "--confidence", "90", "--json")[1])
+    assert all(one["prediction_set"][0] == next(iter(one["probabilities"])) for one in document)
+    code, out, err = run("predict", model, new, "--confidence", "90")
+    assert code == 0 and out.count("; set: ") == 12
+    assert "of 100 new photographs of the same kind as the 24 it was calibrated on" in err
+    assert "proven for 80" in err  # cross-fitted: 1 - 2α
+    assert run("predict", model, new, "--csv", "--confidence", "90")[1].startswith(
+        "path,label,probability,reason,rejected,novelty_percentile,set"
+    )
+    code, _, err = run("predict", model, new, "--confidence", "99")
+    assert code == 2 and "needs 99 photographs" in err and "has 24, enough for 96" in err
+    measured = json.loads(run("evaluate", model, new, "--json")[1])["sets"]
+    assert [one["confidence"] for one in measured] == [80, 90, 95]
+    assert all(one["mean_size"] >= 1 and one["coverage"]["n"] == 12 for one in measured)
+    assert (
+        "confidence  sets with the right class  classes in a set" in run("evaluate", model, new)[1]
+    )

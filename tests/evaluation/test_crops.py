@@ -10,7 +10,7 @@ from PIL import Image
 
 from tortie.activations.views import Undistorted
 from tortie.errors import UsageError
-from tortie.evaluation.crops import Crop, crop_views
+from tortie.evaluation.crops import Crop, crop_views, prediction_cost
 from tortie.images import decode
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.table import find
@@ -169,3 +169,19 @@ def test_an_oblong_input_stays_inside_the_square():
         left, top, right, bottom = view.box(80, 40)
         assert (right - left, bottom - top) == (32, 24)
         assert left >= 20 and right <= 60 and top >= 0 and bottom <= 40
+
+
+def test_the_cost_of_a_prediction_is_counted_in_forward_passes():
+    """By hand: 10 crops for photographs and 5 for digits, which are not mirrored."""
+    photographs, digits = find("resnet18").preprocessing, find("lenet5").preprocessing
+    assert prediction_cost([(photographs, True)], [7], 1) is None
+    assert prediction_cost([(photographs, True), (digits, False)], [7, 11], 10) == (
+        "10 crops of 2 networks: 15 forward passes a photograph, 125 multiplications; for "
+        "benchmarks, seldom for production"
+    )
+    assert prediction_cost([(photographs, True)], [None], 144) == (
+        "144 crops: 144 forward passes a photograph; for benchmarks, seldom for production"
+    )
+    assert prediction_cost([(photographs, True)] * 2, [7, 11], 1) == (
+        "2 networks: 2 forward passes a photograph, 18 multiplications"
+    )

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tortie.evaluation.label_errors import label_errors, thresholds, wrong_count
+from tortie.learning.check_labels import out_of_fold
 from tortie.learning.cross_fitting import LabelledFeatures
-from tortie.learning.label_doubts import out_of_fold
 from tortie.learning.softmax import few_threads
 
 # Five images of class 0, five of class 1; one of each looks like the other.

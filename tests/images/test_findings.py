@@ -267,13 +267,13 @@ def test_class_names_alike(names, found):
 def test_ranking_is_by_severity_then_kind_then_weight():
     findings = [
         Finding("rotated", "note", "a"),
-        Finding("label-doubt", "warning", "b", weight=0.2),
-        Finding("label-doubt", "warning", "c", weight=0.9),
+        Finding("label-error", "warning", "b", weight=0.2),
+        Finding("label-error", "warning", "c", weight=0.9),
         Finding("truncated", "serious", "d", paths=("x.jpg",)),
     ]
     assert [one.detail for one in ranked(findings)] == ["d", "c", "b", "a"]
     assert [(kind.name, len(own)) for kind, _, own in by_kind(findings)] == [
-        ("truncated", 1), ("label-doubt", 2), ("rotated", 1),
+        ("truncated", 1), ("label-error", 2), ("rotated", 1),
     ]  # fmt: skip
     assert worst(findings) == [
         "cut short: 1, d ('x.jpg')",
@@ -289,10 +289,10 @@ def test_kinds_are_refused_with_what_is_meant():
 
 def test_of_copies_the_one_that_stays_is_one_with_nothing_else_against_it():
     copies = Finding("exact-duplicate", "warning", "", (0, 1, 2), (), (0, 1, 2), spares_one=True)
-    doubt = Finding("label-doubt", "warning", "", (0,), (), (0,))
+    doubt = Finding("label-error", "warning", "", (0,), (), (0,))
     assert dropped([copies]) == {1, 2}
     assert dropped([copies, doubt]) == {0, 2}
-    assert dropped([copies, doubt], ["label-doubt"]) == {1, 2}
+    assert dropped([copies, doubt], ["label-error"]) == {1, 2}
 
 
 def test_a_manifest_reads_back_as_it_was(tmp_path):

@@ -29,5 +29,11 @@ def test_no_time_is_made_up():
 def test_one_is_no_plural():
     assert plan()["activations"].endswith("(float32, cpu, 2 threads)")
     assert plan(threads=1)["activations"].endswith("(float32, cpu, 1 thread)")
-    assert plan(augment="full", views=3)["augment"] == "full: 2 drawn views of each to train on"
-    assert plan(augment="full", views=2)["augment"] == "full: 1 drawn view of each to train on"
+    assert (
+        plan(augment="full", views=3)["augment"]
+        == "full: 2 augmented views of each training photograph"
+    )
+    assert (
+        plan(augment="full", views=2)["augment"]
+        == "full: 1 augmented view of each training photograph"
+    )

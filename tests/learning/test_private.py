@@ -67,7 +67,7 @@ def test_evaluate_says_that_it_cannot_tell(folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", str(path), str(folder), "--json", "--quiet"])
     assert ended.value.code == 0
-    assert json.loads(capsys.readouterr().out)["trained_on"] is None
+    assert json.loads(capsys.readouterr().out)["skipped_training_images"] is None
 
 
 def test_the_number_of_hashes_is_in_the_record(folder, tmp_path):

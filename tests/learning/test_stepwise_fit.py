@@ -73,7 +73,7 @@ def test_the_plan_counts_what_the_store_has(folder, weights, tmp_path, monkeypat
         "  ".join(line) for line in warm.lines()
     )
     live = classifier(precision="float32").fit(folder).fitted_.plan
-    assert dict(live.lines())["activations"] == "none is kept (float32, cpu, 1 thread)"
+    assert dict(live.lines())["activations"] == "not stored (float32, cpu, 1 thread)"
 
 
 def test_views_that_come_round_are_seen_again_and_others_are_not(folder, weights):

@@ -19,6 +19,7 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tests.weights.forge import forged, parts, sealed
 from tortie.errors import TortieError
+from tortie.evaluation.prediction_sets import PredictionSets
 
 HEAD = "members.0.head.weight"
 NETWORK = "resnet20-cifar"
@@ -33,7 +34,9 @@ def classifier(tmp_path_factory):
         state = tortie.networks.build(NETWORK).state_dict()
     save_file(state, folder / "weights.safetensors")
     fitted = tortie.ImageClassifier(NETWORK, weights=str(folder / "weights.safetensors"))
-    fitted.fit(lay_out(folder / "photographs", 14)).save(folder / "a.safetensors")
+    fitted.fit(lay_out(folder / "photographs", 14))
+    fitted._sets = {"1": PredictionSets(np.linspace(0, 1, 28).astype("f4"), np.ones(28, "f4"))}
+    fitted.save(folder / "a.safetensors")
     return folder / "a.safetensors"
 
 
@@ -166,6 +169,12 @@ FORGED = {
     "a scale of nothing": numbers("novelty.scale", 0),
     "novelty of three classes": tensor("novelty.means", shape=[1, 2, 64]),
     "novelty of other dimensions": tensor("novelty.means", shape=[1, 128]),
+    "a score above one": numbers("sets.1.scores", 1.5),
+    "a score of NaN": numbers("sets.1.scores", np.nan),
+    "a weight of nothing": numbers("sets.1.weights", 0),
+    "scores of a table": tensor("sets.1.scores", shape=[2, 14]),
+    "scores without weights": moved("sets.1.weights", "sets.10.weights"),
+    "scores of seven crops": moved("sets.1.weights", "sets.7.weights"),
     "novelty without quantiles": moved("novelty.quantiles", "novelty.other"),
 }  # fmt: skip
 

@@ -69,7 +69,7 @@ def draw(policy: Policy, seed: int, image_key: str, view: int) -> Distortion:
         brightness=numbers.between(policy.brightness, "brightness"),
         contrast=numbers.between(policy.contrast, "contrast"),
         saturation=numbers.between(policy.saturation, "saturation"),
-        channel_shift=numbers.normals(policy.channel_shift, "channel_shift"),
+        channel_shift=_channel_shift(policy, numbers),
         pca_shift=policy.pca_basis.added(numbers.normals(policy.pca_colour, "pca_colour"))
         if policy.pca_colour
         else (0.0, 0.0, 0.0),
@@ -105,6 +105,17 @@ class _Numbers:
             deviation * _NORMAL.inv_cdf(self.even(operation, index)) for index in range(3)
         )
         return first, second, third
+
+
+def _channel_shift(policy: Policy, numbers: _Numbers) -> Triple:
+    """Grey levels for R, G and B, of standard deviation ``policy.channel_shift``."""
+    if policy.channel_shift_draw == "normal" or not policy.channel_shift:
+        drawn = numbers.normals(policy.channel_shift, "channel_shift")
+    else:  # even draws within ±a have a deviation of a / √3
+        most = policy.channel_shift * 3**0.5
+        red, green, blue = (numbers.between((-most, most), "channel_shift", i) for i in range(3))
+        drawn = red, green, blue
+    return (drawn[0],) * 3 if policy.channel_shift_common else drawn
 
 
 def _crop(policy: Policy, numbers: _Numbers) -> AreaCrop | ScaledCrop | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tortie.augment.colour import IMAGENET_COLOURS, Triple
+from tortie.augment.colour import IMAGENET_COLOURS, ColourBasis, Triple
 from tortie.augment.crop import AreaCrop
 from tortie.augment.distortion import Distortion
 from tortie.augment.drawing import draw
@@ -91,7 +91,7 @@ def draw_grid(
         title: printed above, before the image's size.
         size: that size, width and height, where ``image`` is a reduced copy.
     """
-    blocks = [_geometry(), _colour(shift, seed)]
+    blocks = [_geometry(), _colour(shift, seed, ColourBasis.of([image]))]
     height = 2 * _MARGIN + 34 + max(len(rows) for rows in blocks) * _ROW - 10
     grid = Image.new("RGB", (2 * _BLOCK + 3 * _MARGIN, height), _PAPER)
     pen = ImageDraw.Draw(grid)
@@ -196,7 +196,7 @@ def _geometry() -> list[Row]:
     ]
 
 
-def _colour(shift: Triple, seed: int) -> list[Row]:
+def _colour(shift: Triple, seed: int, basis: ColourBasis) -> list[Row]:
     """Rows of colour, each operation alone, and of whole draws."""
     shifts = [shift, (-30, 15, 15), (40, 0, 0), (0, 40, 0), (0, 0, 40), (-25, -25, 25)]
     principal = [("first", 0, -0.6), ("first", 0, -0.3), ("first", 0, 0.3), ("first", 0, 0.6)]
@@ -229,7 +229,15 @@ def _colour(shift: Triple, seed: int) -> list[Row]:
             "PCA colour",
             "draw × spread along ImageNet's principal colours; draws are about ±0.1",
             [
-                (f"{name} {_signed(by)}", Distortion(pca_shift=_along(axis, by)))
+                (f"{name} {_signed(by)}", Distortion(pca_shift=_along(IMAGENET_COLOURS, axis, by)))
+                for name, axis, by in principal
+            ],
+        ),
+        Row(
+            "PCA colour",
+            "the same along this image's own principal colours, as fit has its training set's",
+            [
+                (f"{name} {_signed(by)}", Distortion(pca_shift=_along(basis, axis, by)))
                 for name, axis, by in principal
             ],
         ),
@@ -244,10 +252,10 @@ def _colour(shift: Triple, seed: int) -> list[Row]:
     ]
 
 
-def _along(axis: int, drawn: float) -> Triple:
+def _along(basis: ColourBasis, axis: int, drawn: float) -> Triple:
     draws = [0.0, 0.0, 0.0]
     draws[axis] = drawn
-    return IMAGENET_COLOURS.added((draws[0], draws[1], draws[2]))
+    return basis.added((draws[0], draws[1], draws[2]))
 
 
 def _signed(value: float, unit: str = "") -> str:

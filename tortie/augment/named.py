@@ -1,6 +1,7 @@
 """The policies that have a name: tortie's own four, and the recipes of the papers."""
 
 import difflib
+import re
 
 from tortie.augment.ranges import Policy
 from tortie.errors import UsageError
@@ -70,11 +71,25 @@ POLICIES: dict[str, Policy] = {
 def policy(name: str) -> Policy:
     """The policy of that name, such as ``none``, ``mirror``, ``standard`` or ``full``.
 
+    In brackets, some of its ranges may be changed: ``full(rotate=-30:30, channel_shift=20,
+    channel_shift_draw=uniform)``; a range is LOW:HIGH.
+
     Raises:
-        UsageError: no such policy.
+        UsageError: no such policy or operation, or a range that cannot be.
     """
-    if name not in POLICIES:
-        close = difflib.get_close_matches(name, POLICIES, 1)
+    found = re.fullmatch(r"\s*([^()]*?)\s*(?:\(([^()]*)\))?\s*", name)
+    base, listed = (found[1], found[2]) if found else (name, None)
+    if base not in POLICIES:
+        close = difflib.get_close_matches(base, POLICIES, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(POLICIES)}"
         raise UsageError(f"no augmentation {name!r}: {hint}")
-    return POLICIES[name]
+    changes = {}
+    for part in filter(None, (part.strip() for part in (listed or "").split(","))):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if not equals:
+            raise UsageError(f"augmentation {base}: expected operation=value, not {part!r}")
+        changes[key] = tuple(value.split(":")) if ":" in value else value
+    if not changes:
+        return POLICIES[base]
+    ranges = {key: getattr(POLICIES[base], key) for key in Policy.model_fields}
+    return Policy(**{**ranges, **changes})

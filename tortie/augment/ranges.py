@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -91,7 +91,13 @@ class Policy(BaseModel):
         default=(1.0, 1.0), description="factor on the distance from luma (601)"
     )
     channel_shift: Annotated[float, Field(ge=0, le=255)] = Field(
-        default=0.0, description="standard deviation of a normal draw a channel, grey levels"
+        default=0.0, description="standard deviation of the grey levels added to a channel"
+    )
+    channel_shift_draw: Literal["normal", "uniform"] = Field(
+        default="normal", description="distribution of a channel shift, of mean 0"
+    )
+    channel_shift_common: bool = Field(
+        default=False, description="whether R, G and B are shifted by one draw, not each by its own"
     )
     pca_colour: Annotated[float, Field(ge=0, le=10)] = Field(
         default=0.0, description="standard deviation of a normal draw a principal colour (no unit)"

@@ -8,6 +8,7 @@ import typer
 from tortie.cli import options, show
 
 NAME = "augment"
+_DRAW = 0.1  # the papers' standard deviation
 
 
 def command(
@@ -32,8 +33,21 @@ def command(
     Example: tortie augment tigger.jpg -o grid.png
     """
     show.begin(json)
+    import numpy as np
+
+    from tortie.augment.colour import IMAGENET_COLOURS, ColourBasis
     from tortie.augment.grid import save_grid
+    from tortie.images import decode
 
     width, height = save_grid(image, output, shift=shift, seed=seed)
-    document = {"file": str(output), "width": width, "height": height}
-    show.result(document, [f"{output}: {width}×{height}"])
+    own = ColourBasis.of([np.asarray(decode(image, at_least=256).image)])
+    added = {
+        name: basis.added((_DRAW, 0, 0))
+        for name, basis in (("photograph", own), ("imagenet", IMAGENET_COLOURS))
+    }
+    document = {"file": str(output), "width": width, "height": height, "pca_colour": added}
+    lines = [f"{output}: {width}×{height}"]
+    for name, levels in (("its own", added["photograph"]), ("ImageNet's", added["imagenet"])):
+        listed = ", ".join(f"{c} {by:+.1f}" for c, by in zip("RGB", levels, strict=True))
+        lines.append(f"PCA colour, a draw of {_DRAW} along {name} first principal colour: {listed}")
+    show.result(document, lines)

@@ -50,7 +50,7 @@ def command(
     _run("predict", model, *tests)
     _run("predict", "efficientnet-lite0", cat)
     show.say("")
-    show.say(f"{folder}/digits: 1,797 handwritten digits; LeNet-5 learns them from fresh weights.")
+    show.say(f"{folder}/digits: 1,797 handwritten digits; LeNet-5 is trained from random weights.")
     show.say("Each epoch is validated on digits that are not trained on; the best epoch is kept.")
     digits, written = lay_out_digits(folder), folder / "digits.safetensors"
     scratch = ("--network", "lenet5", "--weights", "none", "--freeze", "none")

@@ -108,6 +108,7 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
             for one in evaluation.members
         ],
         "coverage": [{**vars(one), "interval": vars(one.interval)} for one in evaluation.coverage],
+        "sets": [{**vars(one), "coverage": vars(one.coverage)} for one in evaluation.sets],
         "skipped_training_images": evaluation.seen,
         "not_counted": list(evaluation.not_counted),
         "skipped": [one._asdict() for one in evaluation.skipped],
@@ -134,7 +135,13 @@ def _lines(evaluation: "Evaluation") -> list[str]:
             else ""
         )
     )
-    return [*lines, *_classes(scores), *_members(evaluation), *_coverage(evaluation)]
+    return [
+        *lines,
+        *_classes(scores),
+        *_members(evaluation),
+        *_coverage(evaluation),
+        *_sets(evaluation),
+    ]
 
 
 def _say_left_out(evaluation: "Evaluation") -> None:
@@ -206,6 +213,16 @@ def _coverage(evaluation: "Evaluation") -> list[str]:
         if one.threshold in _THRESHOLDS
     ]
     return columns(("reject below", "answered", "accuracy of these"), rows) if rows else []
+
+
+def _sets(evaluation: "Evaluation") -> list[str]:
+    """What sets of a few values of ``predict --confidence`` come to; ``--json`` has each class."""
+    rows = [
+        (f"{one.confidence:g}%", _share(one.coverage), f"{one.mean_size:.2f}")
+        for one in evaluation.sets
+    ]
+    heading = ("confidence", "sets with the right class", "classes in a set")
+    return columns(heading, rows) if rows else []
 
 
 def _share(right: "Interval") -> str:

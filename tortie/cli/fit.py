@@ -49,7 +49,8 @@ def command(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Augmentation: none, mirror, standard, full, or the name of a paper's. "
+            help="Augmentation: none, mirror, standard, full, or the name of a paper's. Ranges "
+            "may be changed in brackets: 'full(channel_shift=20, channel_shift_draw=uniform)'. "
             "tortie augment shows what they do.",
             show_default="none, or the recipe's",
         ),
@@ -116,6 +117,14 @@ def command(
             rich_help_panel=options.TRAINING,
         ),
     ] = None,
+    colour_basis: Annotated[
+        str,
+        typer.Option(
+            help="Principal colours of PCA colour (policies full, alexnet, vgg, resnet): those of "
+            "the training photographs, or imagenet.",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "photographs",
     mirror: Annotated[
         bool,
         typer.Option(
@@ -231,7 +240,8 @@ def command(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         accumulate=accumulate, track=track, input=input,
-        valid=valid, test=test, augment=augment, mirror=mirror, views=views, crops=crops,
+        valid=valid, test=test, augment=augment,
+        colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, engine=engine,
         threads=threads, private=private, max_megapixels=max_megapixels,
         budget=budget, run=None if plan else run,

@@ -10,6 +10,7 @@ from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
+    from tortie.classifier import ImageClassifier
     from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
@@ -35,6 +36,13 @@ def command(
             max=1,
         ),
     ] = 0.0,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="Percent: print for each photograph the set of classes that holds the right one "
+            "so often.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     engine: options.Engine = "auto",
@@ -63,19 +71,43 @@ def command(
         crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
+    show.prediction_cost(classifier.metadata, crops)
     found = find_files(images)
     for note in found.notes:
         show.say(f"note: {note}")
     with show.progress("photographs") as progress:
-        predictions = classifier.classify(found.paths, progress, reject_below=reject_below)
+        predictions = classifier.classify(
+            found.paths, progress, reject_below=reject_below, confidence=confidence
+        )
     show.no_temperature(classifier.metadata, crops)
     _say_empty(images, predictions)
+    if confidence is not None:
+        show.say(f"note: {_guarantee(classifier, confidence)}")
     if as_csv:
         show.table(_rows(predictions))
     else:
         show.result(*_told(predictions, top))
     if any(prediction.reason for prediction in predictions):
         raise typer.Exit(1)
+
+
+def _guarantee(classifier: "ImageClassifier", confidence: float) -> str:
+    """What a set promises, and on what condition."""
+    sets = classifier.prediction_sets
+    on = classifier.metadata.training["calibration"]["on"]
+    wrong = 100 - confidence
+    words = (
+        f"of 100 new photographs of the same kind as the {sets.groups if sets else 0:,} it was "
+        f"calibrated on, the set holds the right class of {confidence:g} or more"
+    )
+    if on == "calibration part":
+        return words
+    return (
+        f"{words} (proven for {max(0, 100 - 2 * wrong):g}, as these were also trained on, each in "
+        "its turn held out; tortie evaluate measures it)"
+        if on == "training part, cross-fitted"
+        else f"{words} (these chose the epoch, too: not proven; tortie evaluate measures it)"
+    )
 
 
 def _say_empty(images: list[Path], predictions: "list[Prediction]") -> None:
@@ -99,6 +131,7 @@ def _told(predictions: "list[Prediction]", top: int) -> tuple[list[Any], list[st
             "rejected": one.rejected,
             "novelty_percentile": one.novelty_percentile,
             "probabilities": one.probabilities,
+            **({} if one.prediction_set is None else {"prediction_set": one.prediction_set}),
         }
         for one in predictions
     ]
@@ -119,13 +152,17 @@ def _line(one: "Prediction", top: int) -> str:
     if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
         few = "none" if one.novelty_percentile >= 99.95 else "fewer than 1 in 100"
         far = f"; unlike its training photographs: {few} of them lies so far from the others"
-    return f"{one.source}  {unsure}{ranked}{far}"
+    held = ""
+    if one.prediction_set is not None:
+        held = f"; set: {', '.join(one.prediction_set)}"
+    return f"{one.source}  {unsure}{ranked}{held}{far}"
 
 
 def _rows(predictions: "list[Prediction]") -> Iterator[tuple[object, ...]]:
     """Predictions as the rows of a CSV."""
-    yield "path", "label", "probability", "reason", "rejected", "novelty_percentile"
+    yield "path", "label", "probability", "reason", "rejected", "novelty_percentile", "set"
     for one in predictions:
         rejected = None if one.reason else str(one.rejected).lower()
         far = None if one.novelty_percentile is None else round(one.novelty_percentile, 1)
-        yield str(one.source), one.label, one.probability, one.reason, rejected, far
+        held = None if one.prediction_set is None else "; ".join(one.prediction_set)
+        yield str(one.source), one.label, one.probability, one.reason, rejected, far, held

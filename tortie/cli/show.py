@@ -127,6 +127,25 @@ def accuracy(scores: "Scores | None", reason: str | None, on: str) -> list[str]:
     ]
 
 
+def prediction_cost(metadata: "Metadata", crops: int) -> None:
+    """A word on what several crops or networks cost."""
+    from tortie.evaluation.crops import prediction_cost as cost
+    from tortie.networks.arguments import network_of
+
+    entries = [network_of(member) for member in metadata.members]
+    counted = [
+        entry.multiplications if entry.preprocessing.shape == member.preprocessing.shape else None
+        for entry, member in zip(entries, metadata.members, strict=True)
+    ]
+    networks = [
+        (member.preprocessing, entry.mirror)
+        for entry, member in zip(entries, metadata.members, strict=True)
+    ]
+    said = cost(networks, counted, crops)  # type: ignore[arg-type]
+    if said and crops > 1:
+        say(f"note: {said}")
+
+
 def no_temperature(metadata: "Metadata", crops: int) -> None:
     """A word where a classifier has no temperature for so many crops."""
     if str(crops) not in metadata.temperature and metadata.training:

@@ -107,7 +107,7 @@ def held_out_gain(
 ) -> float:
     """By how much the temperature lowers the log loss of photographs left out of its fit, in nats.
 
-    Each photograph is left out with its copies, and judged by the temperature that is then fitted,
+    Each photograph is left out with its copies, and measured at the temperature then fitted,
     found by one step of Newton's method: removing photographs whose loss has the slope g in ln T
     moves the minimum by g / H, where H is the curvature of the whole. A group weighs as one
     photograph, so that the slope of one stands for all of it.

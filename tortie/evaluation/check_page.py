@@ -111,7 +111,7 @@ def _picture(inspection: Inspection, i: int, root: Path, dropped: set[int]) -> P
 
 
 def _thumbnail(path: Path) -> str:
-    """A small JPEG in a data URI; tiny images are enlarged, so that they can be judged."""
+    """A small JPEG in a data URI; tiny images are enlarged, so that they can be seen."""
     try:
         image = decode(path, at_least=_SIDE).image
     except UnreadableImage:

@@ -14,6 +14,7 @@ the crops are taken from the image enlarged by 256 / 224, and the centre stays t
 Where a mirrored image changes its class (digits), mirror images are left out: 5 and 72 crops.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -114,6 +115,32 @@ def crop_views(preprocessing: Preprocessing, crops: Crops, mirror: bool = True) 
     if mirror and crops > 1:
         views += [Crop(preprocessing, *one, mirrored=True) for one in (centre, *others)]
     return views
+
+
+def prediction_cost(
+    networks: Sequence[tuple[Preprocessing, bool]],
+    multiplications: Sequence[int | None],
+    crops: Crops,
+) -> str | None:
+    """What several networks or crops cost a prediction, in words; ``None`` for one of each.
+
+    Args:
+        networks: preprocessing of each, and whether a mirrored image keeps its class.
+        multiplications: of each for one crop; ``None`` where it is not known.
+        crops: of each photograph.
+    """
+    views = [len(crop_views(one, crops, mirror)) for one, mirror in networks]
+    if sum(views) == 1:
+        return None
+    parts = [f"{len(networks)} networks"] if len(networks) > 1 else []
+    parts += [f"{max(views)} crops"] if crops > 1 else []
+    known = [each for each in multiplications if each is not None]
+    figure = ""
+    if len(known) == len(views):
+        total = sum(each * number for each, number in zip(known, views, strict=True))
+        figure = f", {total:,} multiplications"
+    worth = "; for benchmarks, seldom for production" if crops > 1 else ""
+    return f"{' of '.join(parts[::-1])}: {sum(views)} forward passes a photograph{figure}{worth}"
 
 
 def _own_side(preprocessing: Preprocessing) -> int:

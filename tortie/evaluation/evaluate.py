@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tortie.errors import UsageError
 from tortie.evaluation.metrics import score
 from tortie.evaluation.prediction import Evaluation, MemberScores
+from tortie.evaluation.prediction_sets import PredictionSets, measure_sets
 from tortie.images import Collection, Photograph, Source
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
@@ -34,6 +35,7 @@ class Evaluated:
         networks: names of its members.
         crops: number of crops of each photograph that ``predict`` averages.
         temperature: that ``predict`` divides log-probabilities by.
+        sets: its prediction sets; ``None`` where it has none.
     """
 
     predict: Predict
@@ -42,6 +44,7 @@ class Evaluated:
     networks: Sequence[str]
     crops: int
     temperature: float
+    sets: PredictionSets | None = None
 
 
 def evaluate(
@@ -111,6 +114,7 @@ def evaluate(
         crops=crops,
         temperature=temperature,
         members=_members(found, labels, classes, networks, crops, weights) if counted else (),
+        sets=measure_sets(classifier.sets, found.uncalibrated, labels, weights, classes),
     )
 
 

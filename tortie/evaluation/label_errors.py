@@ -129,7 +129,7 @@ def label_error_findings(
         )
         found.append(
             about(
-                inspection, "label-doubt", "warning", detail, images, images, weight=first.margin
+                inspection, "label-error", "warning", detail, images, images, weight=first.margin
             )
         )  # fmt: skip
     return found

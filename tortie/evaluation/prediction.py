@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.prediction_sets import MeasuredSets
 from tortie.evaluation.report import EnsembleRow, Report
 from tortie.images import Source, Split
 from tortie.images.inputs import Skipped
@@ -29,6 +30,8 @@ class Prediction:
         rejected: no class is probable enough to be named.
         novelty_percentile: percentage of the training photographs, 0 to 100, that are less far
             from the others than this one is; ``None`` where the classifier cannot tell.
+        prediction_set: the classes that hold the right one with the confidence that was asked for,
+            most probable first; ``None`` where none was.
     """
 
     source: Source
@@ -36,6 +39,7 @@ class Prediction:
     reason: str | None = None
     rejected: bool = False
     novelty_percentile: float | None = None
+    prediction_set: tuple[str, ...] | None = None
 
     @property
     def label(self) -> str | None:
@@ -53,15 +57,31 @@ def to_predictions(
     found: "Predictions",
     classes: Sequence[str],
     reject_below: float = 0.0,
+    held: NDArray[np.bool_] | None = None,
 ) -> list[Prediction]:
-    """What a classifier says of each source, in words of its classes."""
+    """What a classifier says of each source, in words of its classes.
+
+    Args:
+        sources: the photographs.
+        found: their probabilities.
+        classes: names, in the order of the columns.
+        reject_below: a photograph whose most probable class has less gets no label.
+        held: which classes are in the prediction set of each photograph that can be read
+            ``(n, K)``; ``None`` where no confidence was asked for.
+    """
     predictions = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
         # As the coverage curve counts; no probability is 1, though rounding may make it so.
         rejected = bool(row.max() < np.float32(reject_below)) or reject_below >= 1
-        predictions[position] = Prediction(sources[position], ranked, None, rejected, far)
+        within = None
+        if held is not None:
+            own = {classes[k] for k in np.flatnonzero(held[number]).tolist()}
+            within = tuple(name for name in ranked if name in own)
+        predictions[position] = Prediction(
+            sources[position], ranked, None, rejected, far, prediction_set=within
+        )
     return predictions
 
 
@@ -111,6 +131,7 @@ class Evaluation:
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.
+        sets: what prediction sets of the usual confidences came to.
     """
 
     scores: Scores | None
@@ -129,6 +150,7 @@ class Evaluation:
     crops: int = 1
     temperature: float = 1.0
     members: Sequence[MemberScores] = ()
+    sets: Sequence[MeasuredSets] = ()
 
     @property
     def uncalibrated_scores(self) -> Scores | None:
@@ -169,6 +191,7 @@ class Evaluation:
             ensemble=[one.row() for one in self.members],
             ensemble_note="The log loss is that before the temperature.",
             skipped=self.skipped,
+            sets=self.sets,
             weights=self.weights,
             groups=self.groups,
             notes=self.notes,

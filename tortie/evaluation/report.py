@@ -27,6 +27,7 @@ from tortie.evaluation.gallery import (
     surest_mistakes,
 )
 from tortie.evaluation.metrics import Interval, Scores, amount, shown_probability, wilson
+from tortie.evaluation.prediction_sets import MeasuredSets
 from tortie.files import replacing
 from tortie.images import Source
 from tortie.images.preprocess import Preprocessing
@@ -81,6 +82,7 @@ class Report:
             is one.
         groups: number of each one's group ``(n,)``; ``None`` where each is on its own.
         uncalibrated: theirs before the temperature, ``(n, K)``; ``None`` where there is none.
+        sets: what prediction sets of the usual confidences came to.
         plan: headings and lines of the plan.
         outcome: what was planned, the estimate, the measured value.
         history: a mapping an epoch, of ``epoch``, ``train_loss``, ``validation_loss``,
@@ -109,6 +111,7 @@ class Report:
     weights: NDArray[np.float64] | None = None
     groups: NDArray[np.int64] | None = None
     uncalibrated: NDArray[np.float32] | None = None
+    sets: Sequence[MeasuredSets] = ()
     plan: Sequence[tuple[str, str]] = ()
     outcome: Sequence[tuple[str, str, str]] = ()
     history: Sequence[Mapping[str, float | None]] = ()

@@ -58,7 +58,7 @@ KINDS: tuple[Kind, ...] = (
         "A fit leaves the later images out of what they would measure.",
     ),
     Kind(
-        "label-doubt",
+        "label-error",
         "Photographs whose class looks wrong",
         "Trained on all others, the network takes each of these for another class. It is not "
         "always right: look at each.",

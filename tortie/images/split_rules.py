@@ -100,7 +100,7 @@ def split_rules_for(
         for index, split in zip(own, draw(*named, fractions, seed), strict=True):
             splits[index] = split
         shares = ", ".join(f"{100 * fractions[s]:.3g}% {s}" for s in SPLITS if s in fractions)
-        rule.append(f"{len(own)} images are drawn into {shares} (seed {seed})")
+        rule.append(f"{len(own):,} images are split into {shares} (seed {seed})")
     parts = set(splits) | set(fractions)
     on: ScoredOn = "cross-validation"
     if "test" in parts:

@@ -17,8 +17,8 @@ from tortie.images.finding import Finding, ranked
 from tortie.images.findings import file_findings
 from tortie.images.inputs import Images, labelled
 from tortie.images.inspection import Inspection
+from tortie.learning.check_labels import check_labels
 from tortie.learning.job import Events, make_job
-from tortie.learning.label_doubts import label_doubts
 from tortie.learning.options import FitOptions
 from tortie.learning.softmax import Floats, few_threads
 from tortie.processes import ALONE, core_count
@@ -125,5 +125,5 @@ def check(
     inspection = Inspection(collection.photographs, sha256, facts, reasons, feature_pairs)
     findings = file_findings(inspection, collection.notes)
     if features is not None:
-        findings += label_doubts(inspection, features, options.seed)
+        findings += check_labels(inspection, features, options.seed)
     return CheckResult(collection, inspection, ranked(findings), computed)

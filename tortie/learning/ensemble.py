@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
 from tortie.errors import UsageError
+from tortie.evaluation.crops import prediction_cost
 from tortie.images import Collection, Source
 from tortie.images.split import folds
 from tortie.learning.calibration import Calibration, calibrated
@@ -77,7 +78,9 @@ def member_jobs(
             "with everything frozen a softmax layer has a single solution; let them differ by "
             "--augment standard, by --network A,B or --weights A,B, or freeze less"
         )
-    return [_with_cost_of_all(job, jobs) for job in jobs] if count > 1 else jobs
+    if count == 1 and options.crops == 1:
+        return jobs
+    return [_with_cost_of_all(job, jobs) for job in jobs]
 
 
 def split_weights(text: str | None) -> list[str | None]:
@@ -99,9 +102,14 @@ def _member_options(options: FitOptions, number: int, count: int) -> FitOptions:
 
 def _with_cost_of_all(job: Job, jobs: Sequence[Job]) -> Job:
     """The job of a member, whose plan says what all of them cost in a prediction."""
-    cost = sum(map(_multiplications, jobs))
-    ensemble = f"{len(jobs)} networks; together {cost:,} multiplications a photograph to predict"
-    return replace(job, ensemble=ensemble)
+    return replace(
+        job,
+        prediction=prediction_cost(
+            [(one.entry.preprocessing, one.entry.mirror) for one in jobs],
+            [_multiplications(one) for one in jobs],
+            job.options.crops,
+        ),
+    )
 
 
 def _multiplications(job: Job) -> int:

@@ -21,6 +21,7 @@ def report_of(result: FitResult, title: str) -> Report:
         labels=result.scored_labels,
         probabilities=result.probabilities,
         weights=result.scored_weights,
+        sets=result.measured_sets,
         groups=result.data.inspection.weights.groups[result.held_out.positions],
         plan=result.plan.lines(),
         outcome=_outcome(result),

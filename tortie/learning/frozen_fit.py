@@ -22,6 +22,7 @@ from tortie.learning.calibration import (
     calibrate,
     crop_rows,
 )
+from tortie.learning.check_labels import check_labels
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
     MANY,
@@ -43,7 +44,6 @@ from tortie.learning.dataset import (
 )
 from tortie.learning.frozen_plan import plan_frozen, preview_split
 from tortie.learning.job import Job
-from tortie.learning.label_doubts import label_doubts
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult, Notes, dataset_notes
 from tortie.learning.softmax import Floats, LinearHead, few_threads, softmax
@@ -130,7 +130,7 @@ def solve(
         activations, data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
     )  # fmt: skip
-    views, view_notes = _drawn_views(job)
+    views, view_notes = _drawn_views(job, data)
     if views:
         train = data.train
         table = table.with_drawn(_views_of(job, backbone, data, train, views), train)
@@ -143,11 +143,11 @@ def solve(
     with few_threads(activations):
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
         train = data.train
-        doubts = label_doubts(data.inspection, activations, data.seed) if few else []
+        label_errors = check_labels(data.inspection, activations, data.seed) if few else []
         novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, backbone.network.notes, doubts),
+        **dataset_notes(data, job.collection.notes, backbone.network.notes, label_errors),
         "views": view_notes,
         "calibration": calibration.notes,
     }
@@ -198,20 +198,22 @@ def train_and_measure(table: LabelledFeatures, data: Dataset, crops: CropFeature
     return Solved(head, penalty, held_out, calibration)
 
 
-def _drawn_views(job: Job) -> "tuple[list[View], list[str]]":
+def _drawn_views(job: Job, data: Dataset) -> "tuple[list[View], list[str]]":
     """The drawn views of a training photograph, and what the user should know of them."""
     name = job.options.augment or "none"
     if name == "none":
         return [], []
     from tortie.activations.views import Drawn
     from tortie.learning.backbone import chosen_policy
+    from tortie.learning.colours import with_own_colours
 
     chosen, notes = chosen_policy(job.entry, name, job.options.mirror)
+    chosen, colours = with_own_colours(chosen, job, data, None)
     if chosen is None:
         return [], list(notes)
     numbers = range(1, job.options.views + 1)
     drawn = [Drawn(job.entry.preprocessing, chosen, job.draw_seed, n) for n in numbers]
-    return list(drawn), list(notes)
+    return list(drawn), [*notes, *colours]
 
 
 def _crops(job: Job, backbone: "Backbone", data: Dataset, table: LabelledFeatures) -> CropFeatures:

@@ -71,7 +71,8 @@ class Job:
         plan_only: whether to stop at the plan.
         member: number of this network in an ensemble, from 0; each draws its own views and first
             weights.
-        ensemble: what all networks of an ensemble cost together, in words; ``None`` for one.
+        prediction: what all networks and crops cost a prediction, in words; ``None`` for one of
+            each.
         replaces: folder of a run that is cleared when this one begins; ``None`` for none.
     """
 
@@ -85,7 +86,7 @@ class Job:
     events: Events
     plan_only: bool = False
     member: int = 0
-    ensemble: str | None = None
+    prediction: str | None = None
     replaces: Path | None = None
 
     @property
@@ -135,7 +136,7 @@ class Job:
         Raises:
             PlanOnly: nothing else was asked for.
         """
-        plan = plan.model_copy(update={"ensemble": self.ensemble})
+        plan = plan.model_copy(update={"prediction": self.prediction})
         self.events.plan(plan)
         if self.plan_only:
             raise PlanOnly(plan)

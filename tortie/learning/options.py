@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tortie.augment.named import POLICIES
+from tortie.augment.named import policy
 from tortie.errors import UsageError
 
 
@@ -34,8 +34,11 @@ def _between_0_and_1(value: object) -> object:
 
 
 def _known_policy(name: str | None) -> str | None:
-    if name is not None and name not in POLICIES:
-        raise ValueError(f"there are {', '.join(POLICIES)}")
+    if name is not None:
+        try:
+            policy(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
     return name
 
 
@@ -92,8 +95,11 @@ class FitOptions(BaseModel):
             another than its paper's; ``None`` for its paper's.
         valid: validation set: a folder with one folder per class, or a fraction.
         test: test set: a folder with one folder per class, or a fraction.
-        augment: policy that drawn views follow, by its name; ``None`` for none where everything is
+        augment: policy that drawn views follow, by its name, with some of its ranges changed where
+            that is wanted, as ``full(channel_shift=20)``; ``None`` for none where everything is
             frozen, and for the recipe's elsewhere.
+        colour_basis: whose principal colours PCA colour goes along: the training ``photographs``',
+            or those of ``imagenet``, as in AlexNet's paper.
         mirror: whether a mirrored photograph keeps its class, so that a policy may mirror it.
         views: number of augmented views of each training photograph where stages are frozen;
             where none is, each epoch draws anew.
@@ -129,6 +135,7 @@ class FitOptions(BaseModel):
     valid: Part = None
     test: Part = None
     augment: Annotated[str | None, AfterValidator(_known_policy)] = None
+    colour_basis: Literal["photographs", "imagenet"] = "photographs"
     mirror: bool = True
     views: int = Field(default=_VIEWS, ge=1, le=1000)
     crops: Literal[1, 10, 144] = 1

@@ -13,7 +13,7 @@ class Training(BaseModel):
     Attributes:
         recipe: its name.
         epochs: times that every training photograph is seen.
-        batch: photographs a step.
+        batch: batch size.
         steps: in all epochs.
         images: photographs trained on.
         input: ``HEIGHTxWIDTHxCHANNELS`` that they are made to.
@@ -50,19 +50,24 @@ class Training(BaseModel):
 
     def lines(self) -> list[tuple[str, str]]:
         """The training as a person reads it."""
-        kept = "the last epoch is kept, as photographs are too few to choose by"
+        kept = "the last epoch is kept (too few photographs for validation)"
         if self.chosen_on:
-            kept = f"the best epoch of {self.chosen_on:,} other photographs is kept"
+            kept = f"best epoch chosen on {self.chosen_on:,} validation photographs"
         lines = [
             (
                 "training",
                 f"recipe {self.recipe}: {self.epochs} epoch{'s' * (self.epochs > 1)} of "
-                f"{self.images:,} photographs as {self.input}, {self.batch} a step, "
+                f"{self.images:,} photographs as {self.input}, batch size {self.batch}, "
                 f"{self.precision}; {kept}",
             )
         ]
         if self.probed:
-            lines.append(("head", "begins as the softmax layer of the network as it is"))
+            lines.append(
+                (
+                    "head",
+                    "starts from a linear probe (the softmax layer of the network before training)",
+                )
+            )
         if self.activations != "none":
             lines.append(("frozen part", f"{self.activations}: {self.why}"))
         return lines
@@ -102,7 +107,7 @@ class Plan(BaseModel):
         training: the steps of the training, where there are any.
         depth_rule: the rule that compares depths, and in the end the verdict; ``None`` where the
             depth was given.
-        ensemble: of how many networks this is one, and what they cost together.
+        prediction: what several networks or crops cost a prediction; ``None`` for one of each.
         notes: what the user should know before the work begins.
     """
 
@@ -134,21 +139,21 @@ class Plan(BaseModel):
     processes: int = 1
     training: Training | None = None
     depth_rule: str | None = None
-    ensemble: str | None = None
+    prediction: str | None = None
     notes: tuple[str, ...] = ()
 
     def _views_line(self) -> list[tuple[str, str]]:
         if self.augment == "none":
             return []
         if self.views == 1:
-            return [("augment", f"{self.augment}: every photograph is drawn anew each epoch")]
-        views = _counted(self.views - 1, "drawn view")
-        return [("augment", f"{self.augment}: {views} of each to train on")]
+            return [("augment", f"{self.augment}: new random views in every epoch")]
+        views = _counted(self.views - 1, "augmented view")
+        return [("augment", f"{self.augment}: {views} of each training photograph")]
 
     def _processes_line(self) -> list[tuple[str, str]]:
         if self.processes == 1:
             return []
-        return [("processes", f"{self.processes}: each computes its share")]
+        return [("processes", f"{self.processes}, which share the work")]
 
     def lines(self) -> list[tuple[str, str]]:
         """The plan as a person reads it: pairs of a heading and a line."""
@@ -176,11 +181,11 @@ class Plan(BaseModel):
         where = f"{self.precision}, {self.device}, {_counted(self.threads, 'thread')}"
         stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
         if self.training and self.training.activations != "store":
-            stored = "none is kept"
+            stored = "not stored"
         return [
             ("photographs", f"{self.images:,} in {self.classes} classes ({splits})"),
-            ("network", f"{self.network}, weights {self.weights or 'fresh'}"),
-            *([("ensemble", self.ensemble)] if self.ensemble else []),
+            ("network", f"{self.network}, weights {self.weights or 'random'}"),
+            *([("prediction", self.prediction)] if self.prediction else []),
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             *freeze.lines(),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),

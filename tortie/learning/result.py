@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from tortie.evaluation.calibration import tempered
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.prediction_sets import (
+    MeasuredSets,
+    PredictionSets,
+    fit_sets,
+    measure_sets,
+)
 from tortie.images.finding import Finding, worst
 from tortie.images.findings import file_findings
 from tortie.images.split import Row
@@ -93,6 +99,27 @@ class FitResult:
         temperatures = self.calibration.temperature["1"] if own is None else own
         return tempered(self.held_out.probabilities, temperatures)
 
+    @cached_property
+    def prediction_sets(self) -> dict[str, PredictionSets]:
+        """What prediction sets need, by crop setting; empty where too few were held out."""
+        found = {
+            crops: fit_sets(
+                one.probabilities, self.data.labels[one.positions], self.data.weights(one.positions)
+            )
+            for crops, one in self.calibration.predictions.items()
+        }
+        return {crops: one for crops, one in found.items() if one is not None}
+
+    @cached_property
+    def measured_sets(self) -> list[MeasuredSets]:
+        """What prediction sets came to on a test or validation that they were not taken from."""
+        if self.data.too_few is not None or self.data.split.on == "cross-validation":
+            return []
+        return measure_sets(
+            self.prediction_sets.get("1"), self.held_out.probabilities, self.scored_labels,
+            self.scored_weights, self.data.classes,
+        )  # fmt: skip
+
     @property
     def scored_labels(self) -> NDArray[np.int64]:
         """Class indices ``(n,)`` of the photographs held out."""
@@ -125,7 +152,10 @@ class FitResult:
 
 
 def dataset_notes(
-    data: Dataset, listed: Sequence[str], network: Sequence[str], doubts: Sequence[Finding] = ()
+    data: Dataset,
+    listed: Sequence[str],
+    network: Sequence[str],
+    label_errors: Sequence[Finding] = (),
 ) -> Notes:
     """The notes that every fit has: of the photographs, the network, the split and what was found.
 
@@ -133,18 +163,18 @@ def dataset_notes(
         data: the photographs.
         listed: what was noted as the photographs were listed.
         network: what the network has to say of its weights.
-        doubts: about labels; empty where they were not looked for.
+        label_errors: about labels; empty where they were not looked for.
     """
     empty = [f"class {name} has no readable photograph" for name in data.empty_classes]
     return {
         "photographs": [*listed, *empty, *data.inspection.duplicates.notes],
         "network": network,
         "split": [*data.split.notes, *data.inspection.weights.notes()],
-        "found": [*named("not counted", data.leaks()), *_worst_found(data, doubts)],
+        "found": [*named("not counted", data.leaks()), *_worst_found(data, label_errors)],
     }
 
 
-def _worst_found(data: Dataset, doubts: Sequence[Finding]) -> list[str]:
+def _worst_found(data: Dataset, label_errors: Sequence[Finding]) -> list[str]:
     """The three worst kinds of finding of ``tortie check``, a line each.
 
     Files that cannot be read are listed elsewhere.
@@ -152,7 +182,7 @@ def _worst_found(data: Dataset, doubts: Sequence[Finding]) -> list[str]:
     findings = [
         one for one in file_findings(data.inspection) if one.kind not in ("unreadable", "truncated")
     ]
-    return [f"{line}; tortie check names all" for line in worst([*findings, *doubts])]
+    return [f"{line}; tortie check names all" for line in worst([*findings, *label_errors])]
 
 
 def named(what: str, paths: Sequence[Path]) -> list[str]:

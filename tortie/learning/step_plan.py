@@ -22,6 +22,7 @@ from tortie.augment import Policy
 from tortie.errors import UsageError
 from tortie.files import open_regular
 from tortie.learning.backbone import Backbone, chosen_policy
+from tortie.learning.colours import with_own_colours
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
 from tortie.learning.options import FitOptions, hidden_units
@@ -158,6 +159,7 @@ def _plan_steps(
     job, trained, recipe = backbone.job, backbone.trained, recipe_of(backbone.job)
     options, preprocessing = job.options, job.entry.preprocessing
     policy, notes = chosen_policy(job.entry, recipe.policy, options.mirror)
+    policy, colours = with_own_colours(policy, job, data, photographs)
     extractor = backbone.extractor if backbone.freeze.stages else None
     drawn = _views(job, recipe, policy, extractor is not None)
     undistorted = Undistorted(preprocessing)
@@ -193,7 +195,7 @@ def _plan_steps(
         probed=len(data.train) if _is_probed(recipe, options) else 0,
         in_store=stored,
         to_compute=entries - stored if activations == "store" else 0,
-        notes=tuple(notes),
+        notes=(*notes, *colours),
     )
     if extractor is None:
         return plan

@@ -17,6 +17,7 @@ import torch
 
 from tortie import __version__
 from tortie.activations.key import hash_tensors
+from tortie.activations.views import Drawn
 from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.predict import Member, Predictions, predict
@@ -345,6 +346,12 @@ def _feed(candidate: Candidate) -> Feed:
     return Stored(undistorted, features(job, extractor, data, data.train, steps.views, photographs))
 
 
+def _colours(steps: StepPlan) -> dict[str, Any] | None:
+    """The principal colours that views are drawn along."""
+    drawn = [view.policy for view in steps.views if isinstance(view, Drawn)]
+    return drawn[0].pca_basis.model_dump(mode="json") if drawn and drawn[0].pca_colour else None
+
+
 def _document(candidate: Candidate) -> dict[str, Any]:
     """All that decides the weights but the photographs; a run is resumed with the same alone."""
     job, steps, backbone = candidate.job, candidate.steps, candidate.backbone
@@ -361,6 +368,7 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "classes": list(candidate.data.classes),
         "recipe": steps.recipe.model_dump(mode="json"),
         "views": [view.name for view in steps.views] if steps.activations != "none" else [],
+        "colours": _colours(steps),
         "mirror": options.mirror,
         "seed": options.seed,
         "device": options.device,

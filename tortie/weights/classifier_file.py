@@ -7,6 +7,7 @@ and ``sha256``, over the rest of the header and the tensors, so that one flipped
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -31,6 +32,8 @@ _NUMPY = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
 MOST_MEMBERS = 100
 MOST_CLASSES = 100_000
 _SIDE = 9999  # pixels, the most that --input takes
+_SETS = re.compile(r"\Asets\.(1|10|144)\.(scores|weights)\Z")
+_MOST_SCORES = 10_000
 _WORTH_HASHING = 1 << 30  # bytes: of a longer file it is not found out whether it is damaged, too
 
 Check = Callable[["Metadata", Mapping[str, TensorInfo]], None]
@@ -336,7 +339,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
-    """What lies beside the networks: hashes of the training photographs, and novelty.
+    """What lies beside the networks: hashes of the training photographs, novelty, prediction sets.
 
     Raises:
         ValueError: with what is wrong.
@@ -349,6 +352,13 @@ def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
         elif name in ("novelty.scale", "novelty.means", "novelty.directions", "novelty.quantiles"):
             if one.dtype != "F32":
                 raise ValueError(f"{name} is {one.dtype}, expected F32")
+        elif _SETS.match(name):
+            kind = "weights" if name.endswith("scores") else "scores"
+            other = infos.get(f"{name.rpartition('.')[0]}.{kind}")
+            if one.dtype != "F32" or len(one.shape) != 1 or not 1 <= one.shape[0] <= _MOST_SCORES:
+                raise ValueError(f"{name} does not hold the scores of prediction sets")
+            if other is None or other.shape != one.shape:
+                raise ValueError(f"{name} has other scores than weights")
         elif not name.startswith(prefixes):
             raise ValueError(f"{ascii(name)[:80]} is no tensor of a classifier")
     hashes = infos.get("training.sha256")
@@ -376,6 +386,14 @@ def _check_values(path: Path, tensors: "Mapping[str, Tensor]") -> None:
             raise TortieError(f"{path} is no classifier: {name} is not positive")
         if name.endswith(".running_var") and bool((tensor < 0).any()):
             raise TortieError(f"{path} is no classifier: a negative variance in {name}")
+    for name, tensor in tensors.items():
+        if not _SETS.match(name):
+            continue
+        is_score = name.endswith(".scores")
+        if bool((tensor > 1).any()) or bool((tensor < 0 if is_score else tensor <= 0).any()):
+            raise TortieError(f"{path} is no classifier: {name} is not between 0 and 1")
+        if is_score and bool((tensor.diff() < 0).any()):
+            raise TortieError(f"{path} is no classifier: {name} fall")
     quantiles = tensors.get("novelty.quantiles")
     if quantiles is not None and bool((quantiles.diff() < 0).any()):
         raise TortieError(f"{path} is no classifier: novelty.quantiles fall")

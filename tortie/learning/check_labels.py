@@ -15,7 +15,7 @@ from tortie.learning.temperature import is_beyond_baseline
 _CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
-def label_doubts(inspection: Inspection, features: Floats, seed: int) -> list[Finding]:
+def check_labels(inspection: Inspection, features: Floats, seed: int) -> list[Finding]:
     """Findings about labels.
 
     None where no class can be held out and trained on, or where the softmax layer is not shown to
@@ -46,7 +46,7 @@ def label_doubts(inspection: Inspection, features: Floats, seed: int) -> list[Fi
 
 
 def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
-    """Each image judged by a head that neither it nor its group had a part in.
+    """Each image predicted by a head that neither it nor its group had a part in.
 
     Twice: what the first round doubts has no part in training the second, or wrong labels would
     vouch for one another. How many are wrong is counted in the first round: heads that saw no
@@ -63,17 +63,17 @@ def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
     parts = held_out_parts(data.folds(seed, everything))
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
     penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
-    first = _judged(data, parts, everything, penalty)
+    first = _held_out_by(data, parts, everything, penalty)
     if not is_beyond_baseline(first, data.labels, data.weights_of(everything)):
         return first, 0
     doubted = [doubt.index for doubt in label_errors(first, data.labels)]
     trusted = np.setdiff1d(everything, doubted)
     if not doubted or len(np.unique(data.labels[trusted])) < data.classes:
         return first, len(doubted)
-    return _judged(data, parts, trusted, penalty), len(doubted)
+    return _held_out_by(data, parts, trusted, penalty), len(doubted)
 
 
-def _judged(
+def _held_out_by(
     data: LabelledFeatures,
     parts: list[tuple[Integers, Integers]],
     trusted: Integers,
