@@ -12,7 +12,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,9 @@ def classifiers(folder: Path) -> list[tuple[str, Path]]:
     """One network solved for, one trained by steps, and an ensemble."""
     import tortie
 
+    names = ("frozen", "steps", "three")
+    if (folder / "three.safetensors").exists():
+        return [(name, folder / f"{name}.safetensors") for name in names]
     photographs = lay_out(folder / "photographs", 14)
     made = {
         "frozen": tortie.ImageClassifier("resnet20-cifar"),
@@ -153,7 +155,7 @@ def change(content: Any, drawn: random.Random) -> None:
 def try_store(folder: Path, rows: Rows, scale: float, seed: int) -> None:
     """Answers from a store of which a part was overwritten, cut away or exchanged."""
     row = rows.setdefault("damaged stores", Tally())
-    whole = folder / "steps.safetensors"
+    whole = dict(classifiers(folder))["steps"]
     store = folder / "store"
     os.environ["TORTIE_CACHE"] = str(store)
     with watched(answered) as process:
@@ -179,7 +181,7 @@ def try_threads(folder: Path, rows: Rows, scale: float, seed: int) -> None:
     row = rows.setdefault("first calls of eight threads", Tally())
     images = [Image.fromarray(np.asarray(photograph(*one))) for one in IMAGES * 2]
     for name in ("steps", "three"):
-        path = folder / f"{name}.safetensors"
+        path = dict(classifiers(folder))[name]
         for engine in ("onnxruntime", "onednn", "eager"):
             choices = {"engine": engine, "precision": "float32", "threads": 1}
             wanted = tortie.load(path).set_params(**choices).predict_proba(images)
@@ -196,13 +198,6 @@ def try_threads(folder: Path, rows: Rows, scale: float, seed: int) -> None:
                         row.add(f"{name} {engine} {place}", "traceback", repr(error))
 
 
-def run(scale: float, seed: int, rows: Rows) -> None:
-    """All of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TORTIE_CACHE"] = os.path.join(folder, "cache")
-        for part in (try_files, try_threads, try_store):
-            part(Path(folder), rows, scale, seed)
-
-
 if __name__ == "__main__":
-    main(__doc__.split("\n")[0], run)
+    parts_of_it = {"files": try_files, "threads": try_threads, "stores": try_store}
+    main(__doc__.split("\n")[0], parts_of_it)

@@ -3,10 +3,12 @@
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from machine import describe
 
@@ -46,6 +48,7 @@ class Tally:
             self.reasons[told] += 1
         if kind in _FAULTS:
             self.found.append(f"{kind}: {name}: {told}")
+            print(self.found[-1], file=sys.stderr, flush=True)
 
 
 Rows = dict[str, Tally]
@@ -65,14 +68,23 @@ def table(rows: Rows) -> list[str]:
     return lines
 
 
-def main(title: str, run: Callable[[float, int, Rows], None]) -> None:
+Part = Callable[[Path, Rows, float, int], None]
+"""Tries a share of its inputs, drawn from a seed, in a folder, and fills rows."""
+
+
+def main(title: str, parts: dict[str, Part]) -> None:
     """Run a part of the battery and print its table; the exit code is 1 where there is a fault."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the inputs, 0 to 1")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=[], help="which parts, by their names")
     options = parser.parse_args()
     begin, rows = time.monotonic(), Rows()
-    run(options.scale, options.seed, rows)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORTIE_CACHE"] = os.path.join(folder, "cache")
+        for name, part in parts.items():
+            if name in (options.only or parts):
+                part(Path(folder), rows, options.scale, options.seed)
     print(describe(), f"{time.monotonic() - begin:.0f} s", os.linesep)
     print(*table(rows), sep="\n")
     for name, row in rows.items():
