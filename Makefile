@@ -15,7 +15,7 @@ LOWEST := .venv-lowest
 # Collections of images for the battery; where the registry has none, it makes its own alone.
 CORPORA := .corpora
 
-.PHONY: demo test plain lowest check slow bench battery conformance pictures clean
+.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
@@ -63,6 +63,13 @@ battery: $(READY)
 conformance: $(PEERS)/bin/pytest
 	$(PEERS)/bin/python -m pytest -q tests/conformance
 
+# Requests that schemathesis makes up from the server's own description.
+FUZZ := .venv-fuzz
+fuzz: $(READY)
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/pip install -q 'schemathesis>=4'
+	$(BIN)/python tests/serving/fuzz.py $(FUZZ)/bin/schemathesis
+
 # The pictures of docs/networks.md.
 DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 mobilenet-v2 efficientnet-lite0
 pictures: $(READY)
@@ -84,4 +91,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) $(LOWEST)
+	rm -rf $(VENV) $(LOWEST) $(FUZZ)

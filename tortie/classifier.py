@@ -26,6 +26,8 @@ from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
+    from tortie.evaluation.activation_maps import ActivationMap
+    from tortie.evaluation.live import LivePredictor
     from tortie.evaluation.predict import Member, Predictions
     from tortie.learning.job import Events
     from tortie.learning.plan import Plan
@@ -285,6 +287,46 @@ class ImageClassifier:
         if sets is not None and confidence is not None:
             held = sets.of(found.uncalibrated, confidence)
         return to_predictions(sources, found, self.metadata.classes, reject_below, held)
+
+    def live(self) -> "LivePredictor":
+        """A predictor for a server: on the calling thread, without the store, ready at once.
+
+        Raises:
+            UsageError: a device, precision or engine that is not there.
+        """
+        from tortie.evaluation.live import LivePredictor
+
+        members, options = self._ready(), self._options
+        predictor = LivePredictor(
+            members, self.temperature, options.crops, self._novelty,
+            int(self.max_megapixels * 1e6),
+        )  # fmt: skip
+        predictor.prepare()
+        return predictor
+
+    def activation_map(self, image: Source, label: str) -> "ActivationMap | None":
+        """Where the first network saw in an image what speaks for a class.
+
+        Args:
+            image: a file, the bytes of one, or an image in memory.
+            label: a class name.
+
+        Returns:
+            ``None`` where the image cannot be read, or the network does not end in global average
+            pooling and a linear map.
+
+        Raises:
+            UsageError: no such class.
+        """
+        from tortie.evaluation.activation_maps import Pooled, activation_maps
+
+        if label not in self.metadata.classes:
+            raise UsageError(f"no class {label!r}")
+        pooled = Pooled.of(self._networks[0])
+        if pooled is None:
+            return None
+        seen = self.metadata.members[0].preprocessing
+        return activation_maps(pooled, seen, [image], [self.metadata.classes.index(label)])[0]
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.

@@ -183,3 +183,12 @@ def test_fit_and_check_name_the_same_doubtful_labels(run, tmp_path):
     (note,) = [one for one in json.loads(out)["notes"] if "class looks wrong" in one]
     assert doubts and f"class looks wrong: {len(doubts)}, " in note
     assert doubts[0]["paths"][0] in note and doubts[0]["detail"] in note
+
+
+def test_a_file_that_cannot_be_read_is_not_to_compute_for_ever(run, tmp_path):
+    folder = lay_out(tmp_path / "photographs", 6)
+    (folder / "blobs" / "00.jpg").write_bytes(b"\xff\xd8\xff broken")
+    assert run("fit", folder, "-o", tmp_path / "a.safetensors", "-q")[0] == 0
+    plan = json.loads(run("fit", folder, "-o", tmp_path / "b.safetensors", "--plan", "--json")[1])
+    assert (plan["images_in_store"], plan["images_to_compute"]) == (11, 0)
+    assert plan["multiplications"] == 0

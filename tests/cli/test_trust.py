@@ -175,7 +175,7 @@ def test_predict_names_a_stranger(run, model, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("predict", "MODEL", "x.jpg", "--crops", "7"), "crops is 7: Input should be 1, 10 or 144"),
+        (("predict", "MODEL", "x.jpg", "--crops", "7"), "7 crops: expected 1, 10 or 144"),
         (("predict", "MODEL", "x.jpg", "--reject-below", "2"), "--reject-below"),
         (("evaluate", "MODEL", "new", "--crops", "0"), "crops is 0: Input should be 1, 10 or 144"),
     ],

@@ -114,9 +114,9 @@ def test_every_section_is_there_when_there_is_what_it_shows(tmp_path):
     assert full_page == [
         "What to photograph next",
         "Class by class",
-        "What is taken for what",
-        "Does it know how sure it is?",
-        "And if it may say “not sure”?",
+        "Confusion matrix: what is taken for what",
+        "Calibration: does it know how sure it is?",
+        "Rejection: and if it may say “not sure”?",
         "The surest mistakes",
         "Typical and doubtful",
         "Each member, and the ensemble",
@@ -132,8 +132,8 @@ def test_every_section_is_there_when_there_is_what_it_shows(tmp_path):
     assert Reader(html(tmp_path, right)).headings == [
         "What to photograph next",
         "Class by class",
-        "What is taken for what",
-        "Does it know how sure it is?",
+        "Confusion matrix: what is taken for what",
+        "Calibration: does it know how sure it is?",
         "Typical and doubtful",
         "Environment",
     ]

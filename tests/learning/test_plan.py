@@ -26,6 +26,12 @@ def test_no_time_is_made_up():
     assert plan(seconds=0.0, multiplications=0)["cost"].endswith(", nothing to compute")
 
 
+def test_what_may_be_to_compute_is_said():
+    assert plan(images_to_compute=0, images_in_store=10, views_to_compute=20)[
+        "activations"
+    ].startswith("10 in the store, 0 to compute; up to 20 drawn views and crops to compute")
+
+
 def test_one_is_no_plural():
     assert plan()["activations"].endswith("(float32, cpu, 2 threads)")
     assert plan(threads=1)["activations"].endswith("(float32, cpu, 1 thread)")

@@ -258,7 +258,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         if self._workers is None:
             engine = self._extractor.engine
             self._workers = ThreadPoolExecutor(
-                self._extractor.threads, "tortie-forward", initializer=_multiply_alone
+                self._extractor.threads, "tortie-forward", initializer=multiply_alone
             )
             self._run = lambda pixels: _timed(engine, pixels)
         pixels = np.concatenate([item.pixels for _, item in batch if item.pixels is not None])
@@ -286,7 +286,7 @@ _Batch = list[tuple[int, Read]]
 _Result = tuple[NDArray[np.float32], float]
 
 
-def _multiply_alone() -> None:
+def multiply_alone() -> None:
     """One thread for each operator of the calling thread, and of no other."""
     if "torch" in sys.modules:  # torch sets a thread up at its first use, and never again
         sys.modules["torch"].get_num_threads()

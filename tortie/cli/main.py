@@ -19,6 +19,7 @@ from tortie.cli import (
     fit,
     networks,
     predict,
+    serve,
     show,
 )
 from tortie.errors import TortieError
@@ -36,7 +37,7 @@ app = typer.Typer(
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
-for verb in (fit, predict, evaluate, check, augment, networks, cost, bench, cache, demo):
+for verb in (fit, predict, evaluate, serve, check, augment, networks, cost, bench, cache, demo):
     app.command(verb.NAME)(verb.command)
 
 

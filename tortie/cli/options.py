@@ -33,6 +33,14 @@ Crops = Annotated[
         "grows with the number of crops."
     ),
 ]
+RejectBelow = Annotated[
+    float,
+    typer.Option(
+        help="Reject a photograph (give it no label) if its highest probability is below this.",
+        min=0,
+        max=1,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed.", rich_help_panel=TRAINING)]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.", rich_help_panel=MACHINE)]
 Precision = Annotated[

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
-STRANGE = 99.0
-"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 def command(
@@ -28,14 +26,7 @@ def command(
         int, typer.Option(help="Number of classes to print for each photograph.", min=1)
     ] = 3,
     crops: options.Crops = 1,
-    reject_below: Annotated[
-        float,
-        typer.Option(
-            help="Reject a photograph (give it no label) if its highest probability is below this.",
-            min=0,
-            max=1,
-        ),
-    ] = 0.0,
+    reject_below: options.RejectBelow = 0.0,
     confidence: Annotated[
         float | None,
         typer.Option(
@@ -121,23 +112,10 @@ def _say_empty(images: list[Path], predictions: "list[Prediction]") -> None:
 
 def _told(predictions: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
     """Predictions as JSON, and as lines."""
-    document = [
-        {"path": str(one.source), "reason": one.reason}
-        if one.reason
-        else {
-            "path": str(one.source),
-            "label": one.label,
-            "probability": one.probability,
-            "rejected": one.rejected,
-            "novelty_percentile": one.novelty_percentile,
-            "probabilities": one.probabilities,
-            **({} if one.prediction_set is None else {"prediction_set": one.prediction_set}),
-        }
-        for one in predictions
-    ]
+    document = [one.document(str(one.source)) for one in predictions]
     for one in predictions:
         if one.reason:
-            show.say(f"{one.source}: {one.reason}", always=True)
+            show.say(f"{one.source!s}: {one.reason}", always=True)
     return document, [_line(one, top) for one in predictions if not one.reason]
 
 
@@ -149,13 +127,13 @@ def _line(one: "Prediction", top: int) -> str:
     ranked = ", ".join(f"{name} {shown_probability(p)}" for name, p in likeliest)
     unsure = "rejected: " if one.rejected else ""
     far = ""
-    if one.novelty_percentile is not None and one.novelty_percentile >= STRANGE:
-        few = "none" if one.novelty_percentile >= 99.95 else "fewer than 1 in 100"
+    if one.is_strange:
+        few = "none" if (one.novelty_percentile or 0) >= 99.95 else "fewer than 1 in 100"
         far = f"; unlike its training photographs: {few} of them lies so far from the others"
     held = ""
     if one.prediction_set is not None:
         held = f"; set: {', '.join(one.prediction_set)}"
-    return f"{one.source}  {unsure}{ranked}{held}{far}"
+    return f"{one.source!s}  {unsure}{ranked}{held}{far}"
 
 
 def _rows(predictions: "list[Prediction]") -> Iterator[tuple[object, ...]]:

@@ -75,8 +75,18 @@ class Predictions:
 
 
 @dataclass
-class _MemberPredictions:
-    """One member's probabilities, of all photographs in their order; unreadable ones are zero."""
+class MemberPredictions:
+    """One member's probabilities, of all photographs in their order; unreadable ones are zero.
+
+    Attributes:
+        mean: float32 ``(n, K)``, over the crops.
+        centre: float32 ``(n, K)``, of the undistorted view alone.
+        read: which photographs have probabilities ``(n,)``.
+        facts: of each photograph, where they are known.
+        distances: from the training photographs ``(n,)``; ``None`` where they are not asked for.
+        reasons: why a photograph has no probabilities, by its position.
+        computed: photographs that went through the network.
+    """
 
     mean: NDArray[np.float32]
     centre: NDArray[np.float32]
@@ -85,6 +95,35 @@ class _MemberPredictions:
     distances: NDArray[np.float64] | None
     reasons: dict[int, str] = field(default_factory=dict)
     computed: int = 0
+
+    @classmethod
+    def empty(cls, count: int, classes: int, novelty: Novelty | None) -> "MemberPredictions":
+        """Of photographs that none is known of yet."""
+        return cls(
+            np.zeros((count, classes), np.float32), np.zeros((count, classes), np.float32),
+            np.zeros(count, np.bool_), [None] * count, None if novelty is None else np.zeros(count),
+        )  # fmt: skip
+
+    def keep(
+        self,
+        network: MemberNetwork,
+        features: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        novelty: Novelty | None,
+    ) -> None:
+        """Keep what the head makes of activations ``(m, views, ...)`` of the photographs ``rows``.
+
+        One whose probabilities are NaN gets that as its reason.
+        """
+        flat = network.probabilities(features.reshape(-1, *features.shape[2:]))
+        probabilities = flat.reshape(*features.shape[:2], flat.shape[1])
+        finite = np.isfinite(probabilities).all(axis=(1, 2))
+        self.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
+        rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
+        self.mean[rows], self.centre[rows] = probabilities.mean(axis=1), probabilities[:, 0]
+        self.read[rows] = True
+        if novelty is not None and self.distances is not None:
+            self.distances[rows] = novelty.distances(features[:, 0])
 
 
 def predict(
@@ -118,9 +157,16 @@ def predict(
         )
         for number, member in enumerate(members)
     ]
+    return combined(each_member, temperature, novelty)
+
+
+def combined(
+    each_member: "Sequence[MemberPredictions]", temperature: float, novelty: Novelty | None
+) -> Predictions:
+    """The mean over the members, tempered, of the photographs that all of them could read."""
     rows = np.flatnonzero(np.all([one.read for one in each_member], axis=0))
     reasons: dict[int, str] = {}
-    facts: list[Facts | None] = [None] * len(sources)
+    facts: list[Facts | None] = [None] * len(each_member[0].facts)
     for one in each_member:
         reasons = {**one.reasons, **reasons}
         facts = [own or other for own, other in zip(facts, one.facts, strict=True)]
@@ -151,16 +197,13 @@ def _predict_member(
     crops: Crops,
     novelty: Novelty | None,
     reader: Reader | None,
-) -> _MemberPredictions:
+) -> MemberPredictions:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
-    n, classes = len(sources), member.network.classes
-    predictions = _MemberPredictions(
-        np.zeros((n, classes), np.float32), np.zeros((n, classes), np.float32),
-        np.zeros(n, np.bool_), [None] * n, None if novelty is None else np.zeros(n),
-    )  # fmt: skip
+    n = len(sources)
+    predictions = MemberPredictions.empty(n, member.network.classes, novelty)
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
 
@@ -172,30 +215,13 @@ def _predict_member(
             member.extractor, sources[part], sha256[part], views=views, reader=own
         ) as extraction:
             features, rows = extraction.finish(told)  # (n, views, ...)
-        rows = rows + begin
-        probabilities = _probabilities(member.network, features)
-        finite = np.isfinite(probabilities).all(axis=(1, 2))
-        predictions.reasons |= {int(row): _NO_NUMBER for row in rows[~finite]}
-        rows, probabilities, features = rows[finite], probabilities[finite], features[finite]
-        predictions.mean[rows], predictions.centre[rows] = (
-            probabilities.mean(axis=1),
-            probabilities[:, 0],
-        )
-        predictions.read[rows] = True
+        predictions.keep(member.network, features, rows + begin, novelty)
         predictions.facts[part] = extraction.facts
         predictions.reasons |= {begin + row: reason for row, reason in extraction.reasons.items()}
         predictions.computed += extraction.computed
-        if novelty is not None and predictions.distances is not None:
-            predictions.distances[rows] = novelty.distances(features[:, 0])
     return predictions
 
 
 def _from(reader: Reader, begin: int) -> Reader:
     """The reader of what comes from ``begin`` on."""
     return lambda positions, views: reader([begin + each for each in positions], views)
-
-
-def _probabilities(network: MemberNetwork, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The head's ``(n, views, K)`` of activations ``(n, views, ...)``."""
-    probabilities = network.probabilities(features.reshape(-1, *features.shape[2:]))
-    return probabilities.reshape(*features.shape[:2], probabilities.shape[1])

@@ -1,9 +1,9 @@
 """What a classifier says of one photograph, and how good it is on many."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from tortie.images.inputs import Skipped
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Predictions
+
+STRANGE = 99.0
+"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,41 @@ class Prediction:
     novelty_percentile: float | None = None
     prediction_set: tuple[str, ...] | None = None
 
+    def rejecting(self, below: float) -> "Prediction":
+        """The same, rejected where its highest probability is below this."""
+        most = self.probability
+        # As the coverage curve counts; no probability is 1, though rounding may make it so.
+        under = most is not None and (below >= 1 or bool(np.float32(most) < np.float32(below)))
+        return replace(self, rejected=under)
+
     @property
     def label(self) -> str | None:
         """The most probable class; ``None`` where it is rejected or cannot be read."""
         return None if self.rejected else next(iter(self.probabilities), None)
 
     @property
+    def is_strange(self) -> bool:
+        """Whether it is unlike the training photographs: as far as the farthest of a hundred."""
+        return self.novelty_percentile is not None and self.novelty_percentile >= STRANGE
+
+    @property
     def probability(self) -> float | None:
         """Of the most probable class, rejected or not; ``None`` where it cannot be read."""
         return next(iter(self.probabilities.values()), None)
+
+    def document(self, path: str) -> dict[str, Any]:
+        """What JSON says of it, of a photograph that goes by this name."""
+        if self.reason:
+            return {"path": path, "reason": self.reason}
+        return {
+            "path": path,
+            "label": self.label,
+            "probability": self.probability,
+            "rejected": self.rejected,
+            "novelty_percentile": self.novelty_percentile,
+            "probabilities": self.probabilities,
+            **({} if self.prediction_set is None else {"prediction_set": self.prediction_set}),
+        }
 
 
 def to_predictions(
@@ -73,15 +102,14 @@ def to_predictions(
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
-        # As the coverage curve counts; no probability is 1, though rounding may make it so.
-        rejected = bool(row.max() < np.float32(reject_below)) or reject_below >= 1
         within = None
         if held is not None:
             own = {classes[k] for k in np.flatnonzero(held[number]).tolist()}
             within = tuple(name for name in ranked if name in own)
-        predictions[position] = Prediction(
-            sources[position], ranked, None, rejected, far, prediction_set=within
+        prediction = Prediction(
+            sources[position], ranked, novelty_percentile=far, prediction_set=within
         )
+        predictions[position] = prediction.rejecting(reject_below)
     return predictions
 
 

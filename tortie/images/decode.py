@@ -32,9 +32,9 @@ from tortie.images.quiet import quiet, unlimited
 from tortie.images.room import Room
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
-Source = Path | Image.Image | NDArray[Any]
-"""An image: a file, or one in memory. Arrays are uint8, ``(H, W)`` or ``(H, W, 1)`` for grey,
-``(H, W, 3)`` for RGB, ``(H, W, 4)`` for RGB and alpha."""
+Source = Path | bytes | Image.Image | NDArray[Any]
+"""An image: a file, the bytes of one, or one in memory. Arrays are uint8, ``(H, W)`` or
+``(H, W, 1)`` for grey, ``(H, W, 3)`` for RGB, ``(H, W, 4)`` for RGB and alpha."""
 
 DECODER_VERSION = 2
 """Raised whenever the same bytes may decode to other pixels: it is part of the store's key."""
@@ -79,9 +79,7 @@ class Decoded:
     span: Span | None = None
 
 
-def decode(
-    source: Source | bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS
-) -> Decoded:
+def decode(source: Source, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
     """The image in a file, upright and in RGB, by the rules of this module.
 
     Args:

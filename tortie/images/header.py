@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from tortie.images.unreadable import UnreadableImage
+from tortie.images.unreadable import TooManyPixels, UnreadableImage
 
 MAX_PIXELS = 200_000_000
 """The default size limit, in pixels: phones make 50 megapixels, the largest of them 200."""
@@ -68,21 +68,22 @@ def check_size(header: Header, max_pixels: int, size: int = 0) -> None:
     if that is more.
 
     Raises:
-        UnreadableImage: an image without pixels, or with too many.
+        TooManyPixels: over a limit.
+        UnreadableImage: an image without pixels.
     """
     size_of = f"{header.width}×{header.height} pixels"
     if header.width < 1 or header.height < 1:
         raise UnreadableImage(f"damaged: {size_of}")
     if max(header.width, header.height) > MAX_SIDE:
-        raise UnreadableImage(f"{size_of}: a side is over the limit of {MAX_SIDE:,}")
+        raise TooManyPixels(f"{size_of}: a side is over the limit of {MAX_SIDE:,}")
     raised = max_pixels // 2 if max_pixels > MAX_PIXELS else 0
     limit = min(max_pixels, max(header.most, raised))
     if header.pixels > limit:
         whose = "" if limit == max_pixels else f" for {header.kind}"
-        raise UnreadableImage(f"{size_of} is over the limit of {limit / 1e6:g} megapixels{whose}")
+        raise TooManyPixels(f"{size_of} is over the limit of {limit / 1e6:g} megapixels{whose}")
     needed = size + header.pixels * header.memory
     if needed > _MAX_MEMORY and max_pixels <= MAX_PIXELS:
-        raise UnreadableImage(f"{size_of}: it would take {needed / 1e9:.1f} GB of memory, over 1")
+        raise TooManyPixels(f"{size_of}: it would take {needed / 1e9:.1f} GB of memory, over 1")
 
 
 _SMALL = 2**24  # bytes whose copy costs less than reading in parts

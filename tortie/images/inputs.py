@@ -107,6 +107,8 @@ def _several(images: object) -> Iterable[object]:
     """The images one by one; a single one in memory is one, not the rows that it is made of."""
     if isinstance(images, Image.Image):
         return [images]
+    if isinstance(images, bytes):
+        return [images]
     if isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in ((3,), (4,))):
         return [images]
     if not isinstance(images, Iterable):
@@ -119,9 +121,9 @@ def _several(images: object) -> Iterable[object]:
 def _source(image: object, position: int) -> Source:
     if isinstance(image, str | Path):
         return Path(image)
-    if isinstance(image, Image.Image | np.ndarray):
+    if isinstance(image, bytes | Image.Image | np.ndarray):
         return image
     raise UsageError(
-        f"image {position} is a {type(image).__name__}: expected a path, a PIL image or a uint8 "
-        "array (H, W, 3)"
+        f"image {position} is a {type(image).__name__}: expected a path, the bytes of a "
+        "file, a PIL image or a uint8 array (H, W, 3)"
     )

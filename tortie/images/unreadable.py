@@ -17,6 +17,10 @@ class UnreadableImage(TortieError):
         super().__init__(reason if source is None else f"cannot read {str(source)!r}: {reason}")
 
 
+class TooManyPixels(UnreadableImage):
+    """An image that is over a limit on its size, told by its header."""
+
+
 class HeaderGoesOn(Exception):
     """A header is longer than the bytes at hand: the file is cut, or more must be read."""
 

@@ -97,7 +97,10 @@ def frozen_fit(
         if job.processes.first:
             extraction.sample()
         seconds = (extraction.read_seconds + extraction.forward_seconds) / job.threads
-        plan = plan_frozen(job, backbone, preview_split(job), extraction.missing, seconds)
+        unreadable = len(extraction.reasons)  # few, or nothing else is missing: all are known
+        plan = plan_frozen(
+            job, backbone, preview_split(job), extraction.missing - unreadable, seconds, unreadable
+        )
         job.announce(plan)
         if job.processes.count > 1:
             extraction.close()

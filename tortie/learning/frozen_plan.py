@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def plan_frozen(
-    job: Job, backbone: "Backbone", split: SplitRules, to_compute: int = 0, seconds: float = 0.0
+    job: Job,
+    backbone: "Backbone",
+    split: SplitRules,
+    to_compute: int = 0,
+    seconds: float = 0.0,
+    unreadable: int = 0,
 ) -> Plan:
     """The counts, the cut, and the time that the activations take.
 
@@ -24,6 +29,7 @@ def plan_frozen(
         split: what each photograph is for.
         to_compute: photographs whose activations are not in the store.
         seconds: that one of them takes, with all threads at work.
+        unreadable: photographs that are known to be so: nothing is computed of these.
     """
     listed, options, network = job.collection.photographs, job.options, backbone.network
     classes = len(job.collection.classes)
@@ -45,8 +51,9 @@ def plan_frozen(
         splits=dict(splits),
         on=split.on,
         rule=split.rule,
-        images_in_store=len(listed) - to_compute,
+        images_in_store=len(listed) - to_compute - unreadable,
         images_to_compute=to_compute,
+        views_to_compute=extra,
         trained_parameters=(features + 1) * classes,
         frozen_parameters=sum(tensor.numel() for tensor in network.stages.parameters()),
         multiplications_per_image=each,

@@ -90,8 +90,10 @@ class Plan(BaseModel):
         rule: how the photographs are split and the penalty is chosen, in words.
         images_in_store: photographs whose activations are known already; views of them, in a
             training by steps.
-        images_to_compute: photographs that have to be read and go through the network, and drawn
-            views on top; all views, in a training by steps.
+        images_to_compute: photographs that have to be read and go through the network; all
+            views, in a training by steps.
+        views_to_compute: drawn views and crops on top, where everything is frozen; those that the
+            store has are not computed again, but nobody knows yet how many these are.
         trained_parameters: weights and biases that are trained.
         frozen_parameters: parameters that stay as they are.
         multiplications_per_image: of convolution and linear layers up to the cut.
@@ -126,6 +128,7 @@ class Plan(BaseModel):
     rule: str
     images_in_store: int
     images_to_compute: int
+    views_to_compute: int = 0
     trained_parameters: int
     frozen_parameters: int
     multiplications_per_image: int
@@ -180,6 +183,8 @@ class Plan(BaseModel):
             seconds = "in a time not known, as no photograph had to be timed"
         where = f"{self.precision}, {self.device}, {_counted(self.threads, 'thread')}"
         stored = f"{self.images_in_store:,} in the store, {self.images_to_compute:,} to compute"
+        if self.views_to_compute:
+            stored += f"; up to {self.views_to_compute:,} drawn views and crops to compute"
         if self.training and self.training.activations != "store":
             stored = "not stored"
         return [

@@ -1,0 +1,115 @@
+"""``tortie serve``: a classifier over HTTP, and a page to try it in."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tortie.cli import options, show
+from tortie.errors import UsageError
+
+if TYPE_CHECKING:
+    from tortie.classifier import ImageClassifier
+
+NAME = "serve"
+_PANEL = "Limits of a request"
+
+
+def command(
+    model: options.Model,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on. Others than this machine's need TORTIE_TOKEN."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name by which the server may be called. May be repeated."),
+    ] = None,
+    crops: options.Crops = 1,
+    reject_below: options.RejectBelow = 0.0,
+    max_mb: Annotated[
+        float,
+        typer.Option(help="Largest request, in MiB.", min=0.01, max=2048, rich_help_panel=_PANEL),
+    ] = 32,
+    max_megapixels: Annotated[
+        float,
+        typer.Option(help="Largest photograph, in megapixels.", min=0.01, rich_help_panel=_PANEL),
+    ] = 50,
+    max_files: Annotated[
+        int,
+        typer.Option(
+            help="Largest number of photographs in a request.", min=1, rich_help_panel=_PANEL
+        ),
+    ] = 32,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that a client may take to send a request.",
+            min=0.1,
+            rich_help_panel=_PANEL,
+        ),
+    ] = 30,
+    queue: Annotated[
+        int,
+        typer.Option(
+            help="Number of photographs that may wait before requests are refused.",
+            min=1,
+            rich_help_panel=_PANEL,
+        ),
+    ] = 128,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Serve a classifier over HTTP, with a page to try it in.
+
+    POST photographs to /predict; /docs describes the rest. With the
+    environment variable TORTIE_TOKEN, requests must carry that token.
+    SIGINT or SIGTERM ends the server after what it has accepted.
+
+    Example: tortie serve pets.safetensors --port 8000
+    """  # fmt: skip
+    show.begin(json, quiet)
+    check_installed()
+    from tortie.serving import server
+    from tortie.serving.limits import Limits
+    from tortie.serving.service import Service
+
+    def load() -> "ImageClassifier":
+        from tortie.loading import load_or_pretrained
+
+        return load_or_pretrained(model).set_params(
+            crops=crops, device=device, precision=precision, engine=engine, threads=threads,
+            max_megapixels=max_megapixels,
+        )  # fmt: skip
+
+    limits = Limits(
+        body_bytes=int(max_mb * 2**20), pixels=int(max_megapixels * 1e6), files=max_files,
+        seconds=timeout, queue=max(queue, max_files), total_bytes=int(8 * max_mb * 2**20),
+    )  # fmt: skip
+    access = server.check_access(host, os.environ.get("TORTIE_TOKEN") or None, allow_host or [])
+    with server.listen(host, port) as listening:
+        address = server.address_of(listening)
+        show.result({"address": address, "model": str(model)}, [f"{model} at {address}"])
+        server.serve(
+            lambda failed: Service(Path(model).stem, load, limits, threads, failed),
+            listening, limits, access, reject_below,
+        )  # fmt: skip
+
+
+def check_installed() -> None:
+    """Check that what a server needs is there.
+
+    Raises:
+        UsageError: a package is missing.
+    """
+    from importlib.util import find_spec
+
+    wanted = {"fastapi", "uvicorn", "python_multipart", "prometheus_client"}
+    if missing := sorted(name for name in wanted if find_spec(name) is None):
+        raise UsageError(f"tortie serve needs {', '.join(missing)}: pip install 'tortie[serve]'")

@@ -1,0 +1,1 @@
+"""A classifier over HTTP, and the page where it is tried. Needs ``tortie[serve]``."""

@@ -1,0 +1,195 @@
+"""The process that serves: its socket, its connections' patience, its end."""
+
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from tortie.errors import TortieError, UsageError
+from tortie.serving.app import make_app
+from tortie.serving.limits import Access, Limits
+from tortie.serving.service import Service
+
+SHORTEST_TOKEN = 16
+"""Characters: 16 that are drawn cannot be guessed over a network."""
+
+_BACKLOG = 2048
+
+
+def check_access(host: str, token: str | None, names: list[str]) -> Access:
+    """Who may ask a server on this host.
+
+    Args:
+        host: that the server listens on.
+        token: that each request must carry, if any.
+        names: by which the server is called, besides the host's.
+
+    Raises:
+        UsageError: the host can be reached by others and there is no token, or a short one.
+    """
+    if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii()):
+        raise UsageError(
+            f"TORTIE_TOKEN has {len(token)} characters: expected {SHORTEST_TOKEN} or more of ASCII"
+        )
+    if token is None and not _is_this_machine(host):
+        raise UsageError(
+            f"--host {host} can be reached by others: set the environment variable TORTIE_TOKEN "
+            f"to a secret of {SHORTEST_TOKEN} characters or more"
+        )
+    return Access(token, frozenset(name.lower() for name in (*names, host)))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    Raises:
+        UsageError: the host is not this machine's, or the port is taken.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot listen on {host}, port {port}: {reason}; see --port") from None
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(
+    make_service: Callable[[Callable[[], None]], Service],
+    listening: socket.socket,
+    limits: Limits,
+    access: Access,
+    reject_below: float,
+) -> None:
+    """Serve until SIGINT or SIGTERM; requests that were accepted are answered first.
+
+    Args:
+        make_service: makes the classifier's service from what it calls where loading fails.
+        listening: the socket.
+        limits: of a request.
+        access: who may ask.
+        reject_below: photographs whose highest probability is below this get no label.
+
+    Raises:
+        TortieError: the classifier cannot be loaded.
+    """
+    stop: list[Server] = []
+    service = make_service(lambda: stop[0].end())
+    stop.append(Server(make_config(make_app(service, limits, access, reject_below), limits)))
+    stop[0].run([listening])
+    if service.error is not None:
+        raise service.error
+    if not stop[0].started:
+        raise TortieError("the server could not start")
+
+
+def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
+    """How uvicorn runs the application: it logs errors alone, and waits for nobody for ever."""
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)
+    return uvicorn.Config(
+        app,
+        http=_connection(limits.seconds),
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=max(1, round(limits.seconds)),
+        timeout_graceful_shutdown=max(1, round(limits.seconds)),
+        h11_max_incomplete_event_size=2**14,
+    )
+
+
+class Server(uvicorn.Server):
+    """A server that ends well on a signal, instead of dying by it once its work is done."""
+
+    def end(self) -> None:
+        """Stop, when what was accepted is answered."""
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Inside, SIGINT and SIGTERM end the server; a second SIGINT does not wait."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _connection(patience: float) -> type[H11Protocol]:
+    """Uvicorn's protocol, which closes a connection that brings no whole request in time.
+
+    uvicorn waits for ever for the end of a header, and for a body that nobody reads any more.
+    """
+
+    class Connection(H11Protocol):
+        _timer: Any = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cancel()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            """Time it from when nothing is asked, to when a request's header is whole."""
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._cancel()
+            elif self._timer is None and not self.transport.is_closing():
+                self._timer = self.loop.call_later(patience, self.transport.close)
+
+        def _cancel(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return Connection
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether an error of uvicorn's concerns the operator: not that a client went."""
+    return "timeout graceful shutdown" not in record.getMessage()
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether nobody else can reach the host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
