@@ -61,6 +61,7 @@ class ImageClassifier:
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
+        side_heads: weight of each side head's loss, in a network that has them (GoogLeNet).
         accumulate: gradient accumulation steps; more need less memory.
         track: also log each epoch to ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
         input: input size ``"HEIGHTxWIDTHxCHANNELS"``; ``None`` for the paper's.
@@ -110,6 +111,7 @@ class ImageClassifier:
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
+        side_heads: float | None = None,
         accumulate: int | None = None,
         track: str | None = None,
         input: str | None = None,
@@ -141,6 +143,7 @@ class ImageClassifier:
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
+        self.side_heads = side_heads
         self.accumulate = accumulate
         self.track = track
         self.input = input

@@ -76,3 +76,17 @@ def test_the_shared_folder_is_the_deepest():
 
 def test_a_file_that_is_gone_has_no_thumbnail(tmp_path):
     assert thumbnail(tmp_path / "gone.jpg") == ""
+
+
+def test_of_a_group_one_photograph_is_shown_in_each_gallery():
+    """Eight photographs that are four: the surest of each pair stands for it."""
+    said = np.array([0.9, 0.8, 0.7, 0.6, 0.95, 0.85, 0.75, 0.65], np.float32)
+    probabilities = np.stack([said, 1 - said], axis=1)
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])  # the last four are wrong
+    groups = np.array([0, 0, 2, 2, 4, 4, 6, 6])
+    held = HeldOut([None] * 8, labels, probabilities, ["a", "b"], groups)
+    assert surest_mistakes(held) == [4, 6]
+    first, second = by_class(held)
+    assert sorted(first.typical + first.doubtful) == [0, 2]
+    assert {groups[i] for i in second.typical + second.doubtful} == {4, 6}
+    assert len(second.typical + second.doubtful) == 2

@@ -101,6 +101,15 @@ def command(
             help="Learning rate (overrides the recipe).", rich_help_panel=options.TRAINING
         ),
     ] = None,
+    side_heads: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of each side head's loss, in a network that has side heads (googlenet, "
+            "googlenet-bn; the paper's is 0.3).",
+            show_default="the recipe's",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
     accumulate: Annotated[
         int | None,
         typer.Option(
@@ -239,7 +248,7 @@ def command(
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
-        accumulate=accumulate, track=track, input=input,
+        side_heads=side_heads, accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, augment=augment,
         colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, engine=engine,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 _HEAD = "head."
 _LINEAR = {"weight", "bias"}
@@ -63,18 +64,23 @@ class MemberNetwork:
         return int(next(one for one in matrices[::-1] if one.ndim > 1).shape[0])
 
     @computed_once
-    def head(self) -> Callable[[Floats], Floats]:
-        """What maps activations ``(N, ...)`` to logits ``(N, K)``, float32."""
+    def head(self) -> "Callable[[Floats], Floats | Doubles]":
+        """What maps activations ``(N, ...)`` to logits ``(N, K)``.
+
+        A head of linear maps counts in float64: float32 sums depend on how many photographs are
+        predicted together, by more than a millionth of a probability.
+        """
         own = {
-            name.removeprefix(_HEAD): tensor.astype(np.float32, copy=False)
+            name.removeprefix(_HEAD): tensor.astype(np.float64)
             for name, tensor in self.tensors.items()
             if name.startswith(_HEAD)
         }
         if own.keys() == _LINEAR and own["weight"].ndim == 2:
-            return lambda features: features @ own["weight"].T + own["bias"]
+            return lambda features: features.astype(np.float64) @ own["weight"].T + own["bias"]
         if own.keys() == _HIDDEN:
             return lambda features: (
-                np.maximum(features @ own["0.weight"].T + own["0.bias"], 0) @ own["2.weight"].T
+                np.maximum(features.astype(np.float64) @ own["0.weight"].T + own["0.bias"], 0)
+                @ own["2.weight"].T
                 + own["2.bias"]
             )
         return self._published_head
@@ -92,5 +98,5 @@ class MemberNetwork:
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with later
             logits = self.head(activations)
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-            found: Floats = powers / powers.sum(axis=1, keepdims=True)
-        return found
+            shares = powers / powers.sum(axis=1, keepdims=True)
+        return shares.astype(np.float32)

@@ -178,7 +178,7 @@ def _context(report: Report) -> dict[str, Any]:
         "calibration": _calibration(report),
         "coverage": _coverage(curve),
         "mistakes": [shown[i] for i in mistakes],
-        "wrong": int((held.taken_for != report.labels).sum()),
+        "wrong": len(held.apart(np.flatnonzero(held.taken_for != report.labels))),
         "galleries": [_gallery(one, held, shown) for one in classes],
         "uncounted": len(set(report.labels.tolist())) - len(classes),
         "maps": [(shown[i], one) for i, one in maps.result()[0].items()],

@@ -14,6 +14,7 @@ from tortie.augment import Policy, policy
 from tortie.learning.freeze import Freeze, resolve
 from tortie.learning.job import Job
 from tortie.learning.options import hidden_units
+from tortie.learning.side_heads import hang_side_heads
 from tortie.learning.softmax import LinearHead
 from tortie.networks import build
 from tortie.networks.entry import Entry
@@ -103,6 +104,10 @@ def make_backbone(job: Job, classes: int, freeze: Freeze | None = None) -> Backb
             network.new_head(classes, hidden)
     chosen = freeze or job.freeze or resolve("all", network.stage_names)
     assert chosen is not None
+    if options.side_heads is not None and options.weights is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(job.draw_seed)
+            hang_side_heads(network, entry, classes, chosen)
     network.freeze(chosen.names(network.stage_names))
     return Backbone(job, network, chosen, published)
 

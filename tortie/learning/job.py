@@ -156,6 +156,10 @@ def make_job(
     options = options.changed(weights=chosen_weights(entry, options.weights))
     freeze = resolve(options.freeze, stage_names(entry))
     check_weights_trained(entry, options.weights, freeze)
+    if options.side_heads is not None:
+        from tortie.learning.side_heads import check_side_heads
+
+        check_side_heads(entry)
     job = Job(
         collection=collection, sources=sources, options=options, entry=entry, freeze=freeze,
         store=store, processes=processes, events=events, plan_only=plan_only,

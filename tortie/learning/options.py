@@ -63,7 +63,16 @@ Part = Annotated[
 
 
 _VIEWS, _BUDGET = 4, 600.0
-_OF_STEPS = ("recipe", "epochs", "batch", "learning_rate", "accumulate", "track", "resume")
+_OF_STEPS = (
+    "recipe",
+    "epochs",
+    "batch",
+    "learning_rate",
+    "side_heads",
+    "accumulate",
+    "track",
+    "resume",
+)
 """Options that have an effect only where stages, or a head of several layers, train by steps."""
 
 
@@ -88,6 +97,8 @@ class FitOptions(BaseModel):
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
+        side_heads: weight of each side head's loss beside the head's, in a network that has them;
+            ``None`` for what the recipe does.
         accumulate: gradient accumulation steps; more need less memory, and batch-norm takes the
             statistics of each part.
         track: also log each epoch to ``tensorboard``, ``mlflow``, ``wandb``.
@@ -129,6 +140,7 @@ class FitOptions(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
+    side_heads: float | None = Field(default=None, gt=0, le=10)
     accumulate: int | None = Field(default=None, ge=1)
     track: Literal["tensorboard", "mlflow", "wandb"] | None = None
     input: str | None = None

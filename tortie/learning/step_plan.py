@@ -112,11 +112,13 @@ def recipe_of(job: Job) -> Recipe:
             raise UsageError(f"{asked}: {error}") from None
     else:
         chosen = named_recipe(asked)
-    changes = {
+    changes: dict[str, Any] = {
         "epochs": options.epochs, "batch": options.batch, "learning_rate": options.learning_rate,
         "policy": options.augment,
     }  # fmt: skip
     changes = {name: value for name, value in changes.items() if value is not None}
+    if options.side_heads is not None:
+        changes["side_heads"] = True
     return chosen.changed(**changes) if changes else chosen
 
 

@@ -38,6 +38,7 @@ from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.probe import probe
 from tortie.learning.result import FitResult, dataset_notes
+from tortie.learning.side_heads import side_notes
 from tortie.learning.step_plan import StepPlan, plan_steps, recipe_of
 from tortie.learning.stepwise_plan import plan_stepwise
 from tortie.learning.tracking import tracked
@@ -89,11 +90,13 @@ class Trained:
         candidate: its network has the weights of the best epoch.
         plan: of the training.
         state: how the training went.
+        sides: notes of what side heads score.
     """
 
     candidate: Candidate
     plan: Plan
     state: TrainState
+    sides: Sequence[str] = ()
 
 
 def stepwise_fit(job: Job) -> FitResult:
@@ -222,7 +225,7 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
                 seed=job.draw_seed,
                 precision=steps.precision,
                 workers=job.threads,
-                side_weight=backbone.network.side_weight,
+                side_weight=_side_weight(candidate),
                 device=job.device,
                 processes=job.processes,
                 accumulate=job.options.accumulate or 1,
@@ -232,8 +235,13 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
                 backbone.trained, train_data, steps.recipe, config, run,
                 job.events.steps, job.events.note,
             )  # fmt: skip
+            sides = (
+                side_notes(backbone.trained, train_data, config) if steps.recipe.side_heads else []
+            )
+    if job.options.weights is not None:
+        backbone.network.side_heads = torch.nn.ModuleDict()  # as after any new head
     backbone.network.eval()
-    return Trained(candidate, plan, state)
+    return Trained(candidate, plan, state, sides)
 
 
 def measure(trained: Trained, clock: Clock) -> FitResult:
@@ -259,6 +267,7 @@ def measure(trained: Trained, clock: Clock) -> FitResult:
             "calibration": calibration.notes,
             "training": [
                 _kept_epoch(state),
+                *trained.sides,
                 *learnt_nothing(state.history, len(data.classes), trained.plan),
             ],
         },
@@ -352,6 +361,12 @@ def _colours(steps: StepPlan) -> dict[str, Any] | None:
     return drawn[0].pca_basis.model_dump(mode="json") if drawn and drawn[0].pca_colour else None
 
 
+def _side_weight(candidate: Candidate) -> float:
+    """Of each side head's loss, where the recipe trains them."""
+    asked = candidate.job.options.side_heads
+    return candidate.backbone.network.side_weight if asked is None else asked
+
+
 def _document(candidate: Candidate) -> dict[str, Any]:
     """All that decides the weights but the photographs; a run is resumed with the same alone."""
     job, steps, backbone = candidate.job, candidate.steps, candidate.backbone
@@ -369,6 +384,7 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "recipe": steps.recipe.model_dump(mode="json"),
         "views": [view.name for view in steps.views] if steps.activations != "none" else [],
         "colours": _colours(steps),
+        "side weight": _side_weight(candidate) if steps.recipe.side_heads else None,
         "mirror": options.mirror,
         "seed": options.seed,
         "device": options.device,
