@@ -249,6 +249,21 @@ class ImageClassifier:
         return self._metadata
 
     @property
+    def member_networks(self) -> Sequence[MemberNetwork]:
+        """The trained networks, whose probabilities are averaged."""
+        return self._parts
+
+    @property
+    def novelty(self) -> Novelty | None:
+        """What tells how far a photograph is from the training photographs, where it was fitted."""
+        return self._novelty
+
+    @property
+    def training_sha256(self) -> NDArray[np.uint8]:
+        """SHA-256 of the training photographs ``(n, 32)``."""
+        return self._training_sha256
+
+    @property
     def classes_(self) -> NDArray[np.str_]:
         """Class names, in the order of the probabilities."""
         return np.array(self.metadata.classes)
