@@ -260,8 +260,9 @@ class ImageClassifier:
 
     @property
     def training_sha256(self) -> NDArray[np.uint8]:
-        """SHA-256 of the training photographs ``(n, 32)``."""
-        return self._training_sha256
+        """SHA-256 of the training photographs ``(n, 32)``; none where the file does not say."""
+        told = self._training_sha256
+        return np.zeros((0, 32), np.uint8) if told is None else told
 
     @property
     def classes_(self) -> NDArray[np.str_]:
