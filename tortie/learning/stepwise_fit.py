@@ -16,6 +16,7 @@ import torch
 from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.predict import Member, Predictions, predict
+from tortie.forks import usable_torch_threads
 from tortie.learning.calibration import Calibration, calibrated, uncalibrated
 from tortie.learning.candidate import Candidate, Trained, make_candidate, train_candidate
 from tortie.learning.clock import Clock
@@ -104,7 +105,7 @@ def read_dataset(job: Job) -> tuple[Dataset, DecodedPhotographs]:
 def torch_threads(count: int) -> Iterator[None]:
     """A block in which torch computes on so many threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(usable_torch_threads(count))
     try:
         yield
     finally:
