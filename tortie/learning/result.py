@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class FitResult:
     """
 
     part: "MemberNetwork"
-    extractor: "Extractor"
+    extractor: "Extractor | None"
     entry: Entry
     plan: Plan
     data: Dataset
@@ -74,6 +74,10 @@ class FitResult:
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but the engine, which is made anew."""
+        return {**vars(self), "extractor": None}
 
     @property
     def network(self) -> "Network":
