@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tortie
+from tests.children import ended
 from tests.cli.test_cli import run  # noqa: F401
 
 OUTPUTS = ("pets.safetensors", "pets.split.csv", "pets.report.html")
@@ -49,17 +50,17 @@ def test_a_report_is_not_replaced_unasked(run, fitted_file, photographs, tmp_pat
     assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
 
 
-def test_of_two_fits_with_one_output_one_is_refused(photographs, tmp_path):
+def test_of_two_fits_with_one_output_one_is_refused(photographs, tmp_path, start):
     """Both begin while nothing is there; one creates the three files, and the other says so."""
     command = [sys.executable, "-m", "tortie", "fit", str(photographs), "-o", "pets.safetensors"]
     both = [
-        subprocess.Popen(
+        start(
             [*command, "--seed", str(seed)], cwd=tmp_path, stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, text=True,
+            stdout=subprocess.DEVNULL,
         )
         for seed in range(2)
     ]  # fmt: skip
-    said = [one.communicate(timeout=300)[1] for one in both]
+    said = [ended(one)[1] for one in both]
     assert sorted(one.returncode for one in both) in ([0, 1], [0, 2])
     loser = next(n for n, one in enumerate(both) if one.returncode)
     assert "was written meanwhile" in said[loser] or "exists: --force" in said[loser]

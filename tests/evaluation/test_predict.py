@@ -34,6 +34,7 @@ def joined(*classifiers, temperature=None):
     ensemble = tortie.ImageClassifier()
     ensemble._metadata = metadata
     ensemble._parts = [one._parts[0] for one in classifiers]
+    ensemble._training_sha256 = classifiers[0]._training_sha256
     return ensemble
 
 

@@ -226,8 +226,8 @@ def command(
     """Train a classifier on a folder of photographs and measure its accuracy.
 
     Writes the classifier and, beside it, NAME.report.html and NAME.split.csv.
-    If stages are trained by gradient steps (--freeze other than all), the run
-    is kept in NAME.run/, and --resume continues it after Ctrl-C or a kill.
+    If stages or a hidden layer are trained by gradient steps, the run is
+    kept in NAME.run/, and --resume continues it after Ctrl-C or a kill.
 
     Example: tortie fit photos -o pets.safetensors
     """
@@ -297,10 +297,9 @@ def _told(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[Non
         if _written_at(output) != written:
             raise TortieError(f"stopped; {output}, its report and its split are written") from None
         if _begun(run) - begun:
-            raise TortieError(
-                f"stopped; {run} keeps the last checkpoint, and the same command with --resume "
-                "goes on"
-            ) from None
+            from tortie.runs.folder import resume_hint
+
+            raise TortieError(f"stopped; {resume_hint(run)}") from None
         raise
 
 

@@ -107,7 +107,10 @@ def _stopped(arguments: list[str] | None) -> int:
     """Say that the command was stopped."""
     if arguments is None:  # the process ends with us: a second one has nothing to stop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return show.failure("stopped; what was computed is kept, the same command goes on", 1)
+    words = sys.argv[1:] if arguments is None else arguments
+    keeps = bool({"fit", "predict", "evaluate", "check"}.intersection(words[:1]))
+    kept = "; what was computed is kept, the same command goes on" if keeps else ""
+    return show.failure(f"stopped{kept}", 1)
 
 
 def _with_help(error: Exception) -> str:

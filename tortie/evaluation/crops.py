@@ -29,13 +29,13 @@ from tortie.images.preprocess import Preprocessing
 Crops = Literal[1, 10, 144]
 """How many crops of a photograph are averaged."""
 
-TrainState = Literal["centre", "top left", "top right", "bottom left", "bottom right", "whole"]
+CropPosition = Literal["centre", "top left", "top right", "bottom left", "bottom right", "whole"]
 
 _SIDES = (256, 288, 320, 352)  # shorter sides, of which the first is the network's own
-_CORNERS: tuple[TrainState, ...] = ("top left", "top right", "bottom left", "bottom right")
-_SIX: tuple[TrainState, ...] = ("centre", *_CORNERS, "whole")
+_CORNERS: tuple[CropPosition, ...] = ("top left", "top right", "bottom left", "bottom right")
+_SIX: tuple[CropPosition, ...] = ("centre", *_CORNERS, "whole")
 _CENTRAL = 1
-_Part = tuple[int, int, TrainState]  # shorter side, square, place
+_Part = tuple[int, int, CropPosition]  # shorter side, square, place
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Crop:
     preprocessing: Preprocessing
     shorter: int
     square: int
-    place: TrainState
+    place: CropPosition
     mirrored: bool
 
     @property

@@ -21,7 +21,9 @@ from tortie.processes import contents
 
 Integers = NDArray[np.int64]
 
-CalibratedOn = Literal["calibration part", "validation part", "training part, cross-fitted"]
+CalibratedOn = Literal[
+    "calibration part", "validation part", "held-out training part", "training part, cross-fitted"
+]
 
 _FEW = 1000  # photographs; with fewer, a training by steps draws these shares
 _FEW_SHARE = 0.15
@@ -169,15 +171,23 @@ class Dataset:
         if len(apart):
             return CalibrationRows(apart, "calibration part")
         if self.by_steps:
-            return CalibrationRows(self.counted(self.chosen_on), "validation part")
+            part: CalibratedOn = "validation part"
+            if self.chosen_inside_train:
+                part = "held-out training part"
+            return CalibrationRows(self.counted(self.chosen_on), part)
         return CalibrationRows(self.part("train"), "training part, cross-fitted")
+
+    @property
+    def chosen_inside_train(self) -> bool:
+        """Whether a share of train chooses the epoch, as no other photographs can."""
+        return len(self.chosen_on) > 0 and self.split.splits[self.chosen_on[0]] == "train"
 
     @property
     def rule(self) -> str:
         """How the photographs are split, in words."""
         if not self.by_steps:
             return self.split.rule
-        inside = len(self.chosen_on) and self.split.splits[self.chosen_on[0]] == "train"
+        inside = self.chosen_inside_train
         epoch = f"; {len(self.chosen_on)} of train choose the epoch" if inside else ""
         return f"{self.split.measured_rule}{epoch}"
 

@@ -145,7 +145,7 @@ def _to_compare(
         rule += f"; left out within {allowed}: {', '.join(dropped)} (--budget)"
     if comparison.candidates:
         names = ", ".join(["all", *comparison.names])
-        rule += f"; compared on {len(data.chosen_on)} validation photographs: {names}"
+        rule += f"; compared on {len(data.chosen_on)} held-out photographs: {names}"
     comparison.rule = rule
     return comparison
 

@@ -52,7 +52,7 @@ class Training(BaseModel):
         """The training as a person reads it."""
         kept = "the last epoch is kept (too few photographs for validation)"
         if self.chosen_on:
-            kept = f"best epoch chosen on {self.chosen_on:,} validation photographs"
+            kept = f"best epoch chosen on {self.chosen_on:,} held-out photographs"
         lines = [
             (
                 "training",

@@ -34,6 +34,7 @@ from tortie.runs.folder import (
     document_of,
     leave,
     locked,
+    resume_hint,
     sweep,
 )
 from tortie.runs.readme import TEXT, environment
@@ -78,20 +79,6 @@ class RunFiles:
         with self._lock:
             if self._lasting:
                 leave(self.folder)
-
-    @property
-    def resume_hint(self) -> str:
-        """How a run that was stopped goes on, in words."""
-        if not self._lasting:
-            return "nothing is kept, as the fit was given no folder for its run"
-        return (
-            f"{self.folder} keeps the last checkpoint, and the same command with --resume goes on"
-        )
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether :meth:`begin` was called, so that there is something to resume."""
-        return self._begun
 
     @property
     def last(self) -> Path | None:
@@ -195,7 +182,9 @@ class RunFiles:
         except TortieError as error:
             if not self._begun:
                 raise
-            raise TortieError(f"{error}; make room: {self.resume_hint}") from error
+            raise TortieError(
+                f"{error}; make room: {resume_hint(self.folder, self._lasting)}"
+            ) from error
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -33,6 +33,18 @@ def member_folder(folder: Path, number: int) -> Path:
     return folder / f"{_MEMBER}{number}"
 
 
+def resume_hint(folder: Path, lasting: bool = True) -> str:
+    """How a run that was stopped is resumed, in words.
+
+    Args:
+        folder: of the run.
+        lasting: whether it stays when the process ends.
+    """
+    if not lasting:
+        return "nothing is kept, as the fit was given no folder for its run"
+    return f"{folder} keeps the last checkpoint, and the same command with --resume goes on"
+
+
 def check_beginning(folder: Path, resume: bool, replaces: Path | None = None) -> None:
     """Refuse to begin where a run is, and to go on where none is.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from tortie.errors import TortieError
 from tortie.processes import ALONE, Processes
 from tortie.runs.files import RunFiles
+from tortie.runs.folder import resume_hint
 from tortie.runs.resume import Listed
 from tortie.training.state import TrainState
 
@@ -75,11 +76,7 @@ class Run:
     @property
     def resume_hint(self) -> str:
         """How a run that was stopped is resumed, in words."""
-        if not self._lasting:
-            return "nothing is kept, as the fit was given no folder for its run"
-        return (
-            f"{self.folder} keeps the last checkpoint, and the same command with --resume goes on"
-        )
+        return resume_hint(self.folder, self._lasting)
 
     @contextmanager
     def told(self) -> Iterator[None]:

@@ -110,7 +110,7 @@ def train(
         how the run went.
 
     Raises:
-        TortieError: it was interrupted, the loss or NaN or Inf in the weights, or the disk is full;
+        TortieError: it was interrupted, the loss or a weight is NaN or Inf, or the disk is full;
             the last checkpoint is good, and going on from it ends with the weights of a run never
             stopped.
     """
