@@ -51,13 +51,13 @@ def stopped(run, folder, tmp_path, monkeypatch):  # noqa: F811
 
     interrupted.done = False
     trained = [False]
-    begin = loop._taken_up
+    begin = loop._resumed
 
     def taken_up(*arguments):
         trained[0] = True
         return begin(*arguments)
 
-    monkeypatch.setattr(loop, "_taken_up", taken_up)
+    monkeypatch.setattr(loop, "_resumed", taken_up)
     monkeypatch.setattr(loop.Step, "__call__", interrupted)
     output = tmp_path / "pets.safetensors"
     code, _, err = run("fit", folder, "-o", output, *SHORT)
@@ -81,12 +81,12 @@ def test_fit_predict_and_evaluate_agree(run, folder, tmp_path):  # noqa: F811
     assert document["plan"]["training"]["steps"] == 4 * 3
     assert document["plan"]["training"]["chosen_on"] == 20
     assert document["plan"]["training"]["input"] == "28x28x1"  # LeNet-5's, of colour photographs
-    assert "4 epochs of 24 photographs as 28x28x1, 8 a step" in err
+    assert "4 epochs of 24 photographs as 28x28x1, batch size 8" in err
     rows = (tmp_path / "pets.run" / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in rows]
     best = max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
     assert f"epoch {best['epoch']} of 4 is kept" in document["notes"]
-    assert document["freeze"] == {"stages": 0, "of": 6, "last_frozen": None}
+    assert document["freeze"] == {"stages": 0, "of": 6, "last_frozen": None, "later": []}
     assert (document["accuracy"]["on"], document["accuracy"]["n"]) == ("test", 20)
     assert "epoch 4 of 4: training loss" in err
     code, out, _ = run("evaluate", output, folder, "--json")

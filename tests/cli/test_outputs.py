@@ -96,6 +96,7 @@ def test_what_fails_after_ctrl_c_was_stopped_by_it():
         "    try: m.interrupt(2, None)\n"
         "    except KeyboardInterrupt: raise AttributeError('half a module') from None\n"
         "m.app = broken\n"
+        "sys.argv[1:] = ['fit']\n"
         "m.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
