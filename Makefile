@@ -57,6 +57,8 @@ battery: $(READY)
 	$(BIN)/pip download -q --no-deps --no-binary pillow -d $(CORPORA) pillow==12.0.0 || true
 	$(BIN)/pip download -q --no-deps --no-binary pillow-heif -d $(CORPORA) pillow-heif==0.22.0 || true
 	$(BIN)/python benchmarks/battery/images.py --corpora $(CORPORA)
+	$(BIN)/python benchmarks/battery/classifiers.py
+	$(BIN)/python benchmarks/battery/commands.py
 
 conformance: $(PEERS)/bin/pytest
 	$(PEERS)/bin/python -m pytest -q tests/conformance

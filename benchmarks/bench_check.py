@@ -2,6 +2,7 @@
 
     python benchmarks/bench_check.py labels IMAGES        # 5% wrong labels planted
     python benchmarks/bench_check.py duplicates IMAGES    # 200 near duplicates among 2,000
+    python benchmarks/bench_check.py copies IMAGES        # mirrored, cropped ... by any network
     python benchmarks/bench_check.py truncated IMAGES     # 200 images cut at five points
     python benchmarks/bench_check.py repeats CIFAR        # CIFAR-10's test images that are in train
     python benchmarks/bench_check.py scale CIFAR          # 60,000 images, no network
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import describe
-from PIL import Image, ImageEnhance, ImageFile
+from PIL import Image, ImageDraw, ImageEnhance, ImageFile, ImageOps
 
 from tortie.activations.store import ActivationStore
 from tortie.images import find
@@ -37,10 +38,10 @@ from tortie.learning.options import FitOptions
 THREADS = len(os.sched_getaffinity(0))
 
 
-def run(collection: Collection, labels: bool, seed: int = 0):
+def run(collection: Collection, labels: bool, **choices: object):
     sources = [one.path for one in collection.photographs]
     store = ActivationStore.default(print)
-    return check(collection, sources, FitOptions(seed=seed), store, THREADS, labels)
+    return check(collection, sources, FitOptions.of(**choices), store, THREADS, labels)
 
 
 def sampled(folder: Path, most: int, classes: int | None = None) -> Collection:
@@ -147,6 +148,87 @@ def duplicates(folder: Path, network: bool, keep: Path | None) -> None:
             print("not planted:", *(Path(one).name for one in pair))
 
 
+def _corner(image: Image.Image, share: float) -> Image.Image:
+    """The upper left or, of an odd width, the lower right corner."""
+    width, height = image.size
+    x, y = (round(side * (1 - share)) * (width % 2) for side in image.size)
+    return image.crop((x, y, x + round(width * share), y + round(height * share)))
+
+
+def _encoded(image: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def _stamped(image: Image.Image) -> Image.Image:
+    image = image.copy()
+    width, height = image.size
+    ImageDraw.Draw(image).rectangle((0, round(0.85 * height), width, height), fill="white")
+    return image
+
+
+COPIES = {
+    "mirrored": ImageOps.mirror,
+    "cut to 90% at a corner": lambda image: _corner(image, 0.9),
+    "cut to 80% at a corner": lambda image: _corner(image, 0.8),
+    "mirrored and cut to 90%": lambda image: _corner(ImageOps.mirror(image), 0.9),
+    "half the size": lambda image: image.resize((image.width // 2, image.height // 2)),
+    "JPEG at quality 20": lambda image: _encoded(image, 20),
+    "stamped with a white bar": _stamped,
+}
+
+
+def copies(folder: Path, network: str, weights: str, picture: Path | None) -> None:
+    """Forty copies of each kind among at most 2,000 images, and the pairs that were not planted."""
+    every = sampled(folder, 10_000).photographs
+    every = random.Random(0).sample(every, min(2000, len(every)))
+    with tempfile.TemporaryDirectory() as scratch:
+        root, planted = Path(scratch) / "images", {}
+        for i, one in enumerate(every):
+            target = root / one.label / f"{i:05}{one.path.suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(one.path, target)
+        originals = [one.path for one in find(root).photographs]
+        for number, kind in enumerate(COPIES):
+            for path in random.Random(number).sample(originals, 40):
+                image = Image.open(path).convert("RGB")
+                target = path.with_name(f"{path.stem}-copy-{number}.jpg")
+                COPIES[kind](image).save(target, quality=92)
+                planted[str(target)] = path, kind
+        checked = run(find(root), labels=True, network=network, weights=weights)
+        place = [str(one.path) for one in checked.collection.photographs]
+        rows = checked.inspection.rows
+        group_of = {place[i]: n for n, (g, _) in enumerate(checked.inspection.copies()) for i in g}
+        found = Counter(
+            kind for copy, (path, kind) in planted.items()
+            if copy in group_of and group_of[copy] == group_of.get(str(path))
+        )  # fmt: skip
+        print(f"{network}, {weights}: {len(every)} images")
+        for kind in COPIES:
+            print(f"  {kind}: {found[kind]} of 40")
+        # Copies of one photograph belong together; any other pair was not planted.
+        pairs = {
+            tuple(Path(place[rows[i]]).stem.split("-")[0] for i in (pair.first, pair.second))
+            for pair in checked.inspection.duplicates.pairs
+        }
+        others = sorted({tuple(sorted(pair)) for pair in pairs if len(set(pair)) > 1})
+        print(f"  pairs of different photographs: {len(others)}")
+        if picture is not None:
+            path_of = {path.stem: path for path in originals}
+            _sheet([(path_of[one], path_of[other]) for one, other in others]).save(picture)
+
+
+def _sheet(pairs: list[tuple[Path, Path]]) -> Image.Image:
+    """Pairs side by side, ten a row."""
+    sheet = Image.new("RGB", (10 * 150, -(-len(pairs) // 10) * 80 or 80), "white")
+    for n, pair in enumerate(pairs):
+        for k, path in enumerate(pair):
+            image = Image.open(path).convert("RGB").resize((68, 68))
+            sheet.paste(image, (n % 10 * 150 + k * 70, n // 10 * 80))
+    return sheet
+
+
 def truncated(folder: Path) -> None:
     every = [
         one for one in find(folder).photographs if one.path.suffix.lower() in (".jpg", ".jpeg")
@@ -197,14 +279,18 @@ def _loses(part: bytes, pixels: np.ndarray) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "what", choices=("labels", "duplicates", "truncated", "repeats", "scale"), nargs="?"
+        "what",
+        choices=("labels", "duplicates", "copies", "truncated", "repeats", "scale"),
+        nargs="?",
     )
     parser.add_argument("images", type=Path, nargs="?")
     parser.add_argument("--most", type=int, default=100_000, help="images a class, for labels")
     parser.add_argument("--classes", type=int, help="how many classes, for labels")
     parser.add_argument("--network", action="store_true", help="activations too, for duplicates")
     parser.add_argument("--keep", type=Path, help="a folder, for peers/near_duplicates.py")
-    parser.add_argument("--picture", type=Path, help="where repeats draws its pairs")
+    parser.add_argument("--with", dest="by", default="efficientnet-lite0", help="for copies")
+    parser.add_argument("--weights", default="imagenet", help="for copies")
+    parser.add_argument("--picture", type=Path, help="where copies and repeats draw their pairs")
     arguments = parser.parse_args()
     if arguments.images is None:
         print("bench_check: skipped, it needs a folder of images: see its first lines")
@@ -214,6 +300,8 @@ def main() -> None:
         labels(arguments.images, arguments.most, arguments.classes)
     elif arguments.what == "duplicates":
         duplicates(arguments.images, arguments.network, arguments.keep)
+    elif arguments.what == "copies":
+        copies(arguments.images, arguments.by, arguments.weights, arguments.picture)
     elif arguments.what == "truncated":
         truncated(arguments.images)
     elif arguments.what == "repeats":
@@ -236,12 +324,8 @@ def repeats(folder: Path, picture: Path | None) -> None:
     )
     if picture is not None:
         sample = random.Random(0).sample(found, min(60, len(found)))
-        sheet = Image.new("RGB", (10 * 150, 6 * 80), "white")
-        for n, one in enumerate(sample):
-            for k, i in enumerate((one.images[0], one.drops[0])):
-                image = Image.open(photographs[i].path).convert("RGB").resize((68, 68))
-                sheet.paste(image, (n % 10 * 150 + k * 70, n // 10 * 80))
-        sheet.save(picture)
+        pairs = [[photographs[i].path for i in (one.images[0], one.drops[0])] for one in sample]
+        _sheet([(first, second) for first, second in pairs]).save(picture)
 
 
 def scale(folder: Path) -> None:

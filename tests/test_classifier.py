@@ -127,6 +127,19 @@ def test_fit_takes_a_sequence_with_labels():
     assert fitted.evaluate([np.asarray(image) for image in images], labels).seen == 12
 
 
+def test_labels_given_in_python_are_cleaned_as_names_of_folders_are(tmp_path):
+    """The oracle is the same photographs in folders of these names."""
+    names = {"blobs": " cafe\u0301 ", "stripes": "dog\u202e"}
+    for number in range(6):
+        for label, name in names.items():
+            (tmp_path / name).mkdir(exist_ok=True)
+            photograph(label, number).save(tmp_path / name / f"{number}.png")
+    paths = sorted(tmp_path.rglob("*.png"))
+    given = tortie.ImageClassifier().fit(paths, [path.parent.name for path in paths])
+    assert list(given.classes_) == ["caf\u00e9", "dog\\u202e"]
+    assert list(given.classes_) == list(tortie.ImageClassifier().fit(tmp_path).classes_)
+
+
 def test_score_counts_only_what_was_not_trained_on(classifier, fitted_file, tmp_path):
     folder = lay_out(tmp_path / "new", 5, ("", "unused"))
     # Split "" has photographs that were trained on, so nothing is left to count.

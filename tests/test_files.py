@@ -44,9 +44,16 @@ def test_a_failure_in_the_middle_leaves_nothing(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
-@pytest.mark.parametrize("call", ["link", "unlink", "fsync", "replace"])
-def test_a_kill_at_every_call_lets_the_same_command_go_on(tmp_path, monkeypatch, call):
+@pytest.mark.parametrize(
+    ("call", "links"),
+    [("link", True), ("unlink", True), ("fsync", True), ("replace", True),
+     ("link", False), ("unlink", False), ("fsync", False), ("replace", False)],
+)  # fmt: skip
+def test_a_kill_at_every_call_lets_the_same_command_go_on(tmp_path, monkeypatch, call, links):
     """Killed before and after the nth call: what is there is no reason to refuse."""
+    may_replace = call == "replace" and links
+    if not links:  # a file system that has none
+        monkeypatch.setattr(os, "link", _no_links)
     for number in range(1, 9):
         for after in (False, True):
             folder = tmp_path / f"{call}{number}{after}"
@@ -55,7 +62,7 @@ def test_a_kill_at_every_call_lets_the_same_command_go_on(tmp_path, monkeypatch,
             if child == 0:
                 try:
                     _die_at(call, number, after)
-                    write(folder, b"killed", may_replace=call == "replace")
+                    write(folder, b"killed", may_replace=may_replace)
                 finally:
                     os._exit(0)
             status = os.waitpid(child, 0)[1]
@@ -65,10 +72,23 @@ def test_a_kill_at_every_call_lets_the_same_command_go_on(tmp_path, monkeypatch,
             whole = all((folder / name).exists() for name in NAMES)
             if not whole:
                 for name in NAMES:
-                    check_output(folder / name, may_replace=call == "replace")
-                write(folder, b"again", may_replace=call == "replace")
+                    check_output(folder / name, may_replace=may_replace)
+                write(folder, b"again", may_replace=may_replace)
                 assert names_in(folder) == sorted(NAMES)
                 assert {(folder / name).read_bytes() for name in NAMES} == {b"again"}
+
+
+def _no_links(*arguments, **more):
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_a_file_of_somebody_else_is_no_leftover_beside_a_mark(tmp_path):
+    """The mark names the file by its length and its time: another one stays where it is."""
+    (tmp_path / ".a.0.part").write_bytes(b"placed 6 bytes of 5")
+    (tmp_path / "a").write_bytes(b"theirs")
+    assert not is_leftover(tmp_path / "a")
+    os.utime(tmp_path / "a", ns=(5, 5))
+    assert is_leftover(tmp_path / "a")
 
 
 def _die_at(call, number, after):
@@ -87,10 +107,7 @@ def _die_at(call, number, after):
 
 
 def test_without_hard_links_a_file_is_created_all_the_same(tmp_path, monkeypatch):
-    def no_links(*arguments, **more):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "link", _no_links)
     write(tmp_path, b"mine")
     assert names_in(tmp_path) == sorted(NAMES)
     with pytest.raises(TortieError, match="was written meanwhile"):

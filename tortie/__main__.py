@@ -20,7 +20,13 @@ def run() -> None:
 
     if signal.getsignal(signal.SIGINT) is _stop:
         signal.signal(signal.SIGINT, interrupt)
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # between the command's last line and the process's end
+        sys.exit(1)
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:  # Python's own end would be by the signal
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stop(number: int, frame: object) -> None:

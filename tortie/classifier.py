@@ -16,6 +16,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
+from tortie.forks import ForkSafeLock
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled, with_split
 from tortie.learning.options import FitOptions
@@ -79,6 +80,8 @@ class ImageClassifier:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
+        private: whether :meth:`save` leaves hashes and paths of the training photographs out of
+            the file; :meth:`evaluate` then cannot tell them from others.
         threads: number of threads; ``None`` for one per core.
         max_megapixels: photographs with more are skipped.
         budget: seconds that comparing depths may take, or ``"10m"``.
@@ -125,6 +128,7 @@ class ImageClassifier:
         precision: str = "auto",
         engine: str = "auto",
         threads: int | None = None,
+        private: bool = False,
         max_megapixels: float = 200,
         budget: float | str = 600.0,
         run: str | Path | None = None,
@@ -156,6 +160,7 @@ class ImageClassifier:
         self.precision = precision
         self.engine = engine
         self.threads = threads
+        self.private = private
         self.max_megapixels = max_megapixels
         self.budget = budget
         self.run = run
@@ -165,8 +170,9 @@ class ImageClassifier:
         self._parts: list[MemberNetwork] = []
         self._novelty: Novelty | None = None
         self._sets: dict[str, PredictionSets] = {}
-        self._training_sha256: NDArray[np.uint8] = np.zeros((0, 32), np.uint8)
+        self._training_sha256: NDArray[np.uint8] | None = np.zeros((0, 32), np.uint8)
         self._members: list[Member] | None = None
+        self._lock = ForkSafeLock()
         self.fitted_: FitResult | None = None
 
     def fit(
@@ -221,22 +227,15 @@ class ImageClassifier:
         return fit(collection, sources, options, store, events, plan_only)
 
     def _take(self, fitted: "FitResult") -> None:
-        from tortie.learning.metadata import describe
+        from tortie.learning.metadata import describe, training_sha256
 
-        self.fitted_ = fitted
-        self._metadata = describe(fitted)
-        self._parts = [
-            MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each
-        ]
-        self._members = None
-        self._novelty = fitted.novelty
-        self._sets = fitted.prediction_sets
-        trained = [
-            bytes.fromhex(digest)
-            for digest, split in zip(fitted.data.sha256, fitted.data.split.splits, strict=True)
-            if split != fitted.data.split.on
-        ]
-        self._training_sha256 = np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+        metadata = describe(fitted, self._options.private)
+        parts = [MemberNetwork.of(one.network, one.entry.preprocessing) for one in fitted.each]
+        sha256 = None if self._options.private else training_sha256(fitted)
+        with self._lock:
+            self.fitted_, self._metadata, self._novelty = fitted, metadata, fitted.novelty
+            self._parts, self._members = parts, None
+            self._sets, self._training_sha256 = fitted.prediction_sets, sha256
 
     @property
     def metadata(self) -> Metadata:
@@ -248,6 +247,22 @@ class ImageClassifier:
         if self._metadata is None:
             raise UsageError("this classifier is not fitted yet: call fit, or tortie.load a file")
         return self._metadata
+
+    @property
+    def member_networks(self) -> Sequence[MemberNetwork]:
+        """The trained networks, whose probabilities are averaged."""
+        return self._parts
+
+    @property
+    def novelty(self) -> Novelty | None:
+        """What tells how far a photograph is from the training photographs, where it was fitted."""
+        return self._novelty
+
+    @property
+    def training_sha256(self) -> NDArray[np.uint8]:
+        """SHA-256 of the training photographs ``(n, 32)``; none where the file does not say."""
+        told = self._training_sha256
+        return np.zeros((0, 32), np.uint8) if told is None else told
 
     @property
     def classes_(self) -> NDArray[np.str_]:
@@ -403,7 +418,8 @@ class ImageClassifier:
         for number, part in enumerate(self._parts):
             for name, tensor in part.tensors.items():
                 tensors[f"members.{number}.{name}"] = tensor
-        tensors["training.sha256"] = self._training_sha256
+        if self._training_sha256 is not None:
+            tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
         tensors |= arrays_of(self._sets)
@@ -421,12 +437,23 @@ class ImageClassifier:
         Raises:
             UsageError: no such argument.
         """
-        for name, value in params.items():
+        for name in params:
             if name not in _PARAMETERS:
                 raise UsageError(f"no argument {name!r}: {', '.join(_PARAMETERS)}")
-            setattr(self, name, value)
-        self._members = None  # made for another device, precision, engine or number of threads
+        with self._lock:
+            for name, value in params.items():
+                setattr(self, name, value)
+            self._members = None  # made for another device, precision, engine or thread count
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but engines and locks, which are made anew."""
+        with self._lock:
+            return {**vars(self), "_members": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The classifier of a copy or a pickle."""
+        vars(self).update(state, _lock=ForkSafeLock())
 
     def __repr__(self) -> str:
         """The arguments that are not the defaults, as scikit-learn shows them."""
@@ -467,10 +494,12 @@ class ImageClassifier:
         from tortie.evaluation.predict import predict
 
         digests = hash_all(sources, self._threads) if sha256 is None else sha256
+        with self._lock:  # what belongs together, whatever other threads set meanwhile
+            members, novelty = self._ready(), self._novelty
+            crops, temperature = self._options.crops, self.temperature
         return predict(
-            self._ready(), self.temperature, sources, digests, progress,
-            crops=self._options.crops, novelty=self._novelty,
-        )  # fmt: skip
+            members, temperature, sources, digests, progress, crops=crops, novelty=novelty
+        )
 
     @property
     def _networks(self) -> "list[Network]":
@@ -478,22 +507,26 @@ class ImageClassifier:
         return [part.network for part in self._parts]
 
     def _ready(self) -> "list[Member]":
+        with self._lock:  # of threads that ask together, one makes them, and all get all of them
+            if self._members is None:
+                self._members = self._made()
+            return self._members
+
+    def _made(self) -> "list[Member]":
         from tortie.activations.device import device_name
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 
-        if self._members is None:
-            store = ActivationStore.default()
-            device = device_name(self.device)
-            choice = choose(self.engine, device, chosen_precision(self.precision, device))
-            members = []
-            for part, described in zip(self._parts, self.metadata.members, strict=True):
-                entry = network_of(described)
-                extractor = Extractor(
-                    prefix=part.prefix, structure=entry.title, code=entry.code,
-                    store=store, device=device, choice=choice, threads=self._threads,
-                    max_pixels=int(self.max_megapixels * 1e6),
-                )  # fmt: skip
-                members.append(Member(part, extractor, entry.mirror))
-            self._members = members
-        return self._members
+        store = ActivationStore.default()
+        device = device_name(self.device)
+        choice = choose(self.engine, device, chosen_precision(self.precision, device))
+        members = []
+        for part, described in zip(self._parts, self.metadata.members, strict=True):
+            entry = network_of(described)
+            extractor = Extractor(
+                prefix=part.prefix, structure=entry.title, code=entry.code,
+                store=store, device=device, choice=choice, threads=self._threads,
+                max_pixels=int(self.max_megapixels * 1e6),
+            )  # fmt: skip
+            members.append(Member(part, extractor, entry.mirror))
+        return members

@@ -23,6 +23,7 @@ try:
 except ImportError:  # Windows, where an open file cannot be taken away
     fcntl = None  # type: ignore[assignment]
 
+_MARK = b"placed %d bytes of %d"  # nanoseconds
 _LONGEST = 200  # bytes of the target's name in a part's; file systems take 255 for the whole
 _CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 # What a file system says that knows no such call, as network drives and shared folders do.
@@ -36,6 +37,7 @@ class _Part:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.placed = False
+        self.mark: _Part | None = None
         for _ in range(100):
             self.path = target.parent / f"{_prefix(target)}{secrets.token_hex(4)}.part"
             try:
@@ -76,12 +78,20 @@ class _Part:
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links
+            self._mark()
             os.close(os.open(self.target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
             try:
                 os.replace(self.path, self.target)
             except BaseException:
                 os.unlink(self.target)
                 raise
+
+    def _mark(self) -> None:
+        """Leave beside the target what tells, after a kill, that this process created it."""
+        self.mark = _Part(self.target)
+        found = os.stat(self.path)
+        self.mark.file.write(_MARK % (found.st_size, found.st_mtime_ns))
+        self.mark.flush()
 
     def withdraw(self) -> None:
         """Take back what :meth:`place` created."""
@@ -96,6 +106,8 @@ class _Part:
             os.unlink(self.path)
         with contextlib.suppress(OSError):
             self.file.close()
+        if self.mark is not None:
+            self.mark.close()
 
 
 _warned_drives: set[int] = set()  # one note a drive is enough
@@ -249,9 +261,23 @@ def try_lock(handle: int) -> bool | None:
 def is_leftover(path: Path) -> bool:
     """Whether ``path`` was put in place by a process that was killed before all were.
 
-    What is created is linked to its part until all that belongs together is there.
+    What is created is linked to its part until all that belongs together is there. Where there are
+    no links, it is as long and as old as a part's mark says, or empty for a moment.
     """
-    return any(_is_same(path, part) for part in _dead_parts(path))
+    return any(_is_same(path, part) or _marks(part, path) for part in _dead_parts(path))
+
+
+def _marks(part: Path, target: Path) -> bool:
+    """Whether the part is the mark of this very target."""
+    try:
+        with open_regular(part) as file:
+            mark = file.read(100)
+        found = os.lstat(target)
+    except OSError:
+        return False
+    if not found.st_size:
+        return mark.startswith(_MARK[:7])
+    return mark == _MARK % (found.st_size, found.st_mtime_ns)
 
 
 def _dead_parts(target: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """A classifier from its file, or a network of the table with its published head."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -15,7 +15,10 @@ from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
 from tortie.networks import table
 from tortie.networks.arguments import network_of
-from tortie.weights.classifier_file import Metadata, stored_digest
+from tortie.weights.classifier_file import Member, Metadata, stored_digest
+
+if TYPE_CHECKING:
+    from tortie.networks.network import Network
 
 
 def load(path: str | Path) -> ImageClassifier:
@@ -25,7 +28,7 @@ def load(path: str | Path) -> ImageClassifier:
         TortieError: the file is no classifier of tortie, is damaged, or does not fit.
     """
     path = Path(path)
-    found = recall(path, lambda number: _restored(path)[1][number].network)
+    found = recall(path, _rebuilt)
     if found is None:
         found = _restored(path)
         if choose("auto", "cpu", None).engine == "onnxruntime":
@@ -35,12 +38,18 @@ def load(path: str | Path) -> ImageClassifier:
     classifier = ImageClassifier(network_of(described).title, weights=described.weights)
     classifier._metadata = metadata
     classifier._parts = parts
-    trained_on = tensors.get("training.sha256")
-    if trained_on is not None:
-        classifier._training_sha256 = trained_on
+    classifier._training_sha256 = tensors.get("training.sha256")
     classifier._novelty = Novelty.of(path, tensors)
     classifier._sets = sets_in(tensors)
     return classifier
+
+
+def _rebuilt(
+    path: Path, described: Member, classes: int, tensors: dict[str, NDArray[Any]]
+) -> "Network":
+    from tortie.networks.restore import rebuild
+
+    return rebuild(path, described, classes, tensors)
 
 
 def _restored(path: Path) -> tuple[Metadata, list[MemberNetwork], dict[str, NDArray[Any]]]:

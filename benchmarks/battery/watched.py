@@ -1,4 +1,4 @@
-"""One decode after another in a process of its own, watched: what it says, and what it costs.
+"""One input after another in a process of its own, watched: what it says, and what it costs.
 
 The process may die, hang or write to the terminal; that is what is to be found out.
 """
@@ -9,7 +9,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -35,7 +35,7 @@ class Outcome:
 
     kind: str
     told: str = ""
-    pixels: NDArray[np.uint8] | None = None
+    pixels: NDArray[Any] | None = None
     seconds: float = 0.0
     megabytes: float = 0.0
     wrote: bool = False
@@ -49,14 +49,28 @@ def _status(name: str) -> int:
     return 0
 
 
-def _work(connection: Connection, errors: str) -> None:
+Answer = Callable[..., tuple[str, str, Any]]
+"""Tries one input: its kind, what was told, and the result."""
+
+
+def decoded(data: bytes, at_least: int | None, wanted: bool) -> tuple[str, str, Any]:
+    """What comes of decoding the bytes of a file."""
+    from tortie.images import UnreadableImage, decode, facts_of
+
+    try:
+        image = decode(data, at_least=at_least)
+        facts_of(image)
+    except UnreadableImage as error:
+        return "refused", error.reason, None
+    return "read", "", np.asarray(image.image) if wanted else None
+
+
+def _work(connection: Connection, errors: str, answer: Answer) -> None:
     descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
-    from tortie.images import UnreadableImage, decode, facts_of
-
     while True:
-        data, at_least, wanted = connection.recv()
+        request = connection.recv()
         before = os.fstat(descriptor).st_size
         with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # the largest size so far is forgotten
@@ -64,12 +78,7 @@ def _work(connection: Connection, errors: str) -> None:
         begin = resource.getrusage(resource.RUSAGE_SELF)
         outcome = Outcome("read")
         try:
-            decoded = decode(data, at_least=at_least)
-            facts_of(decoded)
-            outcome.pixels = np.asarray(decoded.image) if wanted else None
-            del decoded
-        except UnreadableImage as error:
-            outcome.kind, outcome.told = "refused", error.reason
+            outcome.kind, outcome.told, outcome.pixels = answer(*request)
         except BaseException as error:
             outcome.kind, outcome.told = "traceback", f"{type(error).__name__}: {error}"
         end = resource.getrusage(resource.RUSAGE_SELF)
@@ -80,9 +89,10 @@ def _work(connection: Connection, errors: str) -> None:
 
 
 class Watched:
-    """A process that decodes, begun anew after a death or a hang."""
+    """A process that tries inputs, begun anew after a death or a hang."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
         self._context: Any = multiprocessing.get_context("spawn")
         self._folder = tempfile.TemporaryDirectory()
         self._process: Any = None
@@ -95,15 +105,21 @@ class Watched:
             at_least: as :func:`tortie.images.decode` takes it.
             wanted: whether the pixels are to come back.
         """
+        return self.ask(data, at_least, wanted)
+
+    def ask(self, *request: Any) -> Outcome:
+        """Try one input, as ``answer`` takes it."""
         if self._process is None or not self._process.is_alive():
             self._connection, theirs = self._context.Pipe()
             errors = os.path.join(self._folder.name, "errors")
-            self._process = self._context.Process(target=_work, args=(theirs, errors), daemon=True)
+            self._process = self._context.Process(
+                target=_work, args=(theirs, errors, self._answer), daemon=True
+            )
             self._process.start()
             theirs.close()
         begin = time.monotonic()
         try:
-            self._connection.send((data, at_least, wanted))
+            self._connection.send(request)
             if not self._connection.poll(PATIENCE):
                 self._process.kill()
                 self._process.join()
@@ -123,9 +139,9 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Watched]:
-    """A process that decodes, ended behind the block."""
-    one = Watched()
+def watched(answer: Answer = decoded) -> Iterator[Watched]:
+    """A process that tries inputs, ended behind the block."""
+    one = Watched(answer)
     try:
         yield one
     finally:

@@ -1,46 +1,90 @@
+"""Nearest images by scikit-learn; pairs that pixels confirm, whatever the activations say."""
+
+import io
+
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
+from skimage import data
+from sklearn.datasets import load_sample_images
 from sklearn.metrics.pairwise import cosine_similarity
 
 from tortie.activations import feature_duplicates
-from tortie.activations.feature_duplicates import feature_duplicate_pairs
+from tortie.activations.feature_duplicates import feature_duplicate_pairs, nearest_images
+from tortie.images import decode, facts_of
 
 
-def features(count, planted, seed=0):
-    """Rows with a large common part, and near copies of the first of them at the end."""
-    generator = np.random.default_rng(seed)
-    rows = generator.exponential(size=(count, 200)).astype(np.float32)
-    copies = rows[:planted] + generator.normal(scale=0.25, size=(planted, 200))
-    return np.concatenate([rows, copies]).astype(np.float32)
+def features(count, seed=0):
+    """Rows with a large common part."""
+    return np.random.default_rng(seed).exponential(size=(count, 200)).astype(np.float32)
 
 
-def test_pairs_are_those_of_scikit_learns_cosines():
-    rows = features(300, 20)
+@pytest.mark.parametrize("count", [2, 5, 7, 8, 120, 300])
+def test_nearest_images_are_those_of_scikit_learns_cosines(count, monkeypatch):
+    monkeypatch.setattr(feature_duplicates, "_BLOCK", 128)  # several blocks, a short one last
+    rows = features(count)
     cosines = cosine_similarity(rows - rows.mean(axis=0, dtype=np.float64))
-    expected = [
-        tuple(pair)
-        for pair in np.argwhere(np.triu(cosines, 1) >= feature_duplicates.ALIKE).tolist()
-    ]
-    assert feature_duplicate_pairs(rows) == expected
-    assert {(i, 300 + i) for i in range(20)} == set(expected)
+    np.fill_diagonal(cosines, -2)
+    wanted = min(feature_duplicates.NEAREST, count - 1)
+    expected = np.sort(np.argsort(-cosines, axis=1)[:, :wanted], axis=1)
+    np.testing.assert_array_equal(np.sort(nearest_images(rows), axis=1), expected)
 
 
-def test_many_images_give_the_same_pairs(monkeypatch):
-    rows = features(900, 30)
-    exact = feature_duplicate_pairs(rows)
+def test_many_images_are_compared_in_few_directions(monkeypatch):
+    """Copies lie far nearer than anything else, and stay so."""
+    rows = features(900)
+    rows = np.concatenate([rows, rows[:30] + np.float32(0.1)])
     monkeypatch.setattr(feature_duplicates, "_EXACT_BELOW", 100)
-    monkeypatch.setattr(feature_duplicates, "_BLOCK", 128)
-    assert feature_duplicate_pairs(rows) == exact
-    assert len(exact) == 30
+    nearest = nearest_images(rows)
+    assert all(i in nearest[900 + i] and 900 + i in nearest[i] for i in range(30))
 
 
-def test_textures_give_no_pairs(monkeypatch):
-    monkeypatch.setattr(feature_duplicates, "MOST_PAIRS", 1000)
-    one = np.random.default_rng(0).normal(size=(1, 50))
-    rows = np.concatenate([np.repeat(one, 60, axis=0), np.repeat(-one, 60, axis=0)])
-    assert feature_duplicate_pairs(rows.astype(np.float32)) == []
+def facts(image):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=92)
+    return facts_of(decode(file.getvalue(), at_least=256, max_pixels=10**8))
 
 
-@pytest.mark.parametrize("rows", [np.ones((5, 7)), np.zeros((0, 7)), np.eye(2, 7)])
-def test_nothing_to_compare_gives_no_pairs(rows):
-    assert feature_duplicate_pairs(rows.astype(np.float32)) == []
+def photographs():
+    names = ("chelsea", "coffee", "astronaut", "rocket", "camera", "hubble_deep_field")
+    arrays = [getattr(data, name)() for name in names] + load_sample_images().images
+    return [Image.fromarray(array).convert("RGB") for array in arrays]
+
+
+@pytest.mark.parametrize("kind", ["as if trained", "collapsed", "random"])
+def test_the_pixels_decide_whatever_the_network(kind):
+    """Of a trained network classes lie close together: what is near is no copy for that."""
+    images = photographs()
+    known = [facts(image) for image in [*images, *map(ImageOps.mirror, images)]]
+    count, generator = len(images), np.random.default_rng(0)
+    rows = {
+        "as if trained": np.tile(generator.normal(size=(count, 64)), (2, 1)),
+        "collapsed": 1 + generator.normal(scale=1e-3, size=(2 * count, 64)),
+        "random": generator.normal(size=(2 * count, 64)),
+    }[kind].astype(np.float32)
+    found = feature_duplicate_pairs(rows, known)
+    planted = {(i, count + i) for i in range(count)}
+    assert set(found) <= planted
+    if kind == "as if trained":
+        assert set(found) == planted
+
+
+def test_what_cannot_be_read_has_no_activations():
+    one, other = photographs()[:2]
+    known = [facts(one), None, facts(other), facts(ImageOps.mirror(one))]
+    rows = features(3)
+    assert feature_duplicate_pairs(rows, known) == [(0, 2)]
+    with pytest.raises(ValueError, match="activations of 2 images, facts of 3"):
+        feature_duplicate_pairs(rows[:2], known)
+
+
+def test_pictures_of_a_few_pixels_are_left_to_the_hash():
+    one = photographs()[0].resize((28, 28))
+    known = [facts(one), facts(ImageOps.mirror(one))]
+    assert feature_duplicate_pairs(np.ones((2, 7), np.float32), known) == []
+
+
+def test_nothing_to_compare_gives_no_pairs():
+    one = facts(photographs()[0])
+    assert feature_duplicate_pairs(np.zeros((0, 7), np.float32), []) == []
+    assert feature_duplicate_pairs(np.ones((3, 7), np.float32), [one, one, one]) == []

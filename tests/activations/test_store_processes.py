@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tortie.activations import database
 from tortie.activations.store import ActivationStore
 
 LARGE = 10**9
@@ -382,3 +383,48 @@ def test_a_fork_waits_for_threads_that_read_and_write(tmp_path):
         stop.set()
         thread.join()
         assert errors == []
+
+
+# Holds a lock of the store, as a process does that was stopped in the middle of its work.
+HOLDER = """
+import sqlite3, sys
+from filelock import FileLock
+path, which = sys.argv[1:]
+if which == "file":
+    lock = FileLock(path + ".lock")
+    lock.acquire()
+else:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("which", ["file", "database"])
+def test_a_lock_that_a_stopped_process_holds_is_said_while_it_is_waited_for(
+    tmp_path, which, monkeypatch
+):
+    monkeypatch.setattr(database, "_SAID_AFTER", 0.2)
+    notes = []
+    with ActivationStore(tmp_path / "store", LARGE, notes.append) as store:
+        if which == "file":
+            store.close()  # so that it has to be opened again
+        holder = python(HOLDER, store.path, which)
+        assert holder.stdout.readline() == "ready\n"
+
+        def let_go(reason):
+            notes.append(str(reason))
+            holder.stdin.close()  # which ends it
+
+        monkeypatch.setattr(store, "_tell", let_go)
+        monkeypatch.setattr(database.warnings, "warn", lambda said, *_, **__: let_go(said))
+        with store.writer() as writer:
+            writer.put(b"k" * 32, np.zeros(1, np.uint8))
+        assert holder.wait(60) == 0
+        holder.stdout.close()
+        assert len(notes) == 1
+        assert notes[0].startswith(
+            f"waiting for another process that holds the lock of {store.path}"
+        )
+        assert b"k" * 32 in store.get_many([b"k" * 32])

@@ -1,5 +1,6 @@
 """A file that was loaded before is loaded without torch, and only that file."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -25,7 +26,7 @@ def known(fitted_file, tmp_path, monkeypatch):
     return path, first
 
 
-def built(number):
+def built(*_):
     raise AssertionError("torch builds nothing")
 
 
@@ -34,6 +35,17 @@ def test_a_remembered_file_says_the_same(known):
     metadata, parts, _ = remembered.recall(path, built)
     assert len(parts) == len(metadata.members) == 1
     np.testing.assert_array_equal(tortie.load(path).predict_proba(IMAGES), first)
+
+
+@pytest.mark.parametrize("engine", ["eager", "onednn"])
+def test_torch_builds_of_what_was_loaded_whatever_lies_there_now(known, engine):
+    """The oracle is the classifier that was loaded; the file is another's, then none."""
+    path, first = known
+    loaded = tortie.load(path).set_params(engine=engine, precision="float32")
+    path.write_bytes(b"another file")
+    np.testing.assert_allclose(loaded.predict_proba(IMAGES), first, atol=1e-4)
+    again = pickle.loads(pickle.dumps(loaded))
+    np.testing.assert_allclose(again.predict_proba(IMAGES), first, atol=1e-4)
 
 
 def test_another_file_is_not_known(known):

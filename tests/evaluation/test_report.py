@@ -93,6 +93,13 @@ def test_what_users_name_is_escaped(tmp_path):
     assert 'a"onload="x&<b>.png' in [value for name, value in reader.attributes if name == "alt"]
 
 
+def test_marks_of_direction_are_seen(tmp_path):
+    """Raw, they would turn the words of the page that stand beside them."""
+    text = html(tmp_path, full(["cat\u202egod", "dog\u2066"], tmp_path))
+    assert "cat\\u202egod" in text and "dog\\u2066" in text
+    assert not {"\u202e", "\u2066"} & set(text)
+
+
 @pytest.mark.parametrize("classes", [2, 10, 40])
 def test_nothing_is_asked_of_the_network(tmp_path, classes):
     text = html(tmp_path, full([f"class {i}" for i in range(classes)], tmp_path))

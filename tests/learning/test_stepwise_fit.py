@@ -1,5 +1,7 @@
 """A fit by steps as Python sees it: frozen stages, the store, going on, the edges."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -257,6 +259,13 @@ def test_lite0_is_fine_tuned_from_its_middle(folder, tmp_path):
     new = [photograph("blobs", 71)]
     again = tortie.load(tmp_path / "a.safetensors")
     np.testing.assert_array_equal(again.predict_proba(new), fitted.predict_proba(new))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_recipe_that_is_a_pipe_is_refused_not_awaited(folder, tmp_path):
+    os.mkfifo(tmp_path / "own.json")
+    with pytest.raises(UsageError, match=r"cannot read recipe .*pipe"):
+        classifier("resnet20-cifar", recipe=str(tmp_path / "own.json")).fit(folder)
 
 
 @pytest.mark.parametrize(

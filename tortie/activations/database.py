@@ -5,14 +5,15 @@ import os
 import sqlite3
 import stat
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from tortie.errors import TortieError
+from tortie.errors import TortieError, TortieWarning
 
 _T = TypeVar("_T")
 
@@ -45,6 +46,13 @@ _DAMAGE = {
     sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_READONLY,
 }  # fmt: skip
 _SECONDS = 15  # that another process may keep us waiting
+_SAID_AFTER = 5  # seconds of waiting: a process that was stopped keeps its locks
+
+
+_WAITS = (
+    "waiting for another process that holds the lock of {path}: if it was stopped (Ctrl-Z), let it "
+    "go on with fg, or end it"
+)
 
 
 class Database:
@@ -118,6 +126,10 @@ class Database:
             if connection is not None:
                 connection.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as its folder, which is opened anew."""
+        return type(self), (self.root,)
+
     def __del__(self) -> None:
         self.close()
 
@@ -158,15 +170,27 @@ class Database:
         if error is not None:
             self.note(f"{self.path} was damaged ({error}): set aside as {aside.name}, begun anew")
 
-    def _alone(self) -> FileLock:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         """No other process opens or replaces the file meanwhile: SQLite would mix two logs."""
-        return FileLock(self.root / f"{NAME}.lock", timeout=_SECONDS, mode=0o600)
+        lock = FileLock(self.root / f"{NAME}.lock", mode=0o600)
+        try:
+            lock.acquire(min(_SAID_AFTER, _SECONDS))
+        except Timeout:
+            if _SECONDS <= _SAID_AFTER:
+                raise
+            self.note(_WAITS.format(path=self.path))
+            lock.acquire(_SECONDS - _SAID_AFTER)
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 @contextlib.contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
     """A transaction that is kept as a whole, or not at all."""
-    connection.execute("BEGIN IMMEDIATE")
+    _begin(connection)
     try:
         yield
         connection.execute("COMMIT")
@@ -176,6 +200,23 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write, where another process may have to end first."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+        if code != sqlite3.SQLITE_BUSY or _SECONDS <= _SAID_AFTER:
+            raise
+        path = os.fsdecode(connection.execute("PRAGMA database_list").fetchone()[2])
+        warnings.warn(_WAITS.format(path=path), TortieWarning, stacklevel=2)
+        connection.execute(f"PRAGMA busy_timeout = {1000 * (_SECONDS - _SAID_AFTER)}").fetchall()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {1000 * _SAID_AFTER}").fetchall()
+
+
 def pragma(connection: sqlite3.Connection, name: str) -> int:
     """The number that a pragma of SQLite tells."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
@@ -183,8 +224,8 @@ def pragma(connection: sqlite3.Connection, name: str) -> int:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{mode}", timeout=_SECONDS, isolation_level=None,
-        check_same_thread=False, uri=True,
+        f"{path.absolute().as_uri()}?{mode}", timeout=min(_SAID_AFTER, _SECONDS),
+        isolation_level=None, check_same_thread=False, uri=True,
     )  # fmt: skip
     connection.text_factory = bytes  # what a flipped byte makes of a text need not be UTF-8
     return connection

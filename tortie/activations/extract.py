@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
 from tortie.activations.store import ActivationStore
 from tortie.activations.views import Undistorted, View
+from tortie.forks import computed_once
 from tortie.images import DECODER_VERSION, Facts, Read, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
 
@@ -71,7 +71,7 @@ class Extractor:
         """How an image becomes the prefix's input."""
         return self.prefix.preprocessing
 
-    @cached_property
+    @computed_once
     def context(self) -> KeyContext:
         """What the keys of all images have in common."""
         return KeyContext(
@@ -91,7 +91,7 @@ class Extractor:
         keys = [self.context.key(one, view.name) for one in sha256 if one for view in views]
         return len(self.store.contains_many(keys))
 
-    @cached_property
+    @computed_once
     def engine(self) -> Engine:
         """The prefix made ready to run; warm runs never ask for it."""
         return ready(self.prefix, self.device, self.choice, self.store.root.parent / "graphs")

@@ -1,77 +1,132 @@
-"""Images that are copies of one another by their activations: mirrored, cropped, stamped.
+"""Images that are copies of one another beyond the perceptual hash: mirrored, cropped, stamped.
 
-The perceptual hash loses these; a network trained to pass over them does not. Activations are
-compared by the cosine of the angle between them, the mean of the collection taken out.
+A network proposes them and the pixels decide. Proposed are the few images whose activations are
+nearest to an image's own, whatever their distance: how near copies lie depends on the network and
+on what it was trained for, that they are among the nearest hardly does. So there is no threshold
+of activations that would have to hold for every network; what is a copy is told by
+:func:`~tortie.images.cropped_copies.same_picture`, on the thumbnails.
 
-Measured with EfficientNet-Lite0, 25 copies of each sort, the share found at 0.88: of 398 ants and
-bees, mirrored all, cut to 90% at one corner half, stamped with a white bar all; of 1,500 images of
-CIFAR-10 mirrored 19 in 20. Of the pairs of different images none was taken for a copy: the most
-alike had 0.74 and 0.85. What turns the picture or its colours is not found this way.
+Measured by ``benchmarks/bench_check.py copies``; the figures stand in docs/check.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-ALIKE = 0.88  # cosine of the angle
-MOST_PAIRS = 200_000  # textures are all alike: these are no copies, and need not be listed
+from tortie.images.cropped_copies import same_picture
+from tortie.images.facts import THUMBNAIL, Facts
+
+NEAREST = 6  # proposed for each image
 _BLOCK = 2048  # images a side of a block of products: 17 MB
-_KEPT = 160  # directions of most variance, where many images are compared: the rest is confirmed
-_SLACK = 0.06  # by which the cosine in those directions may fall short
+_KEPT = 160  # directions of most variance, where many images are compared
 _EXACT_BELOW = 6000  # images
+_BUCKET = 16  # products, of which the largest alone are sorted
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 
-def feature_duplicate_pairs(features: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Pairs ``(first, second)``, first < second, of images that the network sees as one.
+def feature_duplicate_pairs(
+    features: Floats, facts: Sequence[Facts | None]
+) -> list[tuple[int, int]]:
+    """Pairs ``(first, second)``, first < second, of images that show one picture.
 
     Args:
         features: float32 ``(N, ...)``, the activations of N images.
+        facts: of all images, in the same order; those of ``None`` have no activations.
 
     Returns:
-        the pairs in ascending order; none where there are over 200,000.
+        the pairs in ascending order. Of images of equal thumbnails, which the perceptual hash
+        finds, the first alone is compared. Two that are both smaller than a thumbnail are not:
+        drawings of a few pixels, as digits, fit one another too easily.
+
+    Raises:
+        ValueError: there are not as many facts as activations.
     """
-    if len(features) < 3:
+    known = [one for one in facts if one]
+    if len(known) != len(features):
+        raise ValueError(f"activations of {len(features)} images, facts of {len(known)}")
+    first_of: dict[bytes, int] = {}
+    for index, one in enumerate(known):
+        first_of.setdefault(one.thumbnail, index)
+    rows = np.array(list(first_of.values()), np.int64)
+    if len(rows) < 2:
         return []
-    features = features.reshape(len(features), -1)
+    thumbnails = np.frombuffer(b"".join(first_of), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+    nearest = nearest_images(features.reshape(len(features), -1)[rows])
+    first = np.repeat(np.arange(len(rows)), nearest.shape[1])
+    pairs = np.sort(np.stack([first, nearest.ravel()], axis=1), axis=1)
+    pairs = np.unique(pairs, axis=0)
+    sides = np.array([min(known[row].width, known[row].height) for row in rows])
+    pairs = pairs[sides[pairs].max(axis=1) >= THUMBNAIL]
+    found = rows[pairs[same_picture(thumbnails, pairs)]]
+    return [(int(one), int(other)) for one, other in found]
+
+
+def nearest_images(features: Floats) -> Indices:
+    """The images of the most similar activations, by the cosine, the mean taken out.
+
+    Args:
+        features: float32 ``(N, D)``, N over 1.
+
+    Returns:
+        ``(N, n)``, n the smaller of 6 and N - 1, in no order. Where over 6,000 images are compared,
+        by the 160 directions of most variance.
+    """
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     if len(features) <= _EXACT_BELOW:
-        blocks = _blocks(_directions(features - mean), ALIKE)
+        rows = _directions(features - mean)
     else:
-        blocks = _confirmed(features, mean)
-    found: list[tuple[int, int]] = []
-    for block in blocks:
-        found += map(tuple, block.tolist())
-        if len(found) > MOST_PAIRS:
-            return []
-    return sorted(found)
+        sample = _directions(features[:: max(1, len(features) // 4000)] - mean)
+        vectors = np.linalg.eigh(sample.T @ sample)[1][:, -_KEPT:]
+        starts = range(0, len(features), _BLOCK)  # the features are never copied as a whole
+        parts = [_directions((features[at : at + _BLOCK] - mean) @ vectors) for at in starts]
+        rows = np.concatenate(parts)
+    count = min(NEAREST, len(rows) - 1)
+    found = [_nearest(rows, top, count) for top in range(0, len(rows), _BLOCK)]
+    return np.concatenate(found)
 
 
-def _confirmed(
-    features: NDArray[np.float32], mean: NDArray[np.float32]
-) -> Iterator[NDArray[np.int64]]:
-    """As :func:`_blocks`, proposed in few directions; the features are never copied as a whole."""
-    sample = _directions(features[:: max(1, len(features) // 4000)] - mean)
-    vectors = np.linalg.eigh(sample.T @ sample)[1][:, -_KEPT:]
-    starts = range(0, len(features), _BLOCK)
-    parts = [_directions((features[at : at + _BLOCK] - mean) @ vectors) for at in starts]
-    for block in _blocks(np.concatenate(parts), ALIKE - _SLACK):
-        for at in range(0, len(block), _BLOCK):
-            pairs = block[at : at + _BLOCK]
-            first, second = (_directions(features[side] - mean) for side in pairs.T)
-            yield pairs[np.einsum("nd,nd->n", first, second) >= ALIKE]
+def _nearest(rows: Floats, top: int, count: int) -> Indices:
+    """:func:`nearest_images` of a block of rows among all rows."""
+    block = rows[top : top + _BLOCK]
+    best = np.full((len(block), 0), -np.inf, np.float32)
+    index = np.zeros((len(block), 0), np.int64)
+    for left in range(0, len(rows), _BLOCK):
+        products = block @ rows[left : left + _BLOCK].T
+        if left == top:
+            np.fill_diagonal(products, -np.inf)
+        columns = _largest(products, count)
+        best = np.concatenate([best, np.take_along_axis(products, columns, axis=1)], axis=1)
+        index = np.concatenate([index, columns + left], axis=1)
+        if best.shape[1] > count:
+            chosen = np.argpartition(-best, count, axis=1)[:, :count]
+            best = np.take_along_axis(best, chosen, axis=1)
+            index = np.take_along_axis(index, chosen, axis=1)
+    return index
 
 
-def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _largest(values: Floats, count: int) -> Indices:
+    """Columns of the largest values of each row, ``(n, count)`` or all that there are.
+
+    They lie in the buckets of the largest maxima: sorting these is several times faster.
+    """
+    rows, columns = values.shape
+    buckets = columns // _BUCKET
+    if buckets <= count:
+        return np.argpartition(-values, min(count, columns) - 1, axis=1)[:, :count]
+    tail = np.broadcast_to(np.arange(buckets * _BUCKET, columns), (rows, columns % _BUCKET))
+    maxima = values[:, : buckets * _BUCKET].reshape(rows, buckets, _BUCKET).max(axis=2)
+    chosen = np.argpartition(-maxima, count - 1, axis=1)[:, :count]
+    inside = (chosen[:, :, None] * _BUCKET + np.arange(_BUCKET)).reshape(rows, -1)
+    inside = np.concatenate([inside, tail], axis=1)
+    held = np.take_along_axis(values, inside, axis=1)
+    places = np.argpartition(-held, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(inside, places, axis=1)
+
+
+def _directions(rows: Floats) -> Floats:
     """Rows of length one; a row of zeros stays."""
     lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
     return rows / np.maximum(lengths, np.float32(1e-12))
-
-
-def _blocks(rows: NDArray[np.float32], least: float) -> Iterator[NDArray[np.int64]]:
-    """Pairs ``(n, 2)`` of rows whose product is at least that, block by block."""
-    for top in range(0, len(rows), _BLOCK):
-        for left in range(top, len(rows), _BLOCK):
-            products = rows[top : top + _BLOCK] @ rows[left : left + _BLOCK].T
-            pairs = np.argwhere(products >= least) + np.array([top, left])
-            yield pairs[pairs[:, 0] < pairs[:, 1]]

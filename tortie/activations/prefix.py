@@ -1,11 +1,11 @@
 """The frozen stages of a network: tensors and a graph, or torch's modules, as an engine asks."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tortie.forks import computed_once
 from tortie.graphs.graph import Graph
 from tortie.images.preprocess import Preprocessing
 
@@ -63,12 +63,12 @@ class Prefix:
         )
         return cls(tensors, last, output, preprocessing, lambda: module)
 
-    @cached_property
+    @computed_once
     def module(self) -> "nn.Module":
         """The stages as torch's modules, in evaluation mode."""
         return self._make_module()
 
-    @cached_property
+    @computed_once
     def graph(self) -> Graph:
         """The stages as a graph.
 

@@ -181,6 +181,15 @@ def command(
             rich_help_panel=options.DATA,
         ),
     ] = 1,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private",
+            help="Leave hashes and paths of the training photographs out of the classifier's file. "
+            "tortie evaluate cannot recognise them then.",
+            rich_help_panel=options.DATA,
+        ),
+    ] = False,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Print the plan and stop.", rich_help_panel=options.RUN),
@@ -243,7 +252,8 @@ def command(
         valid=valid, test=test, augment=augment,
         colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, engine=engine,
-        threads=threads, max_megapixels=max_megapixels, budget=budget, run=None if plan else run,
+        threads=threads, private=private, max_megapixels=max_megapixels,
+        budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
     with _told(output, run, begun):

@@ -16,6 +16,7 @@ from tortie.cli import (
     cost,
     demo,
     evaluate,
+    export,
     fit,
     networks,
     predict,
@@ -37,7 +38,10 @@ app = typer.Typer(
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
-for verb in (fit, predict, evaluate, serve, check, augment, networks, cost, bench, cache, demo):
+_VERBS = (
+    fit, predict, evaluate, export, serve, check, augment, networks, cost, bench, cache, demo,
+)  # fmt: skip
+for verb in _VERBS:
     app.command(verb.NAME)(verb.command)
 
 

@@ -28,6 +28,20 @@ def command(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the network to this file: .png, .svg or .pdf.")
     ] = None,
+    photo: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --plot: draw what each stage makes of this photograph, and the first "
+            "layer's filters."
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="With --photo: auto (the network's published weights), imagenet, cifar10, a file, "
+            "hf://OWNER/NAME, or none (random)."
+        ),
+    ] = "auto",
     json: options.Json = False,
 ) -> None:
     """List the networks, or describe one of them layer by layer.
@@ -41,6 +55,12 @@ def command(
     """
     show.begin(json)
     from tortie.networks.table import TABLE
+
+    if photo is not None:
+        if name is None or plot is None:
+            raise UsageError("--photo is for --plot of one network: name it, and a file for it")
+        show.result(*_feature_maps(name, plot, photo, weights))
+        return
 
     if name is None:
         if plot is not None:
@@ -145,6 +165,23 @@ def _described(name: str, plot: Path | None) -> tuple[list[dict[str, Any]], list
         *_layers(input_shape, stages, parameters, multiplications),
     ]
     return [document], lines + ([f"{plot}"] if plot else [])
+
+
+def _feature_maps(
+    name: str, plot: Path, photo: Path, weights: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Draw a photograph stage by stage; the file as JSON, and as a line."""
+    from tortie.cost.feature_maps import draw_feature_maps
+    from tortie.files import check_output
+    from tortie.networks.arguments import parse_network, varied
+
+    entry = varied(*parse_network(name))
+    check_output(plot, True, [photo])
+    chosen = entry.default_weights if weights == "auto" else weights
+    chosen = None if chosen == "none" else chosen
+    draw_feature_maps(entry, chosen, photo, plot)
+    document = {"name": entry.title, "file": str(plot), "weights": chosen}
+    return [document], [f"{plot}: {entry.title}, weights {chosen or 'random'}"]
 
 
 def _layers(

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 Weights = NDArray[np.float64]
 
-_FLOOR = float(np.finfo(np.float32).tiny)  # the logarithm of nothing is not a number
+FLOOR = float(np.finfo(np.float32).tiny)
+"""Least probability whose logarithm is taken: that of nothing is not a number."""
+
 _SPREAD = math.log(2)
 # Standard deviation of ln T before a photograph is seen. A thousand photographs do not feel it;
 # forty that are all right would otherwise ask for certainty without end.
@@ -54,7 +56,7 @@ def tempered(
     if np.all(temperature == 1):
         return probabilities
     divisor = np.asarray(temperature, np.float32).reshape(-1, 1)
-    scaled = np.log(np.maximum(probabilities, _FLOOR)) / divisor
+    scaled = np.log(np.maximum(probabilities, FLOOR)) / divisor
     scaled -= scaled.max(axis=1, keepdims=True)
     powers = np.exp(scaled)
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -84,7 +86,7 @@ def fit_temperature(
         return 1.0
     from scipy.optimize import minimize_scalar  # half a second, which predictions need not wait
 
-    logs = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64)
+    logs = np.log(np.maximum(probabilities, FLOOR)).astype(np.float64)
 
     def cost(log_temperature: float) -> float:
         losses = _losses(logs, labels, math.exp(log_temperature))
@@ -121,7 +123,7 @@ def held_out_gain(
     Returns:
         the sum over the photographs by their weights; negative where the loss rises.
     """
-    logs = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64)
+    logs = np.log(np.maximum(probabilities, FLOOR)).astype(np.float64)
     weights, scaled = _ones(labels, weights), logs / temperature
     shares = tempered(probabilities, temperature).astype(np.float64)
     mean = (shares * scaled).sum(axis=1)
@@ -144,7 +146,7 @@ def temperature_error(
     Returns:
         Infinite where they tell nothing at all.
     """
-    scaled = np.log(np.maximum(probabilities, _FLOOR)).astype(np.float64) / temperature
+    scaled = np.log(np.maximum(probabilities, FLOOR)).astype(np.float64) / temperature
     shares = tempered(probabilities, temperature).astype(np.float64)
     mean = (shares * scaled).sum(axis=1, keepdims=True)
     variance = (shares * (scaled - mean) ** 2).sum(axis=1)

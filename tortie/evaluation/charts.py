@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tortie.evaluation.calibration import Bin
 from tortie.evaluation.coverage import Covered
 from tortie.evaluation.metrics import Interval, wilson
+from tortie.text import shown
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -291,4 +292,4 @@ def _svg(title: str, box: str, style: str, inside: str) -> "Markup":
 def _escaped(text: str) -> str:
     from markupsafe import escape
 
-    return str(escape(text))
+    return str(escape(shown(text)))

@@ -4,11 +4,11 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from PIL import Image
 
+from tortie.evaluation.page import template
 from tortie.files import replacing
 from tortie.images import UnreadableImage, decode
 from tortie.images.finding import Finding, by_kind, summary
@@ -66,14 +66,7 @@ def write_page(
     Raises:
         TortieError: the disk is full, or the folder cannot be written.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        files("tortie.evaluation").joinpath("check.html.j2").read_text(encoding="utf-8")
-    )
+    page = template("check.html.j2")
     sections, left = [], _PICTURES
     kinds = by_kind(findings)
     for number, (kind, severity, own) in enumerate(kinds):
@@ -92,7 +85,7 @@ def write_page(
         ("classes", len({one.label for one in inspection.photographs})),
         ("that can be read", len(inspection.rows)),
     ]
-    html = template.render(
+    html = page.render(
         title=str(root), summary=summary(findings), sections=sections, counts=counts,
         serious=any(one.severity == "serious" for one in findings),
     )  # fmt: skip

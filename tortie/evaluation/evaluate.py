@@ -30,7 +30,8 @@ class Evaluated:
     Attributes:
         predict: probabilities of photographs.
         classes: its class names, in the order of the probabilities.
-        training_sha256: SHA-256 of the photographs that it was trained on, uint8 ``(n, 32)``.
+        training_sha256: SHA-256 of the photographs that it was trained on, uint8 ``(n, 32)``;
+            ``None`` where its file does not say.
         networks: names of its members.
         crops: number of crops of each photograph that ``predict`` averages.
         temperature: that ``predict`` divides log-probabilities by.
@@ -39,7 +40,7 @@ class Evaluated:
 
     predict: Predict
     classes: Sequence[str]
-    training_sha256: NDArray[np.uint8]
+    training_sha256: NDArray[np.uint8] | None
     networks: Sequence[str]
     crops: int
     temperature: float
@@ -80,7 +81,8 @@ def evaluate(
         )
     sources = [sources[i] for i in chosen]
     sha256 = hash_all(sources, threads)
-    known = {row.tobytes() for row in classifier.training_sha256}
+    told = classifier.training_sha256
+    known = set() if told is None else {row.tobytes() for row in told}
     fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
     found = classifier.predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
     counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
@@ -99,7 +101,7 @@ def evaluate(
         scores=score(found.probabilities, labels, classes, weights) if counted else None,
         reason=why,
         split=split,
-        seen=seen,
+        seen=None if told is None else seen,
         skipped=skipped,
         paths=[photograph.path for photograph in counted],
         labels=labels,

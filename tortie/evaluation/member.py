@@ -1,13 +1,13 @@
 """One network of a classifier: what predicts with it needs, and torch's modules on demand."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tortie.activations.prefix import Prefix
+from tortie.forks import computed_once
 
 if TYPE_CHECKING:
     from tortie.images.preprocess import Preprocessing
@@ -48,7 +48,11 @@ class MemberNetwork:
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         return cls(tensors, Prefix.of(network, preprocessing), lambda: network)
 
-    @cached_property
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as torch's modules; the engine that runs them is made anew."""
+        return MemberNetwork.of, (self.network, self.prefix.preprocessing)
+
+    @computed_once
     def network(self) -> "Network":
         """The network as torch's modules, in evaluation mode."""
         return self._make_network()
@@ -59,7 +63,7 @@ class MemberNetwork:
         matrices = [one for name, one in self.tensors.items() if name.startswith(_HEAD)]
         return int(next(one for one in matrices[::-1] if one.ndim > 1).shape[0])
 
-    @cached_property
+    @computed_once
     def head(self) -> "Callable[[Floats], Floats | Doubles]":
         """What maps activations ``(N, ...)`` to logits ``(N, K)``.
 

@@ -144,7 +144,8 @@ class Evaluation:
         scores: every figure; ``None`` where no photograph could be counted.
         reason: why there are no scores.
         split: which split of the folder was counted; ``None`` where it has none.
-        seen: how many photographs were left out of the count as the classifier was trained on them.
+        seen: how many photographs were left out of the count as the classifier was trained on
+            them; ``None`` where its file does not say which these were.
         not_counted: how many were left out of the count as no figure can count them, and why.
         skipped: those that cannot be read, or whose class the classifier does not know.
         paths: the photographs counted.
@@ -164,7 +165,7 @@ class Evaluation:
     scores: Scores | None
     reason: str | None
     split: Split | None
-    seen: int
+    seen: int | None
     skipped: list[Skipped]
     paths: list[Path]
     labels: NDArray[np.int64]
@@ -194,8 +195,14 @@ class Evaluation:
     @property
     def notes(self) -> list[str]:
         """What was not counted, a line each."""
-        seen = f"{self.seen:,} photographs it was trained on are not counted"
-        return [*([seen] if self.seen else []), *self.not_counted]
+        if self.seen is None:
+            seen = (
+                "cannot tell photographs it was trained on from others, as it was fitted with "
+                "--private: whatever of these it was trained on is counted"
+            )
+        else:
+            seen = f"{self.seen:,} photographs it was trained on are not counted"
+        return [*([] if self.seen == 0 else [seen]), *self.not_counted]
 
     def report(self, title: str) -> Report:
         """What the report of this evaluation shows."""

@@ -19,12 +19,14 @@ from tortie.evaluation.member import MemberNetwork
 from tortie.files import replacing
 from tortie.graphs.graph import Graph, UnknownOperator
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Metadata
+from tortie.weights.classifier_file import Member, Metadata
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 Arrays = dict[str, NDArray[Any]]
+Build = Callable[[Path, Member, int, Arrays], "Network"]
+"""Makes modules of a file's path, what it says of the network, the classes and the tensors."""
 
 
 def _record(digest: str) -> Path:
@@ -54,14 +56,12 @@ def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
         return  # then torch builds the networks the next time too
 
 
-def recall(
-    path: Path, build: Callable[[int], "Network"]
-) -> tuple[Metadata, list[MemberNetwork], Arrays] | None:
+def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arrays] | None:
     """What :func:`remember` knows of a file of these bytes: its networks, and all of its tensors.
 
     Args:
         path: of the file.
-        build: makes the modules of one of its networks, by number, where they are asked for.
+        build: makes the modules of one of its networks, where they are asked for.
 
     Returns:
         ``None`` where nothing is known of it.
@@ -90,8 +90,8 @@ def recall(
         own = _own(tensors, f"members.{number}.")
         graph = Graph(known[f"{number}.graph"].tobytes(), known[f"{number}.expected"])
 
-        def network(number: int = number) -> "Network":
-            return build(number)
+        def network(described: Member = described, own: Arrays = own) -> "Network":
+            return build(path, described, len(metadata.classes), own)
 
         def stages(network: Callable[[], "Network"] = network) -> Any:
             return network().stages

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import PIL
 from numpy.typing import NDArray
 
 from tortie import __version__
-from tortie.evaluation import advice, charts
+from tortie.evaluation import advice, charts, page
 from tortie.evaluation.calibration import brier, expected_calibration_error, reliability
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.gallery import (
@@ -147,18 +146,12 @@ def write_report(path: Path, report: Report) -> None:
 
 
 def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = page.environment()
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["probability"] = shown_probability
     environment.filters["count"] = amount
     environment.filters["span"] = lambda one: f"{one.low * 100:.1f}–{one.high:.1%}"
-    return environment.from_string(
-        files("tortie.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
+    return page.template("report.html.j2", environment)
 
 
 def _context(report: Report) -> dict[str, Any]:

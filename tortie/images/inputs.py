@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tortie.errors import UsageError
+from tortie.images.class_names import class_name
 from tortie.images.find import Collection, Photograph, Split, find, find_files
 from tortie.images.read import Source
 
@@ -46,7 +47,8 @@ def labelled(
         raise UsageError(f"{len(sources)} images need as many labels, got {count}")
     photographs = [
         Photograph(
-            source if isinstance(source, Path) else Path(named(source, position)), str(label)
+            source if isinstance(source, Path) else Path(named(source, position)),
+            class_name(str(label)),
         )
         for position, (source, label) in enumerate(zip(sources, labels, strict=True))
     ]

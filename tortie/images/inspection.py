@@ -30,8 +30,8 @@ class Inspection:
         sha256: of each image's content; ``None`` where it cannot be opened.
         facts: of each image; ``None`` where it cannot be read.
         reasons: why an image cannot be read, by its position; such an image takes no part.
-        feature_pairs: pairs of indices into :attr:`rows` that a network sees as one; empty
-            without a network.
+        feature_pairs: further pairs of indices into :attr:`rows` that show one picture, as
+            mirrored or cropped ones, which a network proposed; empty without a network.
     """
 
     photographs: Sequence[Photograph]
@@ -59,7 +59,7 @@ class Inspection:
     def duplicates(self) -> Groups:
         """Copies among the images that take part, as indices into :attr:`rows`.
 
-        What the network sees as one joins what the hash found, unless the group would then be too
+        What a network proposed joins what the hash found, unless the group would then be too
         large to be copies: there the hash alone counts.
         """
         facts = [fact for i in self.rows if (fact := self.facts[i])]

@@ -10,9 +10,10 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-# From 8 times the size on, a box reduction to 4 times or more goes first: it moves grey levels of
-# photographs by 2 at the most, and halves the time that 12 megapixels take.
-_REDUCED = 4
+REDUCED = 4
+"""From 8 times the size on, a box reduction to this many times or more goes first: it moves grey
+levels of photographs by 2 at the most, and halves the time that 12 megapixels take."""
+
 _SUPPORT = 3  # pixels on either side that the wider filter, bicubic, can see, and one to spare
 
 
@@ -96,7 +97,7 @@ class Preprocessing(BaseModel):
             image = image.convert("L")
         extent = extent or (0, 0, *image.size)
         shorter = min(extent[2] - extent[0], extent[3] - extent[1])
-        factor = int(shorter / self.resize / _REDUCED)
+        factor = int(shorter / self.resize / REDUCED)
         if factor > 1:
             image = image.reduce(factor)
             left, top, right, bottom = extent

@@ -7,12 +7,13 @@ import contextlib
 import ctypes
 import logging
 import re
-import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from PIL import Image
+
+from tortie.forks import ForkSafeLock
 
 # Pillow logs a few findings about bad files as errors; without a handler they reach the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -30,7 +31,7 @@ class _Quiet:
     _FILTER = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\."), 0)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._inside = 0
 
     def __enter__(self) -> None:
@@ -60,7 +61,7 @@ class _QuietLibtiff:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._inside = 0
         self._library: Any = None
         self._taken: dict[str, int | None] = {}
@@ -104,7 +105,7 @@ class _Unlimited:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._inside = 0
         self._limit: int | None = None
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tortie.errors import UsageError
+from tortie.forks import reset_in_child
 from tortie.images.content import file_bytes, file_digest
 from tortie.images.decode import Decoded, Source, decode
 from tortie.images.facts import Facts, facts_of
@@ -40,13 +41,22 @@ class _Hurry:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a reading may be collected, and so end, within begin
         self._readings = 0
         self._before = 0.0
+        self.reset()
+        reset_in_child(self)
+
+    def reset(self) -> None:
+        """No reading goes on."""
+        self._lock = threading.RLock()  # a reading may be collected, and so end, within begin
+        if self._readings:
+            sys.setswitchinterval(self._before)
+        self._readings = 0
 
     def begin(self) -> None:
         with self._lock:
-            if not self._readings:
+            if self._readings <= 0:  # below it where a child collects its parent's
+                self._readings = 0
                 self._before = sys.getswitchinterval()
                 sys.setswitchinterval(min(_SWITCH_INTERVAL, self._before))
             self._readings += 1
@@ -54,7 +64,7 @@ class _Hurry:
     def end(self) -> None:
         with self._lock:
             self._readings -= 1
-            if not self._readings:
+            if self._readings == 0:
                 sys.setswitchinterval(self._before)
 
 

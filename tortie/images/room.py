@@ -4,6 +4,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from tortie.forks import reset_in_child
+
 
 class Room:
     """Pixels that may be decoded at once, by all threads together.
@@ -13,7 +15,12 @@ class Room:
 
     def __init__(self, pixels: int) -> None:
         self._pixels = pixels
-        self._free = pixels
+        self.reset()
+        reset_in_child(self)
+
+    def reset(self) -> None:
+        """All of it is free."""
+        self._free = self._pixels
         self._changed = threading.Condition()
 
     @contextlib.contextmanager

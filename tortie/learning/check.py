@@ -115,7 +115,7 @@ def check(
         with Extraction(make_backbone(job, 2).extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
-            feature_pairs = feature_duplicate_pairs(features)
+            feature_pairs = feature_duplicate_pairs(features, extraction.facts)
         facts, reasons, computed = extraction.facts, extraction.reasons, extraction.missing
     else:
         known = stored_facts(

@@ -216,7 +216,8 @@ def make_dataset(
         sha256: of each listed photograph's content.
         facts: of each listed photograph; ``None`` where it cannot be read.
         reasons: why one cannot be read, by its place in the list.
-        feature_duplicates: pairs of readable photographs that the network sees as one.
+        feature_duplicates: pairs of readable photographs that show one picture, beyond those
+            that the perceptual hash finds.
 
     Raises:
         UsageError: fewer than two classes, or a class of one photograph.

@@ -13,6 +13,13 @@ import numpy as np
 
 from tortie import __version__
 from tortie.learning.backbone import Backbone, make_backbone
+from tortie.learning.candidate import (
+    Candidate,
+    Trained,
+    listed,
+    make_candidate,
+    train_candidate,
+)
 from tortie.learning.clock import Clock
 from tortie.learning.dataset import Dataset
 from tortie.learning.features import features
@@ -24,16 +31,11 @@ from tortie.learning.plan import Plan, duration
 from tortie.learning.probe import probe
 from tortie.learning.result import FitResult
 from tortie.learning.stepwise_fit import (
-    Candidate,
-    Trained,
     check_stepwise,
-    listed,
-    make_candidate,
     measure,
     open_run,
     read_dataset,
     torch_threads,
-    train_candidate,
 )
 from tortie.networks.stage_names import stage_names
 from tortie.runs.folder import document_of

@@ -110,7 +110,7 @@ def frozen_fit(
             activations, _ = extraction.finish(job.events.progress)
     clock.lap("activations")
     with few_threads(activations):
-        duplicates = feature_duplicate_pairs(activations)
+        duplicates = feature_duplicate_pairs(activations, extraction.facts)
     data = make_dataset(job, sha256, extraction.facts, extraction.reasons, duplicates)
     clock.lap("duplicates and split")
     return solve(backbone, data, activations, plan, clock)

@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tortie import __version__
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.weights.classifier_file import Accuracy, Member, Metadata
+
+_OF_PHOTOGRAPHS = ("photographs", "split", "found")  # sources of notes that may name files
 
 
 def accuracy_of(result: FitResult) -> Accuracy | None:
@@ -43,17 +48,44 @@ def member(
     )
 
 
-def describe(result: FitResult) -> Metadata:
-    """The metadata of the classifier's file."""
+def training_sha256(result: FitResult) -> NDArray[np.uint8]:
+    """SHA-256 of the photographs that had a part in the training ``(n, 32)``."""
+    data = result.data
+    trained = [
+        bytes.fromhex(digest)
+        for digest, split in zip(data.sha256, data.split.splits, strict=True)
+        if split != data.split.on
+    ]
+    return np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+
+
+def describe(result: FitResult, private: bool = False) -> Metadata:
+    """The metadata of the classifier's file.
+
+    Args:
+        result: of the fit.
+        private: whether nothing of it may tell which photographs were trained on.
+    """
     plan = result.plan
+    skipped = [one._asdict() for one in result.data.skipped]
+    notes = result.notes
+    if private:
+        skipped = [{**one, "path": None} for one in skipped]
+        notes = [
+            note
+            for source, lines in result.notes_by_source.items()
+            for note in lines
+            if source not in _OF_PHOTOGRAPHS
+        ]
     training: dict[str, Any] = {
         "plan": plan.model_dump(mode="json"),
         "seed": result.data.seed,
         "penalty": result.penalty,
         "calibration": {"on": result.calibration.on, "n": result.calibration.n},
         "splits": result.data.split_counts,
-        "skipped": [one._asdict() for one in result.data.skipped],
-        "notes": result.notes,
+        "skipped": skipped,
+        "notes": notes,
+        "hashes": None if private else len(training_sha256(result)),
     }
     return Metadata(
         tortie=__version__,

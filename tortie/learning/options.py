@@ -125,6 +125,7 @@ class FitOptions(BaseModel):
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
         precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
+        private: whether the file leaves out hashes and paths of the training photographs.
         threads: number of threads; ``None`` for one per core.
         max_megapixels: photographs with more are skipped.
     """
@@ -156,6 +157,7 @@ class FitOptions(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     engine: Literal["auto", "onnxruntime", "onednn", "eager"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+    private: bool = False
     max_megapixels: float = Field(default=200, gt=0)
     budget: Annotated[float, BeforeValidator(_duration), Field(gt=0)] = _BUDGET
     run: Path | None = None

@@ -20,6 +20,7 @@ from tortie.activations.extract import Extractor
 from tortie.activations.views import Drawn, Undistorted, View
 from tortie.augment import Policy
 from tortie.errors import UsageError
+from tortie.files import open_regular
 from tortie.learning.backbone import Backbone, chosen_policy
 from tortie.learning.colours import with_own_colours
 from tortie.learning.dataset import Dataset
@@ -103,7 +104,8 @@ def recipe_of(job: Job) -> Recipe:
         chosen = recipe_for(job.entry, options.weights is not None, frozen_all)
     elif asked.endswith(".json"):
         try:
-            chosen = Recipe.of_json(Path(asked).read_bytes())
+            with open_regular(Path(asked)) as file:
+                chosen = Recipe.of_json(file.read())
         except OSError as error:
             raise UsageError(f"cannot read recipe {asked}: {error.strerror}") from None
         except UsageError as error:

@@ -72,6 +72,13 @@ class Entry:
         """Its name with the arguments that were given: ``lenet5(pooling=average)``."""
         return titled(self.name, self.given)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which take no mapping that is read-only."""
+        return {
+            name: dict(value) if isinstance(value, MappingProxyType) else value
+            for name, value in vars(self).items()
+        }
+
     @property
     def default_weights(self) -> str | None:
         """The name of its trained parameters: ``imagenet`` where it has those, else the first."""

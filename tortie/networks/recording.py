@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import fx, nn
 
-_lock = threading.RLock()  # a module may be traced in the course of tracing another
+from tortie.forks import ForkSafeLock
+
+_lock = ForkSafeLock()  # a module may be traced in the course of tracing another
 
 
 class Recorder(fx.Tracer):

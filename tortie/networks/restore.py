@@ -6,7 +6,9 @@ and each of its tensors of the type and shape that this network has, before any 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from tortie.errors import TortieError, UsageError
 from tortie.networks.arguments import network_of
@@ -48,6 +50,29 @@ def restore(path: Path) -> "tuple[Metadata, list[Network], dict[str, Tensor]]":
         network.load_state_dict(own, assign=True)
         network.eval()
     return metadata, networks, tensors
+
+
+def rebuild(
+    path: Path, described: Member, classes: int, tensors: "Mapping[str, NDArray[Any]]"
+) -> "Network":
+    """The network of a file that was checked before, of tensors that are in memory.
+
+    Args:
+        path: of the file, for errors; it is not read again, as another may lie there by now.
+        described: what the file said of the network.
+        classes: number of classes.
+        tensors: by their names in the network.
+
+    Raises:
+        TortieError: the table has no such network any more.
+    """
+    import torch
+
+    network = _build(path, described, classes)
+    state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+    network.load_state_dict(state, assign=True)
+    network.eval()
+    return network
 
 
 def _build(path: Path, described: Member, classes: int) -> "Network":

@@ -361,6 +361,10 @@ def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
                 raise ValueError(f"{name} has other scores than weights")
         elif not name.startswith(prefixes):
             raise ValueError(f"{ascii(name)[:80]} is no tensor of a classifier")
+    hashes = infos.get("training.sha256")
+    count = None if hashes is None else hashes.shape[0]
+    if metadata.training.get("hashes", count) != count:
+        raise ValueError("training.sha256 has another number of photographs than the record")
     means = infos.get("novelty.means")
     if means is not None and not (
         len(means.shape) == 2 and 1 <= means.shape[0] <= len(metadata.classes)

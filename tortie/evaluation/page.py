@@ -1,0 +1,33 @@
+"""The templates of the HTML pages: what a value holds is text, and is seen."""
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from tortie.text import shown
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+
+def environment() -> "Environment":
+    """Jinja2, with every value escaped: as HTML, and as :func:`tortie.text.shown` does.
+
+    A mark of direction would turn the words beside it in a page as it does in a terminal.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=_seen,
+    )  # fmt: skip
+
+
+def template(name: str, made_by: "Environment | None" = None) -> "Template":
+    """A template of this folder."""
+    source = files("tortie.evaluation").joinpath(name).read_text(encoding="utf-8")
+    return (made_by or environment()).from_string(source)
+
+
+def _seen(value: Any) -> Any:
+    """A text as it may be shown; markup of ours as it is."""
+    return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
