@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from machine import describe
@@ -101,7 +102,11 @@ def server(command: list[str], port: int, request: bytes) -> Iterator[subprocess
             time.sleep(0.2)
         yield process
     finally:
-        os.killpg(process.pid, 15)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        with suppress(ProcessLookupError):  # LitServe's workers outlive it
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -158,6 +163,7 @@ def main() -> None:
         commands[peer] = [arguments.peers, str(PEERS), peer]
     for _ in range(arguments.rounds):
         rates.setdefault("library", []).append(library(arguments.model, paths))
+        print(f"  library: {rates['library'][-1]:.1f}", flush=True)
         for name, command in commands.items():
             port = free_port()
             with server([*command, str(port)], port, requests[0]):
@@ -165,6 +171,7 @@ def main() -> None:
                 done = asyncio.run(closed_loop(port, requests, CLIENTS, seconds))
             assert set(done) == {200}, done
             rates.setdefault(name, []).append(done[200] / seconds)
+            print(f"  {name}: {rates[name][-1]:.1f}", flush=True)
     for name, found in rates.items():
         spread = ", ".join(f"{one:.1f}" for one in found)
         print(f"{name:12} {statistics.median(found):7.1f} photographs a second ({spread})")

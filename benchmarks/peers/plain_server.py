@@ -11,6 +11,7 @@ import io
 import sys
 from typing import Any
 
+import litserve
 import timm
 import torch
 import uvicorn
@@ -47,26 +48,32 @@ def fastapi_server(port: int) -> None:
     uvicorn.run(app, port=port, log_level="error")
 
 
+class Api(litserve.LitAPI):
+    """The same in batches."""
+
+    def setup(self, device: Any) -> None:
+        """Make the network."""
+        self.model = network()
+
+    def decode_request(self, request: Request) -> torch.Tensor:
+        """Decode and prepare."""
+        return prepared(request["file"].file.read())
+
+    def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        """Stack."""
+        return torch.stack(inputs)
+
+    def predict(self, batch: torch.Tensor) -> torch.Tensor:
+        """Run the network."""
+        with torch.inference_mode():
+            return self.model(batch).softmax(1)
+
+    def encode_response(self, output: torch.Tensor) -> list[float]:
+        """As a list."""
+        return output.tolist()
+
+
 def litserve_server(port: int) -> None:
-    import litserve
-
-    class Api(litserve.LitAPI):
-        def setup(self, device: Any) -> None:
-            self.model = network()
-
-        def decode_request(self, request: Request) -> torch.Tensor:
-            return prepared(request["file"].file.read())
-
-        def batch(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-            return torch.stack(inputs)
-
-        def predict(self, batch: torch.Tensor) -> torch.Tensor:
-            with torch.inference_mode():
-                return self.model(batch).softmax(1)
-
-        def encode_response(self, output: torch.Tensor) -> list[float]:
-            return output.tolist()
-
     api = Api(max_batch_size=8, batch_timeout=0.01)
     litserve.LitServer(api, accelerator="cpu", workers_per_device=1).run(
         port=port, log_level="error", generate_client_file=False
