@@ -10,6 +10,7 @@ import tortie
 from tests.conftest import photograph
 from tortie.errors import TortieError
 from tortie.evaluation import remembered
+from tortie.files import together
 from tortie.weights.classifier_file import stored_digest
 
 IMAGES = [photograph("blobs", 900), photograph("stripes", 901)]
@@ -77,3 +78,11 @@ def test_modules_are_there_when_they_are_asked_for(known):
     path, _ = known
     (network,) = tortie.load(path)._networks
     assert network.classes == 2 and not network.training
+
+
+def test_what_is_remembered_is_no_output_of_the_command(fitted_file):
+    """A fit creates its outputs, and is refused where one is there: the record may be there."""
+    parts = tortie.load(fitted_file).member_networks
+    for _ in range(2):
+        with together(may_replace=False):
+            remembered.remember("0" * 64, parts)

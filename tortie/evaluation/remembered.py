@@ -16,7 +16,7 @@ from tortie.activations.graph_folder import graph_folder
 from tortie.activations.prefix import NAME, Prefix
 from tortie.errors import TortieError
 from tortie.evaluation.member import MemberNetwork
-from tortie.files import replacing
+from tortie.files import replacing, together
 from tortie.graphs.graph import Graph, UnknownOperator
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Member, Metadata
@@ -50,7 +50,8 @@ def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
             arrays[f"{number}.expected"] = graph.expected
         record = _record(digest)
         record.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(record) as file:
+        # Of its own: it is no output of the command, whose outputs may be refused together.
+        with together(), replacing(record) as file:
             file.write(save(arrays, {"cuts": json.dumps([part.prefix.cut for part in parts])}))
     except (UnknownOperator, TortieError, OSError):
         return  # then torch builds the networks the next time too
