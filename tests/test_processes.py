@@ -19,7 +19,7 @@ from tortie import processes
 from tortie.errors import TortieError, UsageError
 from tortie.processes import ALONE, Processes, core_count, join
 
-HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[1]
 
 
 def variables(rank, count, port):
