@@ -68,6 +68,18 @@ def files_imported(path: Path) -> set[str]:
     return found
 
 
+def test_no_class_has_the_name_of_another():
+    """A paper's blocks apart, whose file says whose they are."""
+    places: dict[str, list[str]] = {}
+    for path, tree in TREES.items():
+        if path.relative_to(HOME).parts[0] == "networks":
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(HOME)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_no_files_import_one_another_in_a_circle():
     imports = {module: files_imported(path) for module, path in MODULES.items()}
     try:

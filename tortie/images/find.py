@@ -15,6 +15,7 @@ from tortie.images.walk import Strays, entries, images, listed, sort_files, tell
 
 Split = Literal["train", "validation", "calibration", "test"]
 
+# In the order of use: what an earlier part has seen, a later part cannot measure.
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 
 _SPLIT_NAMES: dict[str, Split] = {
