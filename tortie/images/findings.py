@@ -56,7 +56,7 @@ def file_findings(inspection: Inspection, notes: Iterable[str] = ()) -> list[Fin
     found += [Finding("look-alikes", "note", note) for note in inspection.duplicates.notes]
     # Classes missing from a part are told by a finding of their own.
     found += [
-        Finding("not-inspection", "note", note) for note in notes if not note.startswith("classes ")
+        Finding("folders", "note", note) for note in notes if not note.startswith("classes ")
     ]
     return ranked(found)
 
