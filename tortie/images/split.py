@@ -10,15 +10,19 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tortie.errors import UsageError
 from tortie.images.duplicates import connected, links_of
-from tortie.images.find import SPLITS, Split
 from tortie.images.table import write_table
+
+Split = Literal["train", "validation", "calibration", "test"]
+
+# In the order of use: what an earlier part has seen, a later part cannot measure.
+SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 
 
 @dataclass(frozen=True, slots=True)
