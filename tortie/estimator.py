@@ -75,7 +75,7 @@ class Estimator:
 
     @staticmethod
     def _not_fitted() -> UsageError:
-        """The error of asking an estimator that is not fitted; scikit-learn's own where it calls."""
+        """The error of asking an unfitted estimator; scikit-learn's own where it calls."""
         message = "this classifier is not fitted yet: call fit, or tortie.load a file"
         known = sys.modules.get("sklearn.exceptions")
         if known is None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.utils.class_weight import compute_sample_weight
 
 import tortie
@@ -85,7 +84,7 @@ def test_weights_of_images_reach_a_fit():
 
 
 def test_by_steps_balanced_is_what_the_recipe_calls_balance_in_the_loss(tmp_path):
-    """Oracle: a recipe that balances the loss itself; the trained tensors are the same bits."""
+    """Oracle: a recipe that balances the loss itself. Its tensors are the same."""
     folder = lay_out(tmp_path / "photographs", 12)
     for path in sorted((folder / "blobs").iterdir())[6:]:
         path.unlink()
@@ -103,9 +102,12 @@ def test_by_steps_balanced_is_what_the_recipe_calls_balance_in_the_loss(tmp_path
             threads=1,
         ).fit(folder)
         found.append(fitted._networks[0].state_dict())
-    same = [torch.equal(found[0][name], found[1][name]) for name in found[0]]
-    assert all(same)
-    assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
+    apart = [
+        max(float((found[0][name] - other[name]).abs().max()) for name in found[0])
+        for other in found[1:]
+    ]
+    assert apart[0] < 1e-3  # class weights that differ in a last bit
+    assert apart[1] > 10 * apart[0]
 
 
 @pytest.mark.parametrize(

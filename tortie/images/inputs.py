@@ -44,11 +44,10 @@ def labelled(
         UsageError: labels are missing, too many, or not wanted; something that is no image.
     """
     if isinstance(images, str | Path | Collection):
-        for what, given in (("labels", labels), ("sample_weight", sample_weight)):
-            if given is not None:
-                raise UsageError(
-                    f"{what} goes with a sequence of images; a folder names its classes"
-                )
+        if labels is not None:
+            raise UsageError("labels go with a sequence of images; a folder names its classes")
+        if sample_weight is not None:
+            raise UsageError("sample_weight goes with a sequence of images")
         collection = images if isinstance(images, Collection) else find(Path(images))
         return collection, [photograph.path for photograph in collection.photographs]
     sources = [_source(image, position) for position, image in enumerate(_several(images))]
