@@ -1,5 +1,6 @@
 """A trained classifier: what is known of it, and what it says of photographs."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
+from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, labelled, named, unlabelled
 from tortie.learning.options import FitOptions
@@ -233,13 +235,22 @@ class TrainedClassifier(Estimator):
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, force: bool = False) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
 
+        Args:
+            path: of the file; its name ends in ``.safetensors``.
+            force: whether a file that is there gives way.
+
         Raises:
-            UsageError: it is not fitted yet.
+            UsageError: it is not fitted yet; another suffix; a file that is there, without
+                ``force``.
             TortieError: the disk is full, or the folder cannot be written.
         """
+        path, metadata = Path(path), self.metadata
+        if path.suffix != ".safetensors":
+            raise UsageError(f"{path} does not end in .safetensors, as a classifier's file does")
+        check_output(path, force, replaces="save(..., force=True)")
         tensors: dict[str, NDArray[Any]] = {}
         for number, part in enumerate(self._parts):
             for name, tensor in part.tensors.items():
@@ -249,7 +260,8 @@ class TrainedClassifier(Estimator):
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
         tensors |= arrays_of(self._sets)
-        digest = classifier_file.write(Path(path), self.metadata, tensors)
+        with contextlib.nullcontext() if force else together(may_replace=False):
+            digest = classifier_file.write(path, metadata, tensors)
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
 

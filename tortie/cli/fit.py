@@ -336,7 +336,7 @@ def _written(
         show.say(f"note: {note}")
     try:
         with together(may_replace):
-            classifier.save(output)
+            classifier.save(output, force=True)  # together() keeps what may not be replaced
             write_split(split, fitted.split_rows())
             write_report(report, report_of(fitted, output.name))
     except TortieError as error:
