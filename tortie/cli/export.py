@@ -110,8 +110,9 @@ def _lines(exported: "Exported") -> list[str]:
     if parity.large:
         lines.append(
             f"of these {parity.large:,} {'is' if parity.large == 1 else 'are'} large, and tortie "
-            f"predict decodes such JPEGs at reduced scale: there it differs by {max(parity.large_differences):.1e} at most, "
-            f"with another label on {len(parity.large_other_labels):,}"
+            "predict decodes such JPEGs at reduced scale: there it differs by "
+            f"{max(parity.large_differences):.1e} at most, with another label on "
+            f"{len(parity.large_other_labels):,}"
         )
     if parity.skipped:
         lines.append(f"{len(parity.skipped):,} cannot be read and were not compared")
