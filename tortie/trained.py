@@ -52,6 +52,7 @@ class TrainedClassifier(Estimator):
     engine: str
     threads: int | None
     max_megapixels: float
+    splits: str
 
     fitted_: "FitResult | None" = None
     _metadata: Metadata | None = None
@@ -219,7 +220,8 @@ class TrainedClassifier(Estimator):
         Raises:
             UsageError: no photograph of a class that the classifier knows.
         """
-        collection, sources = labelled(images, labels)
+        splits = self.splits if isinstance(images, str | Path) else "auto"
+        collection, sources = labelled(images, labels, splits, self.metadata.classes)
         evaluated = Evaluated(
             predict=lambda found, sha256: self._predict(found, progress, sha256),
             classes=self.metadata.classes,

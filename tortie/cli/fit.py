@@ -173,6 +173,8 @@ def command(
             rich_help_panel=options.DATA,
         ),
     ] = None,
+    splits: options.Splits = "auto",
+    no_splits: options.NoSplits = False,
     crops: Annotated[
         int,
         typer.Option(
@@ -249,7 +251,7 @@ def command(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         side_heads=side_heads, accumulate=accumulate, track=track, input=input,
-        valid=valid, test=test, augment=augment,
+        valid=valid, test=test, splits=options.chosen_splits(splits, no_splits), augment=augment,
         colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
         members=members, seed=seed, device=device, precision=precision, engine=engine,
         threads=threads, private=private, max_megapixels=max_megapixels,

@@ -24,7 +24,10 @@ class Skipped(NamedTuple):
 
 
 def labelled(
-    images: Images, labels: Sequence[str] | None = None
+    images: Images,
+    labels: Sequence[str] | None = None,
+    splits: str = "auto",
+    known: Sequence[str] = (),
 ) -> tuple[Collection, list[Source]]:
     """Photographs with their classes, and what to read for each.
 
@@ -32,6 +35,8 @@ def labelled(
         images: a folder of classes, a CSV, a collection, or a sequence of paths, PIL images or
             uint8 arrays ``(H, W)`` or ``(H, W, 3)``.
         labels: class names, for a sequence and for nothing else.
+        splits: which folders are splits, as :func:`tortie.images.find.find` takes it.
+        known: names of classes, where a classifier has them.
 
     Raises:
         UsageError: labels are missing, too many, or not wanted; something that is no image.
@@ -39,8 +44,10 @@ def labelled(
     if isinstance(images, str | Path | Collection):
         if labels is not None:
             raise UsageError("labels go with a sequence of images; a folder names its classes")
-        collection = images if isinstance(images, Collection) else find(Path(images))
+        collection = images if isinstance(images, Collection) else find(Path(images), splits, known)
         return collection, [photograph.path for photograph in collection.photographs]
+    if splits != "auto":
+        raise UsageError("splits are of folders: a sequence of images has none")
     sources = [_source(image, position) for position, image in enumerate(_several(images))]
     if labels is None or len(labels) != len(sources):
         count = "none" if labels is None else str(len(labels))
