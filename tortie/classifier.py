@@ -51,7 +51,7 @@ class ImageClassifier(TrainedClassifier):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
-        precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
+        precision: of the frozen part and of the steps: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
         private: whether :meth:`save` leaves hashes and paths of the training photographs out of
             the file; :meth:`evaluate` then cannot tell them from others.

@@ -15,7 +15,7 @@ from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
 from tortie.networks import table
 from tortie.networks.arguments import network_of
-from tortie.weights.classifier_file import Member, Metadata, stored_digest
+from tortie.weights.classifier_file import Metadata, StoredMember, stored_digest
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
@@ -45,7 +45,7 @@ def load(path: str | Path) -> ImageClassifier:
 
 
 def _rebuilt(
-    path: Path, described: Member, classes: int, tensors: dict[str, NDArray[Any]]
+    path: Path, described: StoredMember, classes: int, tensors: dict[str, NDArray[Any]]
 ) -> "Network":
     from tortie.networks.restore import rebuild
 

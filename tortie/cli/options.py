@@ -64,7 +64,7 @@ Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.", rich_hel
 Precision = Annotated[
     str,
     typer.Option(
-        help="Precision of the frozen stages: auto, float32 or bfloat16.", rich_help_panel=MACHINE
+        help="Precision of the network: auto, float32 or bfloat16.", rich_help_panel=MACHINE
     ),
 ]
 Engine = Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.prediction_formats import Writer
+from tortie.evaluation.prediction_formats import PredictionWriter
 from tortie.files import check_output, open_lock, replacing, try_lock
 from tortie.text import json_text
 
@@ -150,7 +150,7 @@ class Journal:
         self.kept += len(documents)
         self.unreadable += sum("reason" in one for one in documents)
 
-    def finish(self, writer: Writer) -> None:
+    def finish(self, writer: PredictionWriter) -> None:
         """Write the file, and take the journal away.
 
         Raises:

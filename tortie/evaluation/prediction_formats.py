@@ -14,7 +14,7 @@ OF_CLASS = "probability_"
 
 
 @dataclass(frozen=True)
-class Writer:
+class PredictionWriter:
     """How predictions become a file.
 
     Attributes:
@@ -28,7 +28,7 @@ class Writer:
     end: bytes
 
 
-def writer(format: str, classes: Sequence[str], terminal: bool = False) -> Writer:
+def writer(format: str, classes: Sequence[str], terminal: bool = False) -> PredictionWriter:
     """The writer of a format: ``csv``, ``json`` or ``jsonl``.
 
     Args:
@@ -38,14 +38,14 @@ def writer(format: str, classes: Sequence[str], terminal: bool = False) -> Write
     """
     if format == "csv":
         names = (*_FIXED, *(f"{OF_CLASS}{name}" for name in classes))
-        return Writer(
+        return PredictionWriter(
             _encoded(csv_text([names], terminal=terminal)),
             lambda one, _: _encoded(csv_text([row(one, classes)], terminal=terminal)),
             b"",
         )
     if format == "jsonl":
-        return Writer(b"", lambda one, _: _encoded(json_text(one) + "\n"), b"")
-    return Writer(
+        return PredictionWriter(b"", lambda one, _: _encoded(json_text(one) + "\n"), b"")
+    return PredictionWriter(
         b"[", lambda one, number: _encoded((",\n " if number else "\n ") + json_text(one)), b"\n]\n"
     )
 

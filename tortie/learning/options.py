@@ -135,7 +135,8 @@ class FitOptions(BaseModel):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
-        precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        precision: of the frozen part and of the steps; ``auto``: of the frozen part, bfloat16 where
+            the device multiplies it natively; of the steps, the faster by a measurement.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         private: whether the file leaves out hashes and paths of the training photographs.
         threads: number of threads; ``None`` for one per core.
