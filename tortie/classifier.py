@@ -43,6 +43,8 @@ class ImageClassifier(TrainedClassifier):
         input: input size ``"HEIGHTxWIDTHxCHANNELS"``; ``None`` for the paper's.
         valid: validation set: a folder with one folder per class, or a fraction.
         test: test set: a folder with one folder per class, or a fraction.
+        splits: which folders are splits: ``"auto"`` tells, ``"none"`` takes them for classes,
+            ``"train=Training,test=Testing"`` names them.
         augment: name of the augmentation; ``None`` for none where everything is
             frozen, and the recipe's elsewhere.
         colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
@@ -54,7 +56,7 @@ class ImageClassifier(TrainedClassifier):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
-        precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
+        precision: of the frozen part and of the steps: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
         private: whether :meth:`save` leaves hashes and paths of the training photographs out of
             the file; :meth:`evaluate` then cannot tell them from others.
@@ -94,6 +96,7 @@ class ImageClassifier(TrainedClassifier):
         input: str | None = None,
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
+        splits: str = "auto",
         augment: str | None = None,
         colour_basis: str = "photographs",
         mirror: bool = True,
@@ -127,6 +130,7 @@ class ImageClassifier(TrainedClassifier):
         self.input = input
         self.valid = valid
         self.test = test
+        self.splits = splits
         self.augment = augment
         self.colour_basis = colour_basis
         self.mirror = mirror
@@ -206,7 +210,7 @@ class ImageClassifier(TrainedClassifier):
         from tortie.learning.job import Events
 
         options, events = self._options, events or Events()
-        collection, sources = labelled(images, labels, sample_weight)
+        collection, sources = labelled(images, labels, sample_weight, splits=options.splits)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
         if isinstance(options.test, Path):

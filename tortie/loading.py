@@ -16,7 +16,7 @@ from tortie.evaluation.remembered import recall, remember
 from tortie.learning.recorded_options import restored
 from tortie.networks import table
 from tortie.networks.arguments import network_of
-from tortie.weights.classifier_file import Member, Metadata, stored_digest
+from tortie.weights.classifier_file import Metadata, StoredMember, stored_digest
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
@@ -54,7 +54,7 @@ def _arguments(path: Path, metadata: Metadata) -> dict[str, Any]:
 
 
 def _rebuilt(
-    path: Path, described: Member, classes: int, tensors: dict[str, NDArray[Any]]
+    path: Path, described: StoredMember, classes: int, tensors: dict[str, NDArray[Any]]
 ) -> "Network":
     from tortie.networks.restore import rebuild
 

@@ -1,5 +1,6 @@
 """A trained classifier: what is known of it, and what it says of photographs."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
+from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
 from tortie.images.labels import labels_of
@@ -53,6 +55,7 @@ class TrainedClassifier(Estimator):
     engine: str
     threads: int | None
     max_megapixels: float
+    splits: str
 
     fitted_: "FitResult | None" = None
     _metadata: Metadata | None = None
@@ -220,7 +223,8 @@ class TrainedClassifier(Estimator):
         Raises:
             UsageError: no photograph of a class that the classifier knows.
         """
-        collection, sources = labelled(images, labels)
+        splits = self.splits if isinstance(images, str | Path) else "auto"
+        collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
         evaluated = Evaluated(
             predict=lambda found, sha256: self._predict(found, progress, sha256),
             classes=self.metadata.classes,
@@ -232,13 +236,22 @@ class TrainedClassifier(Estimator):
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, force: bool = False) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
 
+        Args:
+            path: of the file; its name ends in ``.safetensors``.
+            force: whether a file that is there gives way.
+
         Raises:
-            UsageError: it is not fitted yet.
+            UsageError: it is not fitted yet; another suffix; a file that is there, without
+                ``force``.
             TortieError: the disk is full, or the folder cannot be written.
         """
+        path, metadata = Path(path), self.metadata
+        if path.suffix != ".safetensors":
+            raise UsageError(f"{path} does not end in .safetensors, as a classifier's file does")
+        check_output(path, force, replaces="save(..., force=True)")
         tensors: dict[str, NDArray[Any]] = {}
         for number, part in enumerate(self._parts):
             for name, tensor in part.tensors.items():
@@ -248,7 +261,8 @@ class TrainedClassifier(Estimator):
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
         tensors |= arrays_of(self._sets)
-        digest = classifier_file.write(Path(path), self.metadata, tensors)
+        with contextlib.nullcontext() if force else together(may_replace=False):
+            digest = classifier_file.write(path, metadata, tensors)
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
 

@@ -57,7 +57,14 @@ def test_options_are_declared_alike_for_python_and_for_the_command_line():
     for name, parameter in classifier.items():
         assert parameter.default == FitOptions.model_fields[name].default, name
     command = inspect.signature(fit_command.command).parameters
-    assert set(command) == fields - {"run"} | {"images", "output", "plan", "json", "quiet"}
+    assert set(command) == fields - {"run"} | {
+        "images",
+        "output",
+        "plan",
+        "no_splits",
+        "json",
+        "quiet",
+    }
     for name in fields - {"run"}:
         given = FitOptions.of(**{"freeze": "auto", "run": "a.run", name: command[name].default})
         expected = FitOptions.of(

@@ -31,6 +31,9 @@ def labelled(
     images: Images,
     labels: Labels | None = None,
     sample_weight: Iterable[float] | None = None,
+    *,
+    splits: str = "auto",
+    known: Sequence[str] = (),
 ) -> tuple[Collection, list[Source]]:
     """Photographs with their classes, and what to read for each.
 
@@ -39,6 +42,8 @@ def labelled(
             uint8 arrays ``(H, W)`` or ``(H, W, 3)``.
         labels: of the images, for a sequence and for nothing else: text, whole numbers, booleans.
         sample_weight: what each image counts in training; ``None`` for one each.
+        splits: which folders are splits, as :func:`tortie.images.find.find` takes it.
+        known: names of classes, where a classifier has them.
 
     Raises:
         UsageError: labels are missing, too many, or not wanted; something that is no image.
@@ -48,8 +53,10 @@ def labelled(
             raise UsageError("labels go with a sequence of images; a folder names its classes")
         if sample_weight is not None:
             raise UsageError("sample_weight goes with a sequence of images")
-        collection = images if isinstance(images, Collection) else find(Path(images))
+        collection = images if isinstance(images, Collection) else find(Path(images), splits, known)
         return collection, [photograph.path for photograph in collection.photographs]
+    if splits != "auto":
+        raise UsageError("splits are of folders: a sequence of images has none")
     sources = [_source(image, position) for position, image in enumerate(_several(images))]
     if labels is None:
         raise UsageError(f"{len(sources)} images need as many labels, got none")

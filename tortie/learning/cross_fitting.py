@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from tortie.images.split import folds
 from tortie.learning.softmax import (
     PENALTIES,
-    Choice,
     Floats,
     Integers,
     LinearHead,
+    PenaltyChoice,
     Problem,
     Weights,
     choose,
@@ -108,7 +108,7 @@ class HeldOut:
         return HeldOut(self.positions[kept], self.probabilities[kept], own)
 
 
-def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> Choice:
+def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> PenaltyChoice:
     """The penalty by cross-fitting inside ``train``, of which every photograph is held out once.
 
     Of 5,000 photographs and more, one fold is held out.
@@ -126,12 +126,12 @@ def cross_fitted_parts(
     return [(train[inside], train[outside]) for inside, outside in parts]
 
 
-def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> Choice:
+def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> PenaltyChoice:
     """The penalty by training on ``train`` and scoring on ``validation``."""
     return _choose(data, [(train, validation)])
 
 
-def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
+def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> PenaltyChoice:
     problems = [data.problem(train) for train, _ in parts]
     held = [(data.features[rows], data.labels[rows], data.weights_of(rows)) for _, rows in parts]
     many = len(parts[0][0]) >= MANY

@@ -11,7 +11,7 @@ from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names
-from tortie.weights.classifier_file import Accuracy, Member, Metadata
+from tortie.weights.classifier_file import Accuracy, Metadata, StoredMember
 
 _OF_PHOTOGRAPHS = ("photographs", "split", "found")  # sources of notes that may name files
 
@@ -35,9 +35,9 @@ def accuracy_of(result: FitResult) -> Accuracy | None:
 
 def member(
     entry: Entry, weights: str | None, head: str, frozen: list[str], precision: str
-) -> Member:
+) -> StoredMember:
     """What a file says of one network."""
-    return Member.model_validate(
+    return StoredMember.model_validate(
         {
             "network": entry.name,
             "arguments": dict(entry.arguments),
@@ -103,7 +103,7 @@ def describe(result: FitResult, options: FitOptions) -> Metadata:
     )
 
 
-def _member_of(result: FitResult) -> Member:
+def _member_of(result: FitResult) -> StoredMember:
     plan = result.plan
     frozen = list(plan.freeze.names(stage_names(result.entry)))
     return member(result.entry, plan.weights, result.head, frozen, plan.precision)

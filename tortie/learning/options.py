@@ -19,6 +19,7 @@ from pydantic import (
 from tortie.augment.named import policy
 from tortie.errors import UsageError
 from tortie.images.labels import names_of
+from tortie.images.layout import parse_splits
 from tortie.learning.training_weights import ClassWeight
 
 
@@ -49,6 +50,14 @@ def _known_policy(name: str | None) -> str | None:
 def _known_head(head: str) -> str:
     hidden_units(head)
     return head
+
+
+def _known_splits(splits: str) -> str:
+    try:
+        parse_splits(splits)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return splits
 
 
 def _duration(value: object) -> object:
@@ -140,6 +149,9 @@ class FitOptions(BaseModel):
             another than its paper's; ``None`` for its paper's.
         valid: validation set: a folder with one folder per class, or a fraction.
         test: test set: a folder with one folder per class, or a fraction.
+        splits: which folders of the photographs are splits: ``auto`` tells by their names and
+            contents, ``none`` takes them for classes, and ``train=Training,test=Testing`` names
+            them; ``*`` and ``?`` stand for any letters.
         augment: policy that drawn views follow, by its name, with some of its ranges changed where
             that is wanted, as ``full(channel_shift=20)``; ``None`` for none where everything is
             frozen, and for the recipe's elsewhere.
@@ -157,7 +169,8 @@ class FitOptions(BaseModel):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
-        precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        precision: of the frozen part and of the steps; ``auto``: of the frozen part, bfloat16 where
+            the device multiplies it natively; of the steps, the faster by a measurement.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         private: whether the file leaves out hashes and paths of the training photographs.
         threads: number of threads; ``None`` for one per core.
@@ -181,6 +194,7 @@ class FitOptions(BaseModel):
     input: str | None = None
     valid: Part = None
     test: Part = None
+    splits: Annotated[str, AfterValidator(_known_splits)] = "auto"
     augment: Annotated[str | None, AfterValidator(_known_policy)] = None
     colour_basis: Literal["photographs", "imagenet"] = "photographs"
     mirror: bool = True

@@ -42,7 +42,7 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PenaltyChoice:
     """A penalty and the losses that chose it.
 
     Attributes:
@@ -176,7 +176,7 @@ def choose(
     problems: Sequence[Problem],
     held: Sequence[tuple[Floats, Integers, Weights]],
     penalties: Sequence[float] = PENALTIES,
-) -> Choice:
+) -> PenaltyChoice:
     """The penalty of the least held-out log loss.
 
     Args:
@@ -205,7 +205,7 @@ def choose(
             if worse == 2:
                 break
     assert best is not None
-    return Choice(best[1], losses, best[2], labels, weights)
+    return PenaltyChoice(best[1], losses, best[2], labels, weights)
 
 
 def held_out_parts(folds: Integers) -> list[tuple[Integers, Integers]]:

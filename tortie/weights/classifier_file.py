@@ -22,7 +22,14 @@ from tortie.images.class_names import LONGEST
 from tortie.images.labels import LabelType, labels_of
 from tortie.images.preprocess import Preprocessing
 from tortie.text import is_clean, utf8
-from tortie.weights.header import Header, NoHeader, TensorInfo, open_safetensors, parse, read_header
+from tortie.weights.header import (
+    FileHeader,
+    NoHeader,
+    TensorInfo,
+    open_safetensors,
+    parse,
+    read_header,
+)
 from tortie.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
@@ -78,7 +85,7 @@ class Accuracy(_Data):
     never_recognised: list[ClassName] = Field(default=[], max_length=MOST_CLASSES)
 
 
-class Member(_Data):
+class StoredMember(_Data):
     """One network of the classifier; its tensors are ``members.I.stages…`` and ``members.I.head…``.
 
     Attributes:
@@ -139,7 +146,7 @@ class Metadata(_Data):
     version: Literal[1] = 1
     tortie: str = Field(max_length=100)
     classes: list[ClassName] = Field(min_length=2, max_length=MOST_CLASSES)
-    members: list[Member] = Field(min_length=1, max_length=MOST_MEMBERS)
+    members: list[StoredMember] = Field(min_length=1, max_length=MOST_MEMBERS)
     temperature: dict[CropSetting, Temperature] = {"1": 1.0}
     accuracy: Accuracy | None = None
     accuracy_reason: str | None = Field(default=None, max_length=10_000)
@@ -304,7 +311,7 @@ def _damaged(path: Path) -> TortieError:
     )
 
 
-def _is_intact(header: Header, content: bytes | bytearray) -> bool:
+def _is_intact(header: FileHeader, content: bytes | bytearray) -> bool:
     # JSON has several spellings of one content, \u00e9 and \u00E9: it was saved in one.
     if header.text.rstrip(b" ") != _canonical(header.content):
         return False
@@ -312,7 +319,7 @@ def _is_intact(header: Header, content: bytes | bytearray) -> bool:
         return _digest(header.content, view) == header.metadata["sha256"]
 
 
-def _described(path: Path, header: Header) -> tuple[Metadata, dict[str, TensorInfo]]:
+def _described(path: Path, header: FileHeader) -> tuple[Metadata, dict[str, TensorInfo]]:
     """What a header says, each part of which could be so."""
     try:
         content = parse(header.metadata["tortie"])
