@@ -15,7 +15,7 @@ LOWEST := .venv-lowest
 # Collections of images for the battery; where the registry has none, it makes its own alone.
 CORPORA := .corpora
 
-.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures clean
+.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures runtime wheel clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
@@ -47,7 +47,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-slow: $(READY)
+slow: $(READY) $(RUNTIME)
 	$(BIN)/pytest -q -m slow
 
 bench: $(READY)
@@ -75,6 +75,15 @@ DRAWN := lenet5-1998 alexnet vgg16 nin googlenet resnet50 mobilenet-v2 efficient
 pictures: $(READY)
 	for name in $(DRAWN); do $(BIN)/tortie networks $$name --plot docs/pictures/$$name.svg || exit 1; done
 	$(BIN)/tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152 --plot docs/pictures/networks.png
+
+# What exported pages run on (onnxruntime-web): one version, checked by its SHA-256.
+RUNTIME := tortie/export/runtime.wasm.gz
+runtime: $(RUNTIME)
+$(RUNTIME): tortie/export/runtime.py | $(READY)
+	$(BIN)/python -m tortie.export.runtime
+
+wheel: $(RUNTIME)
+	$(BIN)/pip wheel -q --no-deps -w dist .
 
 # pytest comes last, so that its presence says that all the others are there.
 $(PEERS)/bin/pytest: tests/conformance/requirements.txt
