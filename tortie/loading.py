@@ -13,6 +13,7 @@ from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
+from tortie.learning.recorded_options import restored
 from tortie.networks import table
 from tortie.networks.arguments import network_of
 from tortie.weights.classifier_file import Metadata, StoredMember, stored_digest
@@ -55,14 +56,22 @@ def load(path: str | Path) -> ImageClassifier:
         if choose("auto", "cpu", None).engine == "onnxruntime":
             remember(stored_digest(path) or "none", found[1])
     metadata, parts, tensors = found
-    described = metadata.members[0]
-    classifier = ImageClassifier(network_of(described).title, weights=described.weights)
+    classifier = ImageClassifier(**_arguments(path, metadata))
     classifier._metadata = metadata
     classifier._parts = parts
     classifier._training_sha256 = tensors.get("training.sha256")
     classifier._novelty = Novelty.of(path, tensors)
     classifier._sets = sets_in(tensors)
     return classifier
+
+
+def _arguments(path: Path, metadata: Metadata) -> dict[str, Any]:
+    """How the classifier was trained; of one network, its weights as they were found."""
+    arguments = restored(path, metadata.options)
+    if len(metadata.members) > 1 and "network" in arguments:
+        return arguments
+    described = metadata.members[0]
+    return arguments | {"network": network_of(described).title, "weights": described.weights}
 
 
 def _rebuilt(

@@ -20,7 +20,8 @@ from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_c
 from tortie.evaluation.remembered import remember
 from tortie.files import check_output, together
 from tortie.images import Source, hash_all
-from tortie.images.inputs import Images, labelled, named, unlabelled
+from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
+from tortie.images.labels import labels_of
 from tortie.learning.options import FitOptions
 from tortie.networks.arguments import network_of
 from tortie.processes import core_count
@@ -72,7 +73,7 @@ class TrainedClassifier(Estimator):
             UsageError: it is not fitted yet.
         """
         if self._metadata is None:
-            raise UsageError("this classifier is not fitted yet: call fit, or tortie.load a file")
+            raise self._not_fitted()
         return self._metadata
 
     @property
@@ -92,9 +93,9 @@ class TrainedClassifier(Estimator):
         return np.zeros((0, 32), np.uint8) if told is None else told
 
     @property
-    def classes_(self) -> NDArray[np.str_]:
-        """Class names, in the order of the probabilities."""
-        return np.array(self.metadata.classes)
+    def classes_(self) -> NDArray[Any]:
+        """The labels, of the type that was learnt, in the order of the probabilities."""
+        return labels_of(self.metadata.classes, self.metadata.label_type)
 
     @property
     def accuracy_(self) -> Accuracy | None:
@@ -180,21 +181,21 @@ class TrainedClassifier(Estimator):
         Raises:
             TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
-        sources = unlabelled(images)
+        sources = unlabelled(images) if self.metadata else []
         found = self._predict(sources)
         for position, reason in sorted(found.reasons.items()):
             raise TortieError(f"{named(sources[position], position)}: {reason}")
         return found.probabilities
 
-    def predict(self, images: Images) -> NDArray[np.str_]:
-        """The most probable class name of each photograph, ``(N,)``.
+    def predict(self, images: Images) -> NDArray[Any]:
+        """The most probable label of each photograph, ``(N,)``, of the type that was learnt.
 
         Raises:
             TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
-    def score(self, images: Images, labels: Sequence[str] | None = None) -> float:
+    def score(self, images: Images, labels: Labels | None = None) -> float:
         """Share of right answers, 0 to 1, on photographs that were not trained on.
 
         Raises:
@@ -208,7 +209,7 @@ class TrainedClassifier(Estimator):
     def evaluate(
         self,
         images: Images,
-        labels: Sequence[str] | None = None,
+        labels: Labels | None = None,
         progress: Progress = _silent,
     ) -> Evaluation:
         """Every figure on labelled photographs; those that were trained on are not counted.
@@ -216,14 +217,14 @@ class TrainedClassifier(Estimator):
         Args:
             images: as :meth:`fit` takes them. Of a folder with splits, the test photographs are
                 counted, or the validation photographs where it has no test.
-            labels: class names, where ``images`` is a sequence.
+            labels: of the images, where these are a sequence.
             progress: told images done and images in all.
 
         Raises:
             UsageError: no photograph of a class that the classifier knows.
         """
         splits = self.splits if isinstance(images, str | Path) else "auto"
-        collection, sources = labelled(images, labels, splits, self.metadata.classes)
+        collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
         evaluated = Evaluated(
             predict=lambda found, sha256: self._predict(found, progress, sha256),
             classes=self.metadata.classes,

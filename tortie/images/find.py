@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tortie.errors import TortieError, UsageError
 from tortie.images.class_names import LONGEST, class_name
 from tortie.images.csv_paths import CsvPaths
+from tortie.images.labels import LabelType, in_order
 from tortie.images.layout import (
     ONE_EACH,
     SPLIT_CELLS,
@@ -32,12 +33,14 @@ class Photograph:
         label: its class.
         split: the part of the data that it is said to belong to; ``None`` where nothing is said.
         group: images of one group (one animal, one scene) stay on one side of any split.
+        weight: what it counts in training, beside its class's weight.
     """
 
     path: Path
     label: str
     split: Split | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,18 @@ class Collection:
         root: the folder, or the CSV.
         photographs: sorted by path.
         notes: what was found and left out, and which class misses from a split; a line each.
+        label_type: of the labels that the class names stand for.
     """
 
     root: Path
     photographs: tuple[Photograph, ...]
     notes: tuple[str, ...]
+    label_type: LabelType = "str"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, sorted by code points."""
-        return tuple(sorted({photograph.label for photograph in self.photographs}))
+        """Names of the classes, in the order of their labels."""
+        return in_order({photograph.label for photograph in self.photographs}, self.label_type)
 
     @property
     def splits(self) -> tuple[Split, ...]:

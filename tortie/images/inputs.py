@@ -1,5 +1,6 @@
 """What a user may give as images: a folder, a CSV, a collection, or a sequence in memory."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ import numpy as np
 from PIL import Image
 
 from tortie.errors import UsageError
-from tortie.images.class_names import class_name
 from tortie.images.find import Collection, Photograph, Split, find, find_files
+from tortie.images.labels import names_of
 from tortie.images.read import Source
 
 Images = str | Path | Collection | Sequence[Source | str]
+
+Labels = Iterable[object]
+"""A label for each image: text, whole numbers or booleans."""
 
 
 class Skipped(NamedTuple):
@@ -25,7 +29,9 @@ class Skipped(NamedTuple):
 
 def labelled(
     images: Images,
-    labels: Sequence[str] | None = None,
+    labels: Labels | None = None,
+    sample_weight: Iterable[float] | None = None,
+    *,
     splits: str = "auto",
     known: Sequence[str] = (),
 ) -> tuple[Collection, list[Source]]:
@@ -34,7 +40,8 @@ def labelled(
     Args:
         images: a folder of classes, a CSV, a collection, or a sequence of paths, PIL images or
             uint8 arrays ``(H, W)`` or ``(H, W, 3)``.
-        labels: class names, for a sequence and for nothing else.
+        labels: of the images, for a sequence and for nothing else: text, whole numbers, booleans.
+        sample_weight: what each image counts in training; ``None`` for one each.
         splits: which folders are splits, as :func:`tortie.images.find.find` takes it.
         known: names of classes, where a classifier has them.
 
@@ -44,22 +51,28 @@ def labelled(
     if isinstance(images, str | Path | Collection):
         if labels is not None:
             raise UsageError("labels go with a sequence of images; a folder names its classes")
+        if sample_weight is not None:
+            raise UsageError("sample_weight goes with a sequence of images")
         collection = images if isinstance(images, Collection) else find(Path(images), splits, known)
         return collection, [photograph.path for photograph in collection.photographs]
     if splits != "auto":
         raise UsageError("splits are of folders: a sequence of images has none")
     sources = [_source(image, position) for position, image in enumerate(_several(images))]
-    if labels is None or len(labels) != len(sources):
-        count = "none" if labels is None else str(len(labels))
-        raise UsageError(f"{len(sources)} images need as many labels, got {count}")
+    if labels is None:
+        raise UsageError(f"{len(sources)} images need as many labels, got none")
+    names, kind = names_of(labels)
+    if len(names) != len(sources):
+        raise UsageError(f"{len(sources)} images need as many labels, got {len(names)}")
+    weights = _weights(sample_weight, len(sources))
     photographs = [
         Photograph(
             source if isinstance(source, Path) else Path(named(source, position)),
-            class_name(str(label)),
+            name,
+            weight=weight,
         )
-        for position, (source, label) in enumerate(zip(sources, labels, strict=True))
+        for position, (source, name, weight) in enumerate(zip(sources, names, weights, strict=True))
     ]
-    return Collection(Path(), tuple(photographs), ()), sources
+    return Collection(Path(), tuple(photographs), (), kind), sources
 
 
 def unlabelled(images: Images) -> list[Source]:
@@ -102,12 +115,31 @@ def with_split(
     photographs += [replace(photograph, split=split) for photograph in other.photographs]
     paths = [photograph.path for photograph in other.photographs]
     notes = (*collection.notes, *other.notes)
-    return Collection(collection.root, tuple(photographs), notes), [*sources, *paths]
+    return replace(collection, photographs=tuple(photographs), notes=notes), [*sources, *paths]
 
 
 def named(source: Source, position: int) -> str:
     """What to call a source in a message: its path, or its place in the sequence."""
     return str(source) if isinstance(source, Path) else f"image {position}"
+
+
+def _weights(given: Iterable[float] | None, count: int) -> list[float]:
+    """A weight for each of ``count`` images."""
+    if given is None:
+        return [1.0] * count
+    weights = []
+    for position, value in enumerate(given):
+        try:
+            weights.append(float(value))
+        except (TypeError, ValueError):
+            weights.append(math.nan)
+        if not 0 <= weights[-1] < math.inf:
+            raise UsageError(f"sample_weight {position} is {value!r}: expected a number from 0 on")
+    if len(weights) != count:
+        raise UsageError(
+            f"{count} images need as many weights in sample_weight, got {len(weights)}"
+        )
+    return weights
 
 
 def _several(images: object) -> Iterable[object]:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from tortie import __version__
 from tortie.evaluation.coverage import REJECTED_BELOW, coverage_curve
 from tortie.evaluation.metrics import calibration_metrics
+from tortie.learning.options import FitOptions
+from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names
@@ -62,14 +64,14 @@ def training_sha256(result: FitResult) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
 
 
-def describe(result: FitResult, private: bool = False) -> Metadata:
+def describe(result: FitResult, options: FitOptions) -> Metadata:
     """The metadata of the classifier's file.
 
     Args:
         result: of the fit.
-        private: whether nothing of it may tell which photographs were trained on.
+        options: that it was asked for with; whether it is private, too.
     """
-    plan = result.plan
+    plan, private = result.plan, options.private
     skipped = [one._asdict() for one in result.data.skipped]
     notes = result.notes
     if private:
@@ -99,6 +101,8 @@ def describe(result: FitResult, private: bool = False) -> Metadata:
         accuracy=accuracy_of(result),
         accuracy_reason=result.data.too_few,
         training=training,
+        label_type=result.data.label_type,
+        options=recorded(options),
     )
 
 

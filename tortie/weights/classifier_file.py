@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tortie.errors import TortieError
 from tortie.files import replacing
 from tortie.images.class_names import LONGEST
+from tortie.images.labels import LabelType, labels_of
 from tortie.images.preprocess import Preprocessing
 from tortie.text import is_clean, utf8
 from tortie.weights.header import (
@@ -138,6 +139,8 @@ class Metadata(_Data):
         accuracy: measured, or ``None`` where there was too little to tell.
         accuracy_reason: why there is no accuracy.
         training: the record of the fit: plan, counts, penalty, left-out files.
+        label_type: of the labels that the classes were learnt by.
+        options: the arguments of the fit that decide what is learnt.
     """
 
     version: Literal[1] = 1
@@ -148,6 +151,8 @@ class Metadata(_Data):
     accuracy: Accuracy | None = None
     accuracy_reason: str | None = Field(default=None, max_length=10_000)
     training: dict[str, Any] = {}
+    label_type: LabelType = "str"
+    options: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:
@@ -157,6 +162,7 @@ class Metadata(_Data):
             raise ValueError("classes: one name is there twice")
         if not all(map(is_clean, self.classes)):
             raise ValueError("classes: a name with control characters")
+        labels_of(self.classes, self.label_type)
         return self
 
 
