@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tortie import __version__
 from tortie.activations.engine import choose
 from tortie.classifier import ImageClassifier
-from tortie.errors import UsageError
+from tortie.errors import UsageError, short_traceback
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 
+@short_traceback
 def load(path: str | Path) -> ImageClassifier:
     """A classifier from its file. Nothing in the file can run code.
 
