@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tortie import __version__
 from tortie.activations.engine import choose
 from tortie.classifier import ImageClassifier
-from tortie.errors import UsageError
+from tortie.errors import UsageError, short_traceback
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
@@ -38,6 +38,7 @@ def local_file(model: str | Path) -> Path:
     return fetch_from_hub(HubFile.parse(f"hf://{text.removeprefix('hf:').lstrip('/')}"))
 
 
+@short_traceback
 def load(path: str | Path) -> ImageClassifier:
     """A classifier from its file, or from a hub. Nothing in the file can run code.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
-from tortie.errors import TortieError, UsageError
+from tortie.errors import TortieError, UsageError, short_traceback
 from tortie.estimator import Estimator
 from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
@@ -102,6 +102,7 @@ class TrainedClassifier(Estimator):
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
+    @short_traceback
     def classify(
         self,
         images: Images,
@@ -135,6 +136,7 @@ class TrainedClassifier(Estimator):
             held = sets.of(found.uncalibrated, confidence)
         return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
+    @short_traceback
     def live(self) -> "LivePredictor":
         """A predictor for a server: on the calling thread, without the store, ready at once.
 
@@ -151,6 +153,7 @@ class TrainedClassifier(Estimator):
         predictor.prepare()
         return predictor
 
+    @short_traceback
     def activation_map(self, image: Source, label: str) -> "ActivationMap | None":
         """Where the first network saw in an image what speaks for a class.
 
@@ -175,6 +178,7 @@ class TrainedClassifier(Estimator):
         extractor = self._ready()[0].extractor
         return live_activation_map(last, extractor, image, self.metadata.classes.index(label))
 
+    @short_traceback
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
 
@@ -187,6 +191,7 @@ class TrainedClassifier(Estimator):
             raise TortieError(f"{named(sources[position], position)}: {reason}")
         return found.probabilities
 
+    @short_traceback
     def predict(self, images: Images) -> NDArray[Any]:
         """The most probable label of each photograph, ``(N,)``, of the type that was learnt.
 
@@ -195,6 +200,7 @@ class TrainedClassifier(Estimator):
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
+    @short_traceback
     def score(self, images: Images, labels: Labels | None = None) -> float:
         """Share of right answers, 0 to 1, on photographs that were not trained on.
 
@@ -206,6 +212,7 @@ class TrainedClassifier(Estimator):
             raise TortieError(f"no accuracy: {evaluation.reason}")
         return evaluation.scores.accuracy.value
 
+    @short_traceback
     def evaluate(
         self,
         images: Images,
@@ -236,6 +243,7 @@ class TrainedClassifier(Estimator):
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
+    @short_traceback
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
 
