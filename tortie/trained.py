@@ -18,6 +18,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
+from tortie.feature_extraction import extract
 from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
@@ -56,6 +57,8 @@ class TrainedClassifier(Estimator):
     threads: int | None
     max_megapixels: float
     splits: str
+
+    fit: Callable[..., "TrainedClassifier"]
 
     fitted_: "FitResult | None" = None
     _metadata: Metadata | None = None
@@ -199,6 +202,38 @@ class TrainedClassifier(Estimator):
             TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
+
+    @short_traceback
+    def transform(self, images: Images) -> NDArray[np.float32]:
+        """What the networks' last stages make of photographs, float32 ``(N, D)``.
+
+        These vectors, which the softmax layer sees, come from the store or are computed. Of an
+        ensemble, those of its networks stand side by side.
+
+        Raises:
+            TortieError: a photograph cannot be read.
+        """
+        sources = unlabelled(images) if self.metadata else []
+        with self._lock:
+            members = self._ready()
+        found = [extract(one.extractor, sources, self._threads) for one in members]
+        return np.concatenate(
+            [one.reshape(len(one), int(np.prod(one.shape[1:]))) for one in found], 1
+        )
+
+    def fit_transform(self, images: Images, labels: Labels | None = None, **choices: Any) -> Any:
+        """:meth:`fit`, and :meth:`transform` of the same photographs, as a pipeline calls it."""
+        return self.fit(images, labels, **choices).transform(images)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """A name for each column of :meth:`transform`: the network's, and a number."""
+        described = [network_of(member).title for member in self.metadata.members]
+        names = [
+            f"{title}_{number}"
+            for title, part in zip(described, self._parts, strict=True)
+            for number in range(int(np.prod(part.prefix.output)))
+        ]
+        return np.array(names, dtype=object)
 
     @short_traceback
     def score(self, images: Images, labels: Labels | None = None) -> float:
