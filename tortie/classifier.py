@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tortie.activations.store import ActivationStore
+from tortie.errors import short_traceback
 from tortie.images.inputs import Images, Labels, labelled, with_split
 from tortie.learning.training_weights import ClassWeight
 from tortie.trained import TrainedClassifier
@@ -149,6 +150,7 @@ class ImageClassifier(TrainedClassifier):
         self.resume = resume
         self.force = force
 
+    @short_traceback
     def fit(
         self,
         images: Images,
@@ -176,6 +178,7 @@ class ImageClassifier(TrainedClassifier):
         self._take(self._fit(images, labels, sample_weight, events, plan_only=False))
         return self
 
+    @short_traceback
     def plan(
         self,
         images: Images,

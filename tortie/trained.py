@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
-from tortie.errors import TortieError, UsageError
+from tortie.errors import TortieError, UsageError, short_traceback
 from tortie.estimator import Estimator
 from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.member import MemberNetwork
@@ -18,6 +18,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
 from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
+from tortie.feature_extraction import extract
 from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
@@ -56,6 +57,8 @@ class TrainedClassifier(Estimator):
     threads: int | None
     max_megapixels: float
     splits: str
+
+    fit: Callable[..., "TrainedClassifier"]
 
     fitted_: "FitResult | None" = None
     _metadata: Metadata | None = None
@@ -102,6 +105,7 @@ class TrainedClassifier(Estimator):
         """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
         return self.metadata.accuracy
 
+    @short_traceback
     def classify(
         self,
         images: Images,
@@ -135,6 +139,7 @@ class TrainedClassifier(Estimator):
             held = sets.of(found.uncalibrated, confidence)
         return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
+    @short_traceback
     def live(self) -> "LivePredictor":
         """A predictor for a server: on the calling thread, without the store, ready at once.
 
@@ -151,6 +156,7 @@ class TrainedClassifier(Estimator):
         predictor.prepare()
         return predictor
 
+    @short_traceback
     def activation_map(self, image: Source, label: str) -> "ActivationMap | None":
         """Where the first network saw in an image what speaks for a class.
 
@@ -175,6 +181,7 @@ class TrainedClassifier(Estimator):
         extractor = self._ready()[0].extractor
         return live_activation_map(last, extractor, image, self.metadata.classes.index(label))
 
+    @short_traceback
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
 
@@ -187,6 +194,7 @@ class TrainedClassifier(Estimator):
             raise TortieError(f"{named(sources[position], position)}: {reason}")
         return found.probabilities
 
+    @short_traceback
     def predict(self, images: Images) -> NDArray[Any]:
         """The most probable label of each photograph, ``(N,)``, of the type that was learnt.
 
@@ -195,6 +203,39 @@ class TrainedClassifier(Estimator):
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
+    @short_traceback
+    def transform(self, images: Images) -> NDArray[np.float32]:
+        """What the networks' last stages make of photographs, float32 ``(N, D)``.
+
+        These vectors, which the softmax layer sees, come from the store or are computed. Of an
+        ensemble, those of its networks stand side by side.
+
+        Raises:
+            TortieError: a photograph cannot be read.
+        """
+        sources = unlabelled(images) if self.metadata else []
+        with self._lock:
+            members = self._ready()
+        found = [extract(one.extractor, sources, self._threads) for one in members]
+        return np.concatenate(
+            [one.reshape(len(one), int(np.prod(one.shape[1:]))) for one in found], 1
+        )
+
+    def fit_transform(self, images: Images, labels: Labels | None = None, **choices: Any) -> Any:
+        """:meth:`fit`, and :meth:`transform` of the same photographs, as a pipeline calls it."""
+        return self.fit(images, labels, **choices).transform(images)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """A name for each column of :meth:`transform`: the network's, and a number."""
+        described = [network_of(member).title for member in self.metadata.members]
+        names = [
+            f"{title}_{number}"
+            for title, part in zip(described, self._parts, strict=True)
+            for number in range(int(np.prod(part.prefix.output)))
+        ]
+        return np.array(names, dtype=object)
+
+    @short_traceback
     def score(self, images: Images, labels: Labels | None = None) -> float:
         """Share of right answers, 0 to 1, on photographs that were not trained on.
 
@@ -206,6 +247,7 @@ class TrainedClassifier(Estimator):
             raise TortieError(f"no accuracy: {evaluation.reason}")
         return evaluation.scores.accuracy.value
 
+    @short_traceback
     def evaluate(
         self,
         images: Images,
@@ -236,6 +278,7 @@ class TrainedClassifier(Estimator):
         )
         return evaluate(evaluated, collection, sources, self._threads)
 
+    @short_traceback
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
 

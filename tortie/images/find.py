@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tortie.errors import TortieError, UsageError
 from tortie.images.class_names import LONGEST, class_name
 from tortie.images.csv_paths import CsvPaths
-from tortie.images.labels import LabelType, in_order
+from tortie.images.labels import LabelType, in_order, is_missing
 from tortie.images.layout import (
     ONE_EACH,
     SPLIT_CELLS,
@@ -103,7 +103,7 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
     return Collection(
         source,
         tuple(sorted(collection.photographs, key=lambda one: str(one.path))),
-        (*collection.notes, *_missing_classes(collection)),
+        (*collection.notes, *missing_classes(collection)),
     )
 
 
@@ -211,13 +211,7 @@ def _find_in_csv(source: Path) -> Collection:
 
 
 def _photograph(path: Path, where: str, row: dict[str, str]) -> Photograph:
-    split = None
-    if "split" in row:
-        split = SPLIT_CELLS.get(row["split"].strip().lower())
-        if split is None:
-            raise UsageError(
-                f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
-            )
+    split = split_of(row["split"], where) if "split" in row else None
     group = row.get("group", "").strip() or None
     label = class_name(windows_text(row["label"]))
     if len(label) > LONGEST:
@@ -225,7 +219,21 @@ def _photograph(path: Path, where: str, row: dict[str, str]) -> Photograph:
     return Photograph(path, label, split, group)
 
 
-def _missing_classes(collection: Collection) -> Iterator[str]:
+def split_of(cell: object, where: str) -> Split | None:
+    """The split that a cell of a table names; ``None`` for no cell.
+
+    Raises:
+        UsageError: no such split.
+    """
+    if is_missing(cell):
+        return None
+    split = SPLIT_CELLS.get(str(cell).strip().lower())
+    if split is None:
+        raise UsageError(f"{where}: split {cell!r}; expected one of {', '.join(SPLITS)}")
+    return split
+
+
+def missing_classes(collection: Collection) -> Iterator[str]:
     """Classes that a split misses, a line each.
 
     Raises:

@@ -43,6 +43,13 @@ def names_of(labels: Iterable[object]) -> tuple[list[str], LabelType]:
     return names, first or "str"
 
 
+def is_missing(cell: object) -> bool:
+    """Whether a label, or a cell of a table, says nothing: ``None``, NaN, or what pandas has."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(cell, float) and cell != cell
+
+
 def in_order(names: Iterable[str], kind: LabelType) -> tuple[str, ...]:
     """Class names in the order of the labels: numbers by their value, text by code points."""
     if kind in ("int", "float"):
@@ -86,7 +93,7 @@ def _name_of(label: object, position: int) -> tuple[str, LabelType]:
         return str(int(label)), "int"
     if isinstance(label, float) and label.is_integer():
         return str(label + 0.0), "float"  # minus zero is zero
-    if label is None or label != label or type(label).__name__ in ("NAType", "NaTType"):
+    if is_missing(label):
         raise UsageError(
             f"label {position} is {label}: every image needs a label; leave out those without"
         )

@@ -9,7 +9,7 @@ from tortie.learning.options import FitOptions
 
 _NOT_KEPT = {
     "device", "precision", "engine", "threads", "max_megapixels",  # of a machine, and of predicting
-    "crops", "run", "resume", "force", "track",
+    "crops", "splits", "run", "resume", "force", "track",
 }  # fmt: skip
 
 
