@@ -160,8 +160,8 @@ def _created(timm: Any, model: str, arguments: dict[str, Any]) -> Any:
             raise
         side = arguments["img_size"]
         raise UsageError(
-            f"{PREFIX}{model} takes no img_size={side}: a vision transformer takes a side that its "
-            f"patches divide; of other networks, try --input {side}x{side}x3"
+            f"{PREFIX}{model} takes no img_size={side}, which is for vision transformers: of other "
+            f"networks, try --input {side}x{side}x3"
         ) from None
 
 

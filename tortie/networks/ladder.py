@@ -81,15 +81,15 @@ LADDER = (
     _embedded("high", "efficientnet-lite0,efficientnet-lite2", "lite"),
     _timm(None, "vit_base_patch32_clip_224.openai", 76.1, _CLIP, 4_408_418_304, 87_849_728),
     _timm("small", "vit_small_patch14_dinov2.lvd142m(img_size=224)", 81.1, _DINOV2,
-          6_123_561_984, 22_056_576),
-    _timm(None, "vit_base_patch16_clip_224.openai", 80.2, _CLIP, 17_563_060_224, 86_192_640),
+          6_123_561_984, 22_056_192),
+    _timm(None, "vit_base_patch16_clip_224.openai", 80.2, _CLIP, 17_563_060_224, 86_193_152),
     _timm("base", "vit_base_patch14_dinov2.lvd142m(img_size=224)", 84.5, _DINOV2,
-          23_161_227_264, 86_580_480),
+          23_161_227_264, 86_579_712),
     _timm("best", "vit_large_patch14_dinov2.lvd142m(img_size=224)", 86.3, _DINOV2,
-          81_011_982_336, 304_368_640),
+          81_011_982_336, 304_367_616),
 )  # fmt: skip
 
 
-def rung(quality: Quality) -> Rung:
-    """The rung that ``--quality`` names."""
+def rung(quality: str) -> Rung:
+    """The rung that ``--quality`` names, one of :data:`Quality`."""
     return next(one for one in LADDER if one.quality == quality)

@@ -58,9 +58,7 @@ def pretrained_tensors(model: str, img_size: int = 0) -> "dict[str, Tensor]":
             overlay = {}
     try:
         sized = {"img_size": img_size} if img_size else {}
-        network = timm.create_model(
-            model, pretrained=True, pretrained_cfg_overlay=overlay, **sized
-        )
+        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, **sized)
     except Exception as error:  # of huggingface_hub, of its HTTP client, of torch
         raise refusal(wanted, error) from None
     return dict(network.state_dict())
