@@ -44,6 +44,7 @@ def command(
             help="A rung of the ladder of trained networks in place of --network: embedded, high, "
             "small, base or best; tortie networks --transfer shows what they are and cost.",
             show_default=False,
+            rich_help_panel=options.TRAINING,
         ),
     ] = None,
     freeze: Annotated[

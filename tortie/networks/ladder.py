@@ -59,10 +59,16 @@ def _embedded(quality: Quality, network: str, extra: str | None = None) -> Rung:
     entries = [find(name) for name in split_networks(network)]
     best = entries[-1].published[0]
     return Rung(
-        quality, network, round(100 - (best.top1 or 0), 1), "the network itself", _LITE,
-        "Apache-2.0", entries[-1].preprocessing.height,
-        sum(one.multiplications or 0 for one in entries), extra=extra,
-    )  # fmt: skip
+        quality=quality,
+        network=network,
+        accuracy=round(100 - (best.top1 or 0), 1),
+        protocol="the network itself",
+        source=_LITE,
+        licence="Apache-2.0",
+        side=entries[-1].preprocessing.height,
+        multiplications=sum(one.multiplications or 0 for one in entries),
+        extra=extra,
+    )
 
 
 def _timm(
@@ -71,9 +77,17 @@ def _timm(
 ) -> Rung:  # fmt: skip
     """A vision transformer of timm, 224×224; its file has four bytes a parameter."""
     return Rung(
-        quality, f"timm:{name}", accuracy, _PROBE, source, "Apache-2.0", 224, multiplications,
-        4 * parameters, "timm",
-    )  # fmt: skip
+        quality=quality,
+        network=f"timm:{name}",
+        accuracy=accuracy,
+        protocol=_PROBE,
+        source=source,
+        licence="Apache-2.0",
+        side=224,
+        multiplications=multiplications,
+        fetched=4 * parameters,
+        extra="timm",
+    )
 
 
 LADDER = (
