@@ -9,7 +9,15 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CheckResult": "tortie.learning.check",
+    "Evaluation": "tortie.evaluation.prediction",
     "Events": "tortie.learning.job",
+    "FitResult": "tortie.learning.result",
+    "Plan": "tortie.learning.plan",
+    "Prediction": "tortie.evaluation.prediction",
+    "PredictionList": "tortie.evaluation.prediction",
+    "Scores": "tortie.evaluation.metrics",
+    "check": "tortie.learning.check:check_images",
     "ImageClassifier": "tortie.classifier",
     "features": "tortie.feature_extraction",
     "load": "tortie.loading",
@@ -19,11 +27,19 @@ _HOMES = {
 _ROOMS = ("networks", "images", "weights")
 
 __all__ = [
+    "CheckResult",
+    "Evaluation",
     "Events",
+    "FitResult",
     "ImageClassifier",
+    "Plan",
+    "Prediction",
+    "PredictionList",
+    "Scores",
     "TortieError",
     "UsageError",
     "__version__",
+    "check",
     "features",
     "load",
     "networks",
@@ -32,7 +48,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        module, _, own = _HOMES[name].partition(":")
+        return getattr(importlib.import_module(module), own or name)
     if name in _ROOMS:
         return importlib.import_module(f"tortie.{name}")
     raise AttributeError(f"module 'tortie' has no attribute {name!r}")
