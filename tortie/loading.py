@@ -22,14 +22,35 @@ if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 
-@short_traceback
-def load(path: str | Path) -> ImageClassifier:
-    """A classifier from its file. Nothing in the file can run code.
+def local_file(model: str | Path) -> Path:
+    """A classifier's file on this disk: of ``hf://OWNER/NAME[@REVISION][/FILE]`` its copy.
 
     Raises:
-        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
+        UsageError: no such repository or file, or no leave to read it.
+        TortieError: it cannot be fetched, or is not the file that the hub names.
     """
-    path = Path(path)
+    text = str(model)
+    if not text.startswith("hf:/"):
+        return Path(model)
+    from tortie.weights.fetch import HubFile, fetch_from_hub
+
+    # A Path keeps one of the two slashes.
+    return fetch_from_hub(HubFile.parse(f"hf://{text.removeprefix('hf:').lstrip('/')}"))
+
+
+@short_traceback
+def load(path: str | Path) -> ImageClassifier:
+    """A classifier from its file, or from a hub. Nothing in the file can run code.
+
+    Args:
+        path: of the file, or ``hf://OWNER/NAME[@REVISION][/FILE]``.
+
+    Raises:
+        UsageError: no such repository.
+        TortieError: the file is no classifier of tortie, is damaged, or does not fit; or it cannot
+            be fetched.
+    """
+    path = local_file(path)
     found = recall(path, _rebuilt)
     if found is None:
         found = _restored(path)
@@ -110,7 +131,7 @@ def load_or_pretrained(model: str | Path) -> ImageClassifier:
         UsageError: neither a file nor a network with published weights.
         TortieError: the file is no classifier of tortie, is damaged, or does not fit.
     """
-    path = Path(model)
+    path = local_file(model)
     named = str(model).startswith("timm:")  # whose tags look like suffixes
     if path.exists() or (path.suffix and not named):
         return load(path)

@@ -20,6 +20,7 @@ from tortie.cli import (
     fit,
     networks,
     predict,
+    push,
     serve,
     show,
 )
@@ -39,7 +40,7 @@ _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    fit, predict, evaluate, export, serve, check, augment, networks, cost, bench, cache, demo,
+    fit, predict, evaluate, export, push, serve, check, augment, networks, cost, bench, cache, demo,
 )  # fmt: skip
 for verb in _VERBS:
     app.command(verb.NAME)(verb.command)

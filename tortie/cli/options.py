@@ -40,7 +40,8 @@ NoSplits = Annotated[
 Model = Annotated[
     Path,
     typer.Argument(
-        help="A classifier's file, or the name of a network with published weights.",
+        help="A classifier's file, hf://OWNER/NAME, or the name of a network with published "
+        "weights.",
         show_default=False,
     ),
 ]

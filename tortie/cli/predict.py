@@ -169,9 +169,10 @@ def _format(output: Path | None, printed: dict[str, bool], top: int | None) -> s
 
 def _identity(model: Path) -> str:
     """What tells one classifier from another: the SHA-256 in its file, or its name."""
+    from tortie.loading import local_file
     from tortie.weights.classifier_file import stored_digest
 
-    return stored_digest(model) or str(model)
+    return stored_digest(local_file(model)) or str(model)
 
 
 def _standard_input() -> int:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie import __version__
+from tortie.evaluation.coverage import REJECTED_BELOW, coverage_curve
+from tortie.evaluation.metrics import calibration_metrics
 from tortie.learning.options import FitOptions
 from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
@@ -85,6 +87,7 @@ def describe(result: FitResult, options: FitOptions) -> Metadata:
         "seed": result.data.seed,
         "penalty": result.penalty,
         "calibration": {"on": result.calibration.on, "n": result.calibration.n},
+        "measured": _measured(result),
         "splits": result.data.split_counts,
         "skipped": skipped,
         "notes": notes,
@@ -101,6 +104,23 @@ def describe(result: FitResult, options: FitOptions) -> Metadata:
         label_type=result.data.label_type,
         options=recorded(options),
     )
+
+
+def _measured(result: FitResult) -> dict[str, Any] | None:
+    """What the probabilities were worth, and what rejecting the unsure is."""
+    if result.scores is None:
+        return None
+    weights = result.scored_weights
+    curve = coverage_curve(result.probabilities, result.scored_labels, weights)
+    rows = [
+        {
+            "threshold": one.threshold, "coverage": one.coverage, "accuracy": one.accuracy,
+            "low": one.interval.low, "high": one.interval.high,
+        }
+        for one in curve
+        if one.threshold in REJECTED_BELOW
+    ]  # fmt: skip
+    return {**calibration_metrics(result.scores, result.uncalibrated_scores), "coverage": rows}
 
 
 def _member_of(result: FitResult) -> StoredMember:
