@@ -4,7 +4,7 @@ The public names are loaded when they are first used: ``import tortie`` does not
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,7 @@ _HOMES = {
     "Scores": "tortie.evaluation.metrics",
     "check": "tortie.learning.check:check_images",
     "ImageClassifier": "tortie.classifier",
+    "ImageFolder": "tortie.image_folder",
     "features": "tortie.feature_extraction",
     "load": "tortie.loading",
     "TortieError": "tortie.errors",
@@ -32,6 +33,7 @@ __all__ = [
     "Events",
     "FitResult",
     "ImageClassifier",
+    "ImageFolder",
     "Plan",
     "Prediction",
     "PredictionList",
@@ -41,18 +43,35 @@ __all__ = [
     "__version__",
     "check",
     "features",
+    "images",
     "load",
     "networks",
+    "weights",
 ]
 
+if TYPE_CHECKING:
+    from tortie import images, networks, weights
+    from tortie.classifier import ImageClassifier
+    from tortie.errors import TortieError, UsageError
+    from tortie.evaluation.metrics import Scores
+    from tortie.evaluation.prediction import Evaluation, Prediction, PredictionList
+    from tortie.feature_extraction import features
+    from tortie.image_folder import ImageFolder
+    from tortie.learning.check import CheckResult
+    from tortie.learning.check import check_images as check
+    from tortie.learning.job import Events
+    from tortie.learning.plan import Plan
+    from tortie.learning.result import FitResult
+    from tortie.loading import load
+else:
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        module, _, own = _HOMES[name].partition(":")
-        return getattr(importlib.import_module(module), own or name)
-    if name in _ROOMS:
-        return importlib.import_module(f"tortie.{name}")
-    raise AttributeError(f"module 'tortie' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            module, _, own = _HOMES[name].partition(":")
+            return getattr(importlib.import_module(module), own or name)
+        if name in _ROOMS:
+            return importlib.import_module(f"tortie.{name}")
+        raise AttributeError(f"module 'tortie' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.errors import UsageError
 from tortie.estimator import Estimator
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.notebook import (
@@ -17,11 +18,13 @@ from tortie.evaluation.notebook import (
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import PredictionSets
 from tortie.images.labels import labels_of
+from tortie.images.preprocess import Preprocessing
 from tortie.networks.arguments import network_of
 from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.learning.result import FitResult
+    from tortie.networks.network import Network
 
 
 class DescribedClassifier(Estimator):
@@ -55,6 +58,36 @@ class DescribedClassifier(Estimator):
     def member_networks(self) -> Sequence[MemberNetwork]:
         """The trained networks, whose probabilities are averaged."""
         return self._parts
+
+    @property
+    def network_(self) -> "Network":
+        """The trained network, an ``nn.Module`` in evaluation mode.
+
+        Raises:
+            UsageError: it is not fitted yet, or is an ensemble, whose networks ``networks_`` has.
+        """
+        found = self.networks_
+        if len(found) > 1:
+            raise UsageError(f"an ensemble of {len(found)} networks: networks_ has all of them")
+        return found[0]
+
+    @property
+    def networks_(self) -> "list[Network]":
+        """The trained networks, whose probabilities are averaged; each an ``nn.Module``.
+
+        Raises:
+            UsageError: it is not fitted yet.
+        """
+        return [part.network for part in self._parts] if self.metadata else []
+
+    @property
+    def preprocessing_(self) -> Preprocessing:
+        """How an image becomes the input of the first network; ``.transform()`` is for loaders.
+
+        Raises:
+            UsageError: it is not fitted yet.
+        """
+        return self.metadata.members[0].preprocessing
 
     @property
     def novelty(self) -> Novelty | None:
