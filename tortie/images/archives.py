@@ -30,7 +30,7 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImple
 _SAYS = "cannot be read as an archive"
 
 
-class Member(NamedTuple):
+class Archived(NamedTuple):
     """A file in an archive.
 
     Attributes:
@@ -98,24 +98,24 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
-def member_of(path: Path) -> Member | None:
+def member_of(path: Path) -> Archived | None:
     """The member that a path names; ``None`` for a path that names none.
 
     A folder of an archive counts, and so does the archive, as its folder of no name.
     """
     if is_archive(path):
-        return Member(path, "")
+        return Archived(path, "")
     text = str(path)
     begin = text.find(":")
     while begin > 0:
         archive = Path(text[:begin])
         if archive.name.lower().endswith(SUFFIXES) and archive.is_file():
-            return Member(archive, text[begin + 1 :].strip("/"))
+            return Archived(archive, text[begin + 1 :].strip("/"))
         begin = text.find(":", begin + 1)
     return None
 
 
-def is_file_in(member: Member) -> bool:
+def is_file_in(member: Archived) -> bool:
     """Whether a member is a file that its archive has.
 
     Raises:
@@ -124,7 +124,7 @@ def is_file_in(member: Member) -> bool:
     return member.name in _of(member.archive).sizes
 
 
-def images_in(member: Member, strays: Strays) -> list[str]:
+def images_in(member: Archived, strays: Strays) -> list[str]:
     """Names of the images in a folder of an archive, or in all of it, sorted.
 
     Raises:
@@ -158,7 +158,7 @@ def names_in(archive: Path) -> list[str]:
     return list(_of(archive).sizes)
 
 
-def member_bytes(member: Member) -> bytes:
+def member_bytes(member: Archived) -> bytes:
     """The content of a member.
 
     Raises:

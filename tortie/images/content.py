@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tortie.images.archives import Member, member_bytes, member_of
+from tortie.images.archives import Archived, member_bytes, member_of
 from tortie.images.formats import ENOUGH, format_of, refuse
 from tortie.images.header import MAX_BYTES, MAX_PIXELS
 from tortie.images.pixels import examine
@@ -40,7 +40,7 @@ def file_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         return _read(descriptor, size)
 
 
-def _archived(path: Path) -> Member | None:
+def _archived(path: Path) -> Archived | None:
     """The member of an archive that a path names, where it is no file itself."""
     if ":" not in str(path) or os.path.lexists(path):
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tortie.errors import TortieError, UsageError
-from tortie.images.archives import Member, images_in, is_file_in, member_of
+from tortie.images.archives import Archived, images_in, is_file_in, member_of
 from tortie.images.class_names import LONGEST, class_name
 from tortie.images.csv_paths import CsvPaths
 from tortie.images.labels import LabelType, in_order, is_missing
@@ -166,7 +166,7 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
         if os.path.isdir(one):
             yield from each_image(one, strays)
         elif (member := member_of(one)) is not None and not is_file_in(member):
-            yield from (Member(member.archive, name).path for name in images_in(member, strays))
+            yield from (Archived(member.archive, name).path for name in images_in(member, strays))
         else:
             yield one
 

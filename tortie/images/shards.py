@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tortie.errors import UsageError
-from tortie.images.archives import Member, images_in, is_archive, member_bytes, member_of, names_in
+from tortie.images.archives import (
+    Archived,
+    images_in,
+    is_archive,
+    member_bytes,
+    member_of,
+    names_in,
+)
 from tortie.images.labels import LabelType, names_of
 from tortie.images.layout import ONE_EACH, Asked, read_layout
 from tortie.images.split import Split
@@ -138,7 +145,7 @@ class _Samples:
 
 
 def _labelled(
-    images: dict[Member, list[str]], labels: dict[Member, dict[str, str]], strays: Strays
+    images: dict[Archived, list[str]], labels: dict[Archived, dict[str, str]], strays: Strays
 ) -> Sharded:
     """Images with a label beside each."""
     met = _Samples()
@@ -156,13 +163,13 @@ def _labelled(
                     f"{name!r}: keep one"
                 )
             seen[key] = name
-            path = Member(member.archive, name).path
+            path = Archived(member.archive, name).path
             beside = labels[member].get(key)
             if beside is None:
                 met.without.append(str(path))
                 continue
             met.paths.append(path)
-            met.labels.append(_label(Member(member.archive, beside)))
+            met.labels.append(_label(Archived(member.archive, beside)))
             met.splits.append(splits[member.archive])
     strays.unlabelled.extend(met.without)
     names_given, kind = names_of(_of_one_type(met.labels))
@@ -178,7 +185,7 @@ def _of_one_type(labels: list[object]) -> list[object]:
     return list(texts)
 
 
-def _label(member: Member) -> object:
+def _label(member: Archived) -> object:
     """What a ``.cls`` or ``.json`` says.
 
     Raises:
@@ -210,12 +217,12 @@ def _splits(archives: Sequence[Path]) -> dict[Path, Split | None]:
 
 
 def _in_folders(
-    images: dict[Member, list[str]], asked: Asked, known: Sequence[str], strays: Strays
+    images: dict[Archived, list[str]], asked: Asked, known: Sequence[str], strays: Strays
 ) -> Sharded:
     """Images in folders of classes; the folders of several archives are one tree."""
     first = next(iter(images)).archive
     inside = {
-        Member(member.archive, name): first.joinpath(*name.split("/"))
+        Archived(member.archive, name): first.joinpath(*name.split("/"))
         for member, names in images.items()
         for name in names
     }
