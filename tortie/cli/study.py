@@ -64,14 +64,18 @@ def command(
     Example: tortie study --all -o studies
     """
     show.begin(json, quiet)
-    from tortie.studies import names
+    from tortie.experiments.run import order
+    from tortie.studies import find
 
     if name is None and not everything:
         show.result(*_list())
         return
     if name is not None and everything:
         raise UsageError(f"{name} and --all: give one of them")
-    orders = _orders(names() if everything else (str(name),), scale, seeds, data, output)
+    if name is None:
+        orders = _all(scale, seeds, data, output or Path("studies"))
+    else:
+        orders = [order(find(name), scale, seeds, data, output)]
     _announce(orders)
     if plan:
         show.result([_planned(order) for order in orders], [])
@@ -106,17 +110,13 @@ def _list() -> tuple[list[dict[str, Any]], list[str]]:
     return documents, lines
 
 
-def _orders(
-    wanted: tuple[str, ...], scale: Literal["quick", "full"], seeds: int | None,
-    data: Path | None, output: Path | None,
-) -> "list[Order]":  # fmt: skip
+def _all(
+    scale: Literal["quick", "full"], seeds: int | None, data: Path | None, home: Path
+) -> "list[Order]":
     from tortie.experiments.run import order
-    from tortie.studies import find
+    from tortie.studies import find, names
 
-    if len(wanted) == 1:
-        return [order(find(wanted[0]), scale, seeds, data, output)]
-    home = output or Path("studies")
-    return [order(find(one), scale, seeds, data, home / f"{one}.study") for one in wanted]
+    return [order(find(one), scale, seeds, data, home / f"{one}.study") for one in names()]
 
 
 def _announce(orders: "list[Order]") -> None:

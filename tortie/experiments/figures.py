@@ -66,8 +66,8 @@ def lines(
 
 
 def curve(
-    axes: "Axes", result: "Result", colour: str, label: str, points: Mapping[float, str], key: str,
-    unit: float = 1.0,
+    axes: "Axes", result: "Result", colour: str, label: str,
+    points: Mapping[int, str] | Mapping[float, str], key: str, unit: float = 1.0,
 ) -> None:  # fmt: skip
     """One line through an arm each: a measure against a number, with intervals.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tortie.experiments.pictures import Split
 from tortie.experiments.study import Task
-from tortie.networks.network import Network
+from tortie.networks.network import Network, TrainedPart
 from tortie.runs.files import RunFiles
 from tortie.training.loop import TrainConfig, TrainData, train
 from tortie.training.recipe import Recipe
@@ -116,7 +116,7 @@ def seeded(seed: int, build: Callable[[], Network]) -> Network:
 
 
 def learn(
-    network: Network, split: Split, task: Task, *, by: str = "scratch", watch: bool = False,
+    network: TrainedPart, split: Split, task: Task, *, by: str = "scratch", watch: bool = False,
     distort: Distort | None = None, side_weight: float = 0.0, **changes: Any,
 ) -> Learnt:  # fmt: skip
     """Train a network, and test it.
@@ -172,3 +172,66 @@ def logits_of(network: torch.nn.Module, images: Tensor) -> Tensor:
 def error_of(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of pictures that are wrong."""
     return float((logits_of(network, images).argmax(dim=1) != labels).float().mean())
+
+
+def linear_probe(train: Tensor, test: Tensor, train_labels: Tensor, test_labels: Tensor) -> float:
+    """Share of test vectors that a softmax layer on the training vectors gets wrong.
+
+    Args:
+        train: float32 ``(n, D)``.
+        test: float32 ``(m, D)``.
+        train_labels: class indices ``(n,)``.
+        test_labels: class indices ``(m,)``.
+    """
+    weights, biases = softmax_layer(train, train_labels, int(train_labels.max()) + 1)
+    said = (test.double() @ weights.T + biases).argmax(1)
+    return float((said != test_labels).float().mean())
+
+
+def softmax_layer(
+    vectors: Tensor, labels: Tensor, classes: int, penalty: float = 1e-3
+) -> tuple[Tensor, Tensor]:
+    """Weights ``(K, D)`` and biases ``(K,)``, float64, of least penalised cross-entropy.
+
+    Args:
+        vectors: ``(n, D)``; while it is solved each column has mean 0 and deviation 1.
+        labels: class indices ``(n,)``.
+        classes: K.
+        penalty: on the squared weights.
+    """
+    vectors = vectors.clone().double()
+    mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
+    vectors = (vectors - mean) / deviation
+    solved = torch.zeros(vectors.shape[1] + 1, classes, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([solved], max_iter=60, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        logits = vectors @ solved[:-1] + solved[-1]
+        value = torch.nn.functional.cross_entropy(logits, labels)
+        value = value + penalty * (solved[:-1] ** 2).sum()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    weights = solved.detach()[:-1].T / deviation
+    return weights, solved.detach()[-1] - weights @ mean
+
+
+def fine_tune(rest: TrainedPart, split: Split, task: Task, **changes: Any) -> Learnt:
+    """Train what is left after a cut; its head begins as the softmax layer on its start.
+
+    Args:
+        rest: stages and a linear head.
+        split: what the frozen part yields.
+        task: whose seed draws the order.
+        changes: fields of the recipe ``fine-tune``.
+    """
+    rest.eval()
+    with torch.inference_mode():
+        vectors = torch.cat([rest.stages(part) for part in split.train.split(_BATCH)])
+    weights, biases = softmax_layer(vectors.clone(), split.train_labels, split.classes)
+    with torch.no_grad():
+        for parameter, value in zip(rest.head.parameters(), (weights, biases), strict=True):
+            parameter.copy_(value)
+    return learn(rest, split, task, by="fine-tune", **changes)

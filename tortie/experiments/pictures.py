@@ -2,13 +2,15 @@
 
 Nothing is downloaded. ``digits``: scikit-learn's 1,797 handwritten digits. ``patches``: squares
 cut out of ten of scikit-image's photographs, grey and of equal contrast; the class is the
-photograph. Patches of one place of a photograph stay on one side of a split. They say how well
-networks learn, and nothing of new photographs.
+photograph. ``photographs``: larger ones in colour, for networks trained on ImageNet. Patches of
+one place of a photograph stay on one side of a split. They say how well networks learn, and
+nothing of new photographs.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +28,9 @@ _PHOTOGRAPHS = (
     "astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel",
     "immunohistochemistry", "retina", "stereo_motorcycle",
 )  # fmt: skip
-_TILE = 96  # pixels of a photograph that stay on one side of a split
-_SQUARE = 32  # pixels of a patch before it is brought to its size
-_MOST = 250  # patches a photograph
+_TILES = 3  # patches along a side of a tile, which stays on one side of a split
+_SQUARES = {"patches": 32, "photographs": 64}  # pixels of a patch before it is brought to its size
+_MOST = {"patches": 250, "photographs": 60}  # patches a photograph
 _FLAT = 8.0  # grey levels: standard deviation below which there is nothing to see in a patch
 
 
@@ -163,7 +165,9 @@ def pictures(data: str, side: int, channels: int, folder: Path | None) -> Pictur
     if folder is not None:
         return _from_folder(folder, side, channels)
     made: dict[str, Callable[[int, int], Pictures]] = {
-        "digits": _digits, "patches": _patches, "photographs": _patches,
+        "digits": _digits,
+        "patches": partial(_patches, "patches"),
+        "photographs": partial(_patches, "photographs"),
     }  # fmt: skip
     try:
         return made[data](side, channels)
@@ -200,24 +204,25 @@ def _digits(side: int, channels: int) -> Pictures:
     )
 
 
-def _patches(side: int, channels: int) -> Pictures:
+def _patches(kind: str, side: int, channels: int) -> Pictures:
     from skimage import data
 
+    size = _SQUARES[kind]
     pixels, labels, groups = [], [], []
     for label, name in enumerate(_PHOTOGRAPHS):
         loaded = getattr(data, name)()
         whole = np.asarray(loaded[0] if isinstance(loaded, tuple) else loaded)
-        squares = _squares(whole, channels)
-        keep = np.random.default_rng(label).permutation(len(squares))[:_MOST]
+        squares = _squares(whole, channels, size)
+        keep = np.random.default_rng(label).permutation(len(squares))[: _MOST[kind]]
         for number in sorted(keep):
             square, tile = squares[number]
             pixels.append(_resized(square, side, channels))
             labels.append(label)
             groups.append(label * 10_000 + tile)
     return Pictures(
-        name="patches",
-        about=f"patches of {_SQUARE}×{_SQUARE} pixels of ten of scikit-image's photographs"
-        + (f", brought to {side}×{side}" if side != _SQUARE else "")
+        name=kind,
+        about=f"patches of {size}×{size} pixels of ten of scikit-image's photographs"
+        + (f", brought to {side}×{side}" if side != size else "")
         + (", grey and of equal contrast" if channels == 1 else "")
         + "; the class is the photograph, the test is on other places of it",
         pixels=np.stack(pixels),
@@ -227,21 +232,21 @@ def _patches(side: int, channels: int) -> Pictures:
     )
 
 
-def _squares(whole: NDArray[Any], channels: int) -> list[tuple[NDArray[Any], int]]:
+def _squares(whole: NDArray[Any], channels: int, size: int) -> list[tuple[NDArray[Any], int]]:
     """Squares of a photograph, each with the number of its tile; flat ones are left out."""
     from PIL import Image
 
     grey = np.asarray(Image.fromarray(whole).convert("L"), np.float32)
     found = []
-    for top in range(0, grey.shape[0] - _SQUARE + 1, _SQUARE):
-        for left in range(0, grey.shape[1] - _SQUARE + 1, _SQUARE):
-            place = np.s_[top : top + _SQUARE, left : left + _SQUARE]
+    for top in range(0, grey.shape[0] - size + 1, size):
+        for left in range(0, grey.shape[1] - size + 1, size):
+            place = np.s_[top : top + size, left : left + size]
             square = grey[place]
             if square.std() < _FLAT:
                 continue
             equal = (square - square.mean()) / square.std() * 50 + 128
             shown = equal.clip(0, 255).astype(np.uint8) if channels == 1 else whole[place]
-            found.append((shown, top // _TILE * 100 + left // _TILE))
+            found.append((shown, top // (_TILES * size) * 100 + left // (_TILES * size)))
     return found
 
 
