@@ -100,7 +100,8 @@ class _Lasting(RunFiles):
     def __init__(self, folder: Path, used: Recipe) -> None:
         folder = folder / used.name
         super().__init__(folder, resume=(folder / "run.json").exists())
-        self.begin({"recipe": used.model_dump(mode="json")}, [])
+        recipe = used.model_dump(mode="json")
+        self.begin({"precision": "float32", "activations": None, "recipe": recipe}, [])
 
 
 def device() -> torch.device:
@@ -194,13 +195,15 @@ def softmax_layer(
     """Weights ``(K, D)`` and biases ``(K,)``, float64, of least penalised cross-entropy.
 
     Args:
-        vectors: ``(n, D)``; while it is solved each column has mean 0 and deviation 1.
+        vectors: ``(n, D)``; while it is solved each column has mean 0, and all together a
+            deviation of 1: a few vectors do not tell the deviation of a column.
         labels: class indices ``(n,)``.
         classes: K.
         penalty: on the squared weights.
     """
     vectors = vectors.clone().double()
-    mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
+    mean = vectors.mean(0)
+    deviation = (vectors - mean).square().mean().sqrt() + 1e-9
     vectors = (vectors - mean) / deviation
     solved = torch.zeros(vectors.shape[1] + 1, classes, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([solved], max_iter=60, line_search_fn="strong_wolfe")
