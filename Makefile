@@ -15,7 +15,7 @@ LOWEST := .venv-lowest
 # Collections of images for the battery; where the registry has none, it makes its own alone.
 CORPORA := .corpora
 
-.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures studies clean
+.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures studies runtime wheel clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
@@ -47,7 +47,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-slow: $(READY)
+slow: $(READY) $(RUNTIME)
 	$(BIN)/pytest -q -m slow
 
 bench: $(READY)
@@ -80,6 +80,15 @@ pictures: $(READY)
 studies: $(READY)
 	$(BIN)/tortie study --all -o .studies
 	$(BIN)/python -m tortie.experiments.documentation .studies docs/studies
+
+# What exported pages run on (onnxruntime-web): one version, checked by its SHA-256.
+RUNTIME := tortie/export/runtime.wasm.gz
+runtime: $(RUNTIME)
+$(RUNTIME): tortie/export/runtime.py | $(READY)
+	$(BIN)/python -m tortie.export.runtime
+
+wheel: $(RUNTIME)
+	$(BIN)/pip wheel -q --no-deps -w dist .
 
 # pytest comes last, so that its presence says that all the others are there.
 $(PEERS)/bin/pytest: tests/conformance/requirements.txt

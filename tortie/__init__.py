@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Events": "tortie.learning.job",
     "ImageClassifier": "tortie.classifier",
+    "features": "tortie.feature_extraction",
     "load": "tortie.loading",
     "TortieError": "tortie.errors",
     "UsageError": "tortie.errors",
@@ -23,6 +24,7 @@ __all__ = [
     "TortieError",
     "UsageError",
     "__version__",
+    "features",
     "load",
     "networks",
 ]

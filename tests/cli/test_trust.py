@@ -81,6 +81,54 @@ def test_evaluate_on_classes_it_does_not_know(run, model, tmp_path):  # noqa: F8
     assert "it knows blobs, stripes; given were wasps" in err
 
 
+def test_evaluate_reads_names_that_differ_in_case_and_says_so(run, model, tmp_path):  # noqa: F811
+    # Invariant: the same photographs under another writing of their classes' names score the same.
+    lay_out(tmp_path / "new", 1, ("unused", "test"))
+    plain = json.loads(run("evaluate", model, tmp_path / "new" / "test", "--json")[1])
+    odd = tmp_path / "odd" / "Testing"
+    odd.mkdir(parents=True)
+    shutil.copytree(tmp_path / "new" / "test" / "stripes", odd / "Stripes ")
+    shutil.copytree(tmp_path / "new" / "test" / "blobs", odd / "BLOBS")
+    code, out, _ = run("evaluate", model, tmp_path / "odd", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["accuracy"] == plain["accuracy"]
+    assert told["read_as"] == [
+        f"entered 'Testing', the only folder of images in '{tmp_path / 'odd'}'",
+        "class 'BLOBS' is counted as 'blobs'",
+        "class 'Stripes' is counted as 'stripes'",
+    ]
+    assert "class 'BLOBS' is counted as 'blobs'" in run("evaluate", model, tmp_path / "odd")[1]
+    (odd / "BLOBS").rename(odd / "bloobs")
+    reason = "class 'bloobs' is not one of the classifier's (it knows 'blobs')"
+    assert reason in run("evaluate", model, tmp_path / "odd")[2]
+
+
+def test_folders_that_read_two_ways_are_a_question_on_the_command_line(run, model, tmp_path):  # noqa: F811
+    # Oracle: what --splits names is what the folders named train and test would be.
+    lay_out(tmp_path / "set", 2, ("train", "test"))
+    for old, new in (("train", "A"), ("test", "B")):
+        (tmp_path / "set" / old).rename(tmp_path / "set" / new)
+    for words in (
+        ("fit", tmp_path / "set", "-o", tmp_path / "a.safetensors"),
+        ("check", tmp_path / "set"),
+    ):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "say --splits train=A,test=B if they are splits" in err
+        assert "or --no-splits if they are the classes" in err
+    code, out, _ = run(
+        "fit", tmp_path / "set", "--splits", "train=A,test=B", "--plan", "--json",
+        "-o", tmp_path / "a.safetensors",
+    )  # fmt: skip
+    assert json.loads(out)["on"] == "test"
+    code, out, _ = run("check", tmp_path / "set", "--no-splits", "--no-labels", "-q")
+    assert "in 2 classes" in out
+    code, _, err = run("check", tmp_path / "set", "--no-splits", "--splits", "train=A")
+    assert code == 2
+    assert "give one of them" in err
+
+
 def test_what_is_taken_for_what_is_told_most_often_first():
     # By hand: 30 classes in a ring. 7 is taken for 8 three times, each other one for its next once.
     from tortie.cli.evaluate import _confused

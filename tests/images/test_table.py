@@ -65,6 +65,30 @@ def test_paths_of_another_machine_are_refused_by_name(photos, path):
     assert repr(str(photos / path))[1:-1] in str(refused.value)
 
 
+@pytest.mark.parametrize("begin", ["C:\\Users\\me\\", "D:/a b/", "\\\\nas\\share\\", "/home/me/"])
+def test_full_paths_of_another_machine_are_found_beside_the_csv(photos, begin):
+    # What is meant: all begin with one folder, and the rest is there.
+    slash = "/" if begin.endswith("/") else "\\"
+    rows = [(begin + path.replace("\\", slash), label) for path, label in ROWS]
+    (photos / "list.csv").write_bytes(lines(";", rows).encode("cp1252"))
+    found = find(photos / "list.csv")
+    assert [one.path.relative_to(photos).as_posix() for one in found.photographs] == [
+        "photos/café/0.jpg",
+        "photos/thé/1.jpg",
+    ]
+    assert found.notes == (
+        f"paths begin with {begin!r}, which is not here: taken from {str(photos)!r}",
+    )
+
+
+def test_of_two_folders_of_another_machine_none_is_guessed(photos):
+    (photos / "list.csv").write_text(
+        "path,label\nC:\\a\\photos\\café\\0.jpg,x\nC:\\b\\photos\\thé\\1.jpg,y\n"
+    )
+    with pytest.raises(UsageError, match="none of its 2 images is here"):
+        find(photos / "list.csv")
+
+
 def test_odd_cells_come_back(tmp_path):
     names = [
         "=1.jpg",

@@ -31,6 +31,7 @@ def test_the_same_stages_give_the_same_plan_and_the_same_file(folder, tmp_path, 
         for name in ("seconds", "images_in_store", "images_to_compute", "multiplications",
                      "disk_bytes"):  # fmt: skip
             document["training"]["plan"].pop(name)
+        assert document["options"].pop("freeze") == ("all", freeze)[number]  # as it was spelt
         found.append((document, tensors))
     assert found[0][0] == found[1][0]
     assert found[0][1].keys() == found[1][1].keys()
@@ -56,7 +57,14 @@ def test_options_are_declared_alike_for_python_and_for_the_command_line():
     for name, parameter in classifier.items():
         assert parameter.default == FitOptions.model_fields[name].default, name
     command = inspect.signature(fit_command.command).parameters
-    assert set(command) == fields - {"run"} | {"images", "output", "plan", "json", "quiet"}
+    assert set(command) == fields - {"run"} | {
+        "images",
+        "output",
+        "plan",
+        "no_splits",
+        "json",
+        "quiet",
+    }
     for name in fields - {"run"}:
         given = FitOptions.of(**{"freeze": "auto", "run": "a.run", name: command[name].default})
         expected = FitOptions.of(

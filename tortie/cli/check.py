@@ -39,6 +39,8 @@ def command(
         str, typer.Option(help="Network whose features are used to find label errors, or none.")
     ] = "efficientnet-lite0",
     labels: Annotated[bool, typer.Option(help="Whether to look for label errors.")] = True,
+    splits: options.Splits = "auto",
+    no_splits: options.NoSplits = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     device: options.Device = "auto",
@@ -65,7 +67,7 @@ def command(
         checked = check_images(
             images, labels=labels, progress=progress, note=show.say, network=network, seed=seed,
             device=device, precision=precision, engine=engine, threads=threads,
-            max_megapixels=max_megapixels,
+            max_megapixels=max_megapixels, splits=options.chosen_splits(splits, no_splits),
         )  # fmt: skip
     with together(may_replace=force):
         _write(checked, report, write, accept or [])

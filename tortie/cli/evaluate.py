@@ -34,6 +34,8 @@ def command(
         Path | None, typer.Option("--report", "-o", help="Write an HTML report to this file.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing report.")] = False,
+    splits: options.Splits = "auto",
+    no_splits: options.NoSplits = False,
     crops: options.Crops = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -57,7 +59,7 @@ def command(
 
     classifier = load_or_pretrained(model).set_params(
         crops=crops, device=device, precision=precision, engine=engine, threads=threads,
-        max_megapixels=max_megapixels,
+        max_megapixels=max_megapixels, splits=options.chosen_splits(splits, no_splits),
     )  # fmt: skip
     with show.progress("photographs") as progress:
         evaluation = classifier.evaluate(images, progress=progress)
@@ -111,6 +113,7 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
         "sets": [{**vars(one), "coverage": vars(one.coverage)} for one in evaluation.sets],
         "skipped_training_images": evaluation.seen,
         "not_counted": list(evaluation.not_counted),
+        "read_as": list(evaluation.read_as),
         "skipped": [one._asdict() for one in evaluation.skipped],
     }
 

@@ -20,6 +20,7 @@ from tortie.cli import (
     fit,
     networks,
     predict,
+    push,
     serve,
     show,
     study,
@@ -40,7 +41,7 @@ _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    fit, predict, evaluate, export, serve, check, augment, networks, cost, study, bench,
+    fit, predict, evaluate, export, push, serve, check, augment, networks, cost, study, bench,
     cache, demo,
 )  # fmt: skip
 for verb in _VERBS:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tortie.errors import UsageError
+
 TRAINING = "Training options"
 DATA = "Data and evaluation options"
 RUN = "Run options"
@@ -19,10 +21,27 @@ LabelledImages = Annotated[
         show_default=False,
     ),
 ]
+Splits = Annotated[
+    str,
+    typer.Option(
+        help="Which folders are splits: auto tells by their names and contents; "
+        "train=Training,test=Testing names them (* and ? stand for any letters).",
+        rich_help_panel=DATA,
+    ),
+]
+NoSplits = Annotated[
+    bool,
+    typer.Option(
+        "--no-splits",
+        help="The folders are classes, whatever their names.",
+        rich_help_panel=DATA,
+    ),
+]
 Model = Annotated[
     Path,
     typer.Argument(
-        help="A classifier's file, or the name of a network with published weights.",
+        help="A classifier's file, hf://OWNER/NAME, or the name of a network with published "
+        "weights.",
         show_default=False,
     ),
 ]
@@ -46,7 +65,7 @@ Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.", rich_hel
 Precision = Annotated[
     str,
     typer.Option(
-        help="Precision of the frozen stages: auto, float32 or bfloat16.", rich_help_panel=MACHINE
+        help="Precision of the network: auto, float32 or bfloat16.", rich_help_panel=MACHINE
     ),
 ]
 Engine = Annotated[
@@ -72,3 +91,14 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT),
 ]
+
+
+def chosen_splits(splits: str, no_splits: bool) -> str:
+    """What ``--splits`` and ``--no-splits`` say together.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if no_splits and splits != "auto":
+        raise UsageError(f"--splits {splits} and --no-splits: give one of them")
+    return "none" if no_splits else splits

@@ -1,7 +1,8 @@
 """Which labelled photographs count, and every figure on them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from tortie.evaluation.metrics import score
 from tortie.evaluation.prediction import Evaluation, MemberScores
 from tortie.evaluation.prediction_sets import PredictionSets, measure_sets
 from tortie.images import Collection, Photograph, Source
+from tortie.images.class_names import plain_name
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
 from tortie.images.read import hash_all
@@ -65,13 +67,20 @@ def evaluate(
     crops, temperature = classifier.crops, classifier.temperature
     split = next((s for s in ("test", "validation") if s in collection.splits), None)
     skipped, chosen = [], []
-    for position, photograph in enumerate(collection.photographs):
+    labels_read, renamed = _as_known(collection.classes, classes)
+    photographs = [
+        replace(one, label=labels_read[one.label]) if one.label in labels_read else one
+        for one in collection.photographs
+    ]
+    for position, photograph in enumerate(photographs):
         if split is not None and photograph.split != split:
             continue
         if photograph.label in classes:
             chosen.append(position)
         else:
             reason = f"class {photograph.label!r} is not one of the classifier's"
+            if close := get_close_matches(photograph.label, classes, 1):
+                reason += f" (it knows {close[0]!r})"
             skipped.append(Skipped(str(photograph.path), reason))
     if not chosen:
         given = sorted({photograph.label for photograph in collection.photographs})
@@ -85,12 +94,12 @@ def evaluate(
     known = set() if told is None else {row.tobytes() for row in told}
     fresh = [i for i, d in enumerate(sha256) if d is None or bytes.fromhex(d) not in known]
     found = classifier.predict([sources[i] for i in fresh], [sha256[i] for i in fresh])
-    counted = [collection.photographs[chosen[fresh[row]]] for row in found.rows]
+    counted = [photographs[chosen[fresh[row]]] for row in found.rows]
     for row, reason in sorted(found.reasons.items()):
-        path = collection.photographs[chosen[fresh[row]]].path
+        path = photographs[chosen[fresh[row]]].path
         skipped.append(Skipped(str(path), reason))
     inspection = Inspection(
-        [collection.photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
+        [photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
         found.facts, found.reasons,
     )  # fmt: skip
     found, counted, weights, groups = _counted(found, counted, inspection)
@@ -111,11 +120,25 @@ def evaluate(
         weights=weights,
         groups=groups,
         not_counted=notes,
+        read_as=(*collection.notes, *renamed),
         crops=crops,
         temperature=temperature,
         members=_members(found, labels, classes, networks, crops, weights) if counted else (),
         sets=measure_sets(classifier.sets, found.uncalibrated, labels, weights, classes),
     )
+
+
+def _as_known(labels: Sequence[str], classes: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Labels that are a class but for case, accents and separators, and a line on each."""
+    known: dict[str, list[str]] = {}
+    for name in classes:
+        known.setdefault(plain_name(name), []).append(name)
+    found = {
+        label: known[plain_name(label)][0]
+        for label in labels
+        if label not in classes and len(known.get(plain_name(label), ())) == 1
+    }
+    return found, [f"class {label!r} is counted as {name!r}" for label, name in found.items()]
 
 
 def _counted(

@@ -147,6 +147,7 @@ class Evaluation:
         seen: how many photographs were left out of the count as the classifier was trained on
             them; ``None`` where its file does not say which these were.
         not_counted: how many were left out of the count as no figure can count them, and why.
+        read_as: how the folders were read, a line each.
         skipped: those that cannot be read, or whose class the classifier does not know.
         paths: the photographs counted.
         labels: their true class indices ``(n,)``.
@@ -175,6 +176,7 @@ class Evaluation:
     weights: NDArray[np.float64]
     groups: NDArray[np.int64]
     not_counted: Sequence[str] = ()
+    read_as: Sequence[str] = ()
     crops: int = 1
     temperature: float = 1.0
     members: Sequence[MemberScores] = ()
@@ -194,7 +196,7 @@ class Evaluation:
 
     @property
     def notes(self) -> list[str]:
-        """What was not counted, a line each."""
+        """How the folders were read and what was not counted, a line each."""
         if self.seen is None:
             seen = (
                 "cannot tell photographs it was trained on from others, as it was fitted with "
@@ -202,7 +204,7 @@ class Evaluation:
             )
         else:
             seen = f"{self.seen:,} photographs it was trained on are not counted"
-        return [*([] if self.seen == 0 else [seen]), *self.not_counted]
+        return [*self.read_as, *([] if self.seen == 0 else [seen]), *self.not_counted]
 
     def report(self, title: str) -> Report:
         """What the report of this evaluation shows."""

@@ -19,7 +19,7 @@ from tortie.evaluation.calibration import brier, expected_calibration_error, rel
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.gallery import (
     Card,
-    HeldOut,
+    LabelledPredictions,
     OfClass,
     below,
     by_class,
@@ -160,7 +160,9 @@ def _template() -> "Template":
 
 def _context(report: Report) -> dict[str, Any]:
     """All that the template needs beside the report, by name."""
-    held = HeldOut(report.held, report.labels, report.probabilities, report.classes, report.groups)
+    held = LabelledPredictions(
+        report.held, report.labels, report.probabilities, report.classes, report.groups
+    )
     paths = [one for one in report.held if isinstance(one, Path)]
     folder = shared_folder(paths)
     mistakes, classes = surest_mistakes(held), by_class(held)
@@ -273,7 +275,7 @@ def _coverage(curve: Sequence[Covered]) -> dict[str, Any]:
     return {"chart": charts.coverage_chart(curve), "rows": rows, "refusing": refusing}
 
 
-def _gallery(one: OfClass, held: HeldOut, shown: Mapping[int, Card]) -> dict[str, Any]:
+def _gallery(one: OfClass, held: LabelledPredictions, shown: Mapping[int, Card]) -> dict[str, Any]:
     return {
         "name": held.classes[one.label],
         "typical": [(shown[i], float(held.probabilities[i, one.label])) for i in one.typical],
@@ -282,7 +284,7 @@ def _gallery(one: OfClass, held: HeldOut, shown: Mapping[int, Card]) -> dict[str
 
 
 def _maps(
-    report: Report, held: HeldOut, positions: Sequence[int]
+    report: Report, held: LabelledPredictions, positions: Sequence[int]
 ) -> tuple[dict[int, "ActivationMap"], str | None]:
     """Activation maps by position, and why there are none where they were wanted."""
     if report.network is None or report.extractor is None or not positions:

@@ -36,7 +36,7 @@ def similar_names(
     """
     written: dict[str, list[str]] = defaultdict(list)
     for name in sorted(set(names)):
-        written[_plain(name)].append(name)
+        written[plain_name(name)].append(name)
     for same in written.values():
         if len(same) > 1:
             yield tuple(same), "writing"
@@ -51,11 +51,15 @@ def similar_names(
             yield (written[one][0], written[other][0]), "spelling"
 
 
-def _plain(name: str) -> str:
-    """Without case, accents, and what stands between words."""
+def letters_of(name: str) -> str:
+    """A name without case and accents."""
     letters = unicodedata.normalize("NFKD", name.casefold())
-    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return re.sub(r"[\s_.\-]+", "", letters) or name
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+def plain_name(name: str) -> str:
+    """A name without case, accents, and what stands between words."""
+    return re.sub(r"[\s_.\-]+", "", letters_of(name)) or name
 
 
 def _misspelt(one: str, other: str) -> bool:

@@ -122,7 +122,7 @@ KINDS: tuple[Kind, ...] = (
         "Too many look-alikes",
         "So many images of a class look alike that they are not taken for copies.",
     ),
-    Kind("not-inspection", "Not taken for images of a class", "Nothing was done with these."),
+    Kind("folders", "How folders were read", "What is left out has no part in a fit."),
 )
 """Every kind there is, those that matter most first."""
 

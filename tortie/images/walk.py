@@ -121,32 +121,53 @@ def images(folder: Path, strays: Strays) -> list[Path]:
     Raises:
         TortieError: the folder itself cannot be read; one below it is a stray.
     """
-    found: list[Path] = []
+    return list(each_image(folder, strays))
+
+
+def each_image(folder: Path, strays: Strays) -> Iterator[Path]:
+    """As :func:`images`, one after the other: held are the names in the folders on the way alone.
+
+    Raises:
+        TortieError: as there.
+    """
     entered: set[tuple[int, int]] = set()
-    ahead = [folder]
+    ahead: list[Iterator[tuple[Path, bool]]] = [iter([(folder, True)])]
     while ahead:
-        here = ahead.pop()
-        try:
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) in entered:
-                strays.repeated.append(str(here))
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            folders, files = entries(here, strays)
-        except OSError as error:
-            if here == folder:
-                raise TortieError(f"cannot read {str(here)!r}: {error.strerror}") from error
-            strays.barred.append(str(here))
-            continue
-        sort_files(here, files, found, strays)
-        ahead.extend(here / name for name in reversed(folders))
-    return sorted(found, key=str)
+        here, is_folder = next(ahead[-1], (None, False))
+        if here is None:
+            ahead.pop()
+        elif not is_folder:
+            yield here
+        else:
+            try:
+                status = os.stat(here)
+                if (status.st_dev, status.st_ino) in entered:
+                    strays.repeated.append(str(here))
+                    continue
+                entered.add((status.st_dev, status.st_ino))
+                ahead.append(_inside(here, strays))
+            except OSError as error:
+                if here == folder:
+                    raise TortieError(f"cannot read {str(here)!r}: {error.strerror}") from error
+                strays.barred.append(str(here))
+
+
+def _inside(folder: Path, strays: Strays) -> Iterator[tuple[Path, bool]]:
+    """What to see in a folder, in the order of the whole paths; whether it is a folder."""
+    folders, files = entries(folder, strays)
+    names = sorted([*_image_names(files, strays), *(f"{name}/" for name in folders)])
+    return ((folder / name, name.endswith("/")) for name in names)
 
 
 def sort_files(folder: Path, names: list[str], images: list[Path], strays: Strays) -> None:
     """Add files to the images, or to the strays, by their suffix."""
+    images.extend(folder / name for name in _image_names(names, strays))
+
+
+def _image_names(names: list[str], strays: Strays) -> Iterator[str]:
+    """Those of an image's suffix; the others are strays."""
     for name in names:
         if os.path.splitext(name)[1].lower() in SUFFIXES:
-            images.append(folder / name)
+            yield name
         else:
             strays.others.append(name)

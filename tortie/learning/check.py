@@ -74,7 +74,7 @@ def check_images(
     if network == "none":
         labels, network = False, "efficientnet-lite0"
     options = FitOptions.of(network=network, **choices)
-    collection, sources = labelled(images, image_labels)
+    collection, sources = labelled(images, image_labels, splits=options.splits)
     store = ActivationStore.default(note)
     threads = options.threads or core_count()
     return check(collection, sources, options, store, threads, labels, progress)

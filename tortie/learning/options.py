@@ -1,6 +1,8 @@
 """What a user may ask of a fit."""
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +18,9 @@ from pydantic import (
 
 from tortie.augment.named import policy
 from tortie.errors import UsageError
+from tortie.images.labels import names_of
+from tortie.images.layout import parse_splits
+from tortie.learning.training_weights import ClassWeight
 
 
 def _fraction_or_folder(value: object) -> object:
@@ -47,6 +52,14 @@ def _known_head(head: str) -> str:
     return head
 
 
+def _known_splits(splits: str) -> str:
+    try:
+        parse_splits(splits)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return splits
+
+
 def _duration(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -54,6 +67,32 @@ def _duration(value: object) -> object:
     if match is None:
         raise ValueError("expected seconds, or a number with s, m or h, as 90s or 10m")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _class_weight(value: object) -> object:
+    """The rule's name, or a dictionary; ``A=2,B=0.5`` is what the command line takes."""
+    if value == "none":
+        return None
+    if isinstance(value, str) and "=" in value:
+        value = dict(part.rpartition("=")[::2] for part in value.split(","))
+    if not isinstance(value, Mapping):
+        if value is None or value in ("auto", "sqrt", "balanced"):
+            return value
+        raise ValueError(
+            "expected sqrt, balanced, none, or a weight for each class, as cat=2,dog=1"
+        )
+    names, _ = names_of(value)
+    weights = {}
+    for name, weight in zip(names, value.values(), strict=True):
+        try:
+            weights[name] = float(weight)
+        except (TypeError, ValueError):
+            raise ValueError(f"the weight of {name} is {weight!r}, not a number") from None
+        if not 0 <= weights[name] < math.inf:
+            raise ValueError(f"the weight of {name} is {weight}, not a number from 0 on")
+    if not any(weights.values()):
+        raise ValueError("no class has a weight above 0")
+    return weights
 
 
 Part = Annotated[
@@ -97,6 +136,10 @@ class FitOptions(BaseModel):
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
+        class_weight: what a photograph of each class counts in training: ``sqrt`` (the inverse
+            square root of its class's share), ``balanced`` (every class counts the same), ``None``
+            (every photograph does), or a weight for each class; ``auto`` is ``sqrt`` where the
+            softmax layer is solved for, and what the recipe does elsewhere.
         side_heads: weight of each side head's loss beside the head's, in a network that has them;
             ``None`` for what the recipe does.
         accumulate: gradient accumulation steps; more need less memory, and batch-norm takes the
@@ -106,6 +149,9 @@ class FitOptions(BaseModel):
             another than its paper's; ``None`` for its paper's.
         valid: validation set: a folder with one folder per class, or a fraction.
         test: test set: a folder with one folder per class, or a fraction.
+        splits: which folders of the photographs are splits: ``auto`` tells by their names and
+            contents, ``none`` takes them for classes, and ``train=Training,test=Testing`` names
+            them; ``*`` and ``?`` stand for any letters.
         augment: policy that drawn views follow, by its name, with some of its ranges changed where
             that is wanted, as ``full(channel_shift=20)``; ``None`` for none where everything is
             frozen, and for the recipe's elsewhere.
@@ -123,7 +169,8 @@ class FitOptions(BaseModel):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
-        precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        precision: of the frozen part and of the steps; ``auto``: of the frozen part, bfloat16 where
+            the device multiplies it natively; of the steps, the faster by a measurement.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         private: whether the file leaves out hashes and paths of the training photographs.
         threads: number of threads; ``None`` for one per core.
@@ -140,12 +187,14 @@ class FitOptions(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
+    class_weight: Annotated[ClassWeight, BeforeValidator(_class_weight)] = "auto"
     side_heads: float | None = Field(default=None, gt=0, le=10)
     accumulate: int | None = Field(default=None, ge=1)
     track: Literal["tensorboard", "mlflow", "wandb"] | None = None
     input: str | None = None
     valid: Part = None
     test: Part = None
+    splits: Annotated[str, AfterValidator(_known_splits)] = "auto"
     augment: Annotated[str | None, AfterValidator(_known_policy)] = None
     colour_basis: Literal["photographs", "imagenet"] = "photographs"
     mirror: bool = True

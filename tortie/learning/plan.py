@@ -81,6 +81,7 @@ class Plan(BaseModel):
         weights: where its parameters begin.
         freeze: the frozen stages.
         head: what is trained on the frozen activations.
+        class_weight: what each photograph counts in training, in words.
         augment: policy of the drawn views.
         views: of each photograph, the undistorted one included.
         classes: number of classes.
@@ -119,6 +120,7 @@ class Plan(BaseModel):
     weights: str | None
     freeze: Freeze
     head: str = "linear"
+    class_weight: str = ""
     augment: str = "none"
     views: int = 1
     classes: int
@@ -194,6 +196,7 @@ class Plan(BaseModel):
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             *freeze.lines(),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
+            *([("class weight", self.class_weight)] if self.class_weight else []),
             ("split", self.rule),
             *self._views_line(),
             *(self.training.lines() if self.training else []),

@@ -1,0 +1,386 @@
+"""A trained classifier: what is known of it, and what it says of photographs."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tortie.activations.engine import choose, chosen_precision
+from tortie.activations.store import ActivationStore
+from tortie.errors import TortieError, UsageError, short_traceback
+from tortie.estimator import Estimator
+from tortie.evaluation.evaluate import Evaluated, evaluate
+from tortie.evaluation.member import MemberNetwork
+from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
+from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
+from tortie.evaluation.remembered import remember
+from tortie.feature_extraction import extract
+from tortie.files import check_output, together
+from tortie.images import Source, hash_all
+from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
+from tortie.images.labels import labels_of
+from tortie.learning.options import FitOptions
+from tortie.networks.arguments import network_of
+from tortie.processes import core_count
+from tortie.weights import classifier_file
+from tortie.weights.classifier_file import Accuracy, Metadata
+
+if TYPE_CHECKING:
+    from tortie.evaluation.activation_maps import ActivationMap
+    from tortie.evaluation.live import LivePredictor
+    from tortie.evaluation.predict import Member, Predictions
+    from tortie.learning.result import FitResult
+    from tortie.networks.network import Network
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Nobody is told of the progress."""
+
+
+class TrainedClassifier(Estimator):
+    """What an :class:`~tortie.ImageClassifier` does once it is fitted or loaded.
+
+    Attributes:
+        fitted_: all that ``fit`` made and measured; ``None`` where the classifier was loaded.
+    """
+
+    crops: int
+    device: str
+    precision: str
+    engine: str
+    threads: int | None
+    max_megapixels: float
+    splits: str
+
+    fit: Callable[..., "TrainedClassifier"]
+
+    fitted_: "FitResult | None" = None
+    _metadata: Metadata | None = None
+    _parts: Sequence[MemberNetwork] = ()
+    _novelty: Novelty | None = None
+    _sets: dict[str, PredictionSets] = {}  # noqa: RUF012 (replaced, never changed)
+    _training_sha256: NDArray[np.uint8] | None = np.zeros((0, 32), np.uint8)
+    _members: "list[Member] | None" = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the classifier's file says of it.
+
+        Raises:
+            UsageError: it is not fitted yet.
+        """
+        if self._metadata is None:
+            raise self._not_fitted()
+        return self._metadata
+
+    @property
+    def member_networks(self) -> Sequence[MemberNetwork]:
+        """The trained networks, whose probabilities are averaged."""
+        return self._parts
+
+    @property
+    def novelty(self) -> Novelty | None:
+        """What tells how far a photograph is from the training photographs, where it was fitted."""
+        return self._novelty
+
+    @property
+    def training_sha256(self) -> NDArray[np.uint8]:
+        """SHA-256 of the training photographs ``(n, 32)``; none where the file does not say."""
+        told = self._training_sha256
+        return np.zeros((0, 32), np.uint8) if told is None else told
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, of the type that was learnt, in the order of the probabilities."""
+        return labels_of(self.metadata.classes, self.metadata.label_type)
+
+    @property
+    def accuracy_(self) -> Accuracy | None:
+        """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
+        return self.metadata.accuracy
+
+    @short_traceback
+    def classify(
+        self,
+        images: Images,
+        progress: Progress = _silent,
+        *,
+        reject_below: float = 0.0,
+        confidence: float | None = None,
+    ) -> list[Prediction]:
+        """What the classifier says of each photograph; one that cannot be read has a reason.
+
+        Args:
+            images: files, folders, or images in memory.
+            progress: told images done and images in all.
+            reject_below: a photograph whose most probable class has less gets no label.
+            confidence: percent of new photographs, of the same kind as those it was calibrated on,
+                whose ``prediction_set`` holds the right class; ``None`` for no sets.
+
+        Raises:
+            UsageError: something that is no image, or no probability; a confidence for which too
+                few photographs were held out of training.
+        """
+        if not 0 <= reject_below <= 1:
+            raise UsageError(f"reject_below is {reject_below}: a probability is between 0 and 1")
+        sets = self.prediction_sets
+        if confidence is not None:
+            check_confidence(sets, confidence, self.crops)
+        sources = unlabelled(images)
+        found = self._predict(sources, progress)
+        held = None
+        if sets is not None and confidence is not None:
+            held = sets.of(found.uncalibrated, confidence)
+        return to_predictions(sources, found, self.metadata.classes, reject_below, held)
+
+    @short_traceback
+    def live(self) -> "LivePredictor":
+        """A predictor for a server: on the calling thread, without the store, ready at once.
+
+        Raises:
+            UsageError: a device, precision or engine that is not there.
+        """
+        from tortie.evaluation.live import LivePredictor
+
+        members, options = self._ready(), self._options
+        predictor = LivePredictor(
+            members, self.temperature, options.crops, self._novelty,
+            int(self.max_megapixels * 1e6),
+        )  # fmt: skip
+        predictor.prepare()
+        return predictor
+
+    @short_traceback
+    def activation_map(self, image: Source, label: str) -> "ActivationMap | None":
+        """Where the first network saw in an image what speaks for a class.
+
+        Args:
+            image: a file, the bytes of one, or an image in memory.
+            label: a class name.
+
+        Returns:
+            ``None`` where the image cannot be read, or the network does not end in global average
+            pooling and a linear map.
+
+        Raises:
+            UsageError: no such class.
+        """
+        from tortie.evaluation.activation_maps import live_activation_map
+
+        if label not in self.metadata.classes:
+            raise UsageError(f"no class {label!r}")
+        last = self._parts[0].last_maps
+        if last is None:
+            return None
+        extractor = self._ready()[0].extractor
+        return live_activation_map(last, extractor, image, self.metadata.classes.index(label))
+
+    @short_traceback
+    def predict_proba(self, images: Images) -> NDArray[np.float32]:
+        """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
+
+        Raises:
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
+        """
+        sources = unlabelled(images) if self.metadata else []
+        found = self._predict(sources)
+        for position, reason in sorted(found.reasons.items()):
+            raise TortieError(f"{named(sources[position], position)}: {reason}")
+        return found.probabilities
+
+    @short_traceback
+    def predict(self, images: Images) -> NDArray[Any]:
+        """The most probable label of each photograph, ``(N,)``, of the type that was learnt.
+
+        Raises:
+            TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
+        """
+        return self.classes_[self.predict_proba(images).argmax(axis=1)]
+
+    @short_traceback
+    def transform(self, images: Images) -> NDArray[np.float32]:
+        """What the networks' last stages make of photographs, float32 ``(N, D)``.
+
+        These vectors, which the softmax layer sees, come from the store or are computed. Of an
+        ensemble, those of its networks stand side by side.
+
+        Raises:
+            TortieError: a photograph cannot be read.
+        """
+        sources = unlabelled(images) if self.metadata else []
+        with self._lock:
+            members = self._ready()
+        found = [extract(one.extractor, sources, self._threads) for one in members]
+        return np.concatenate(
+            [one.reshape(len(one), int(np.prod(one.shape[1:]))) for one in found], 1
+        )
+
+    def fit_transform(self, images: Images, labels: Labels | None = None, **choices: Any) -> Any:
+        """:meth:`fit`, and :meth:`transform` of the same photographs, as a pipeline calls it."""
+        return self.fit(images, labels, **choices).transform(images)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """A name for each column of :meth:`transform`: the network's, and a number."""
+        described = [network_of(member).title for member in self.metadata.members]
+        names = [
+            f"{title}_{number}"
+            for title, part in zip(described, self._parts, strict=True)
+            for number in range(int(np.prod(part.prefix.output)))
+        ]
+        return np.array(names, dtype=object)
+
+    @short_traceback
+    def score(self, images: Images, labels: Labels | None = None) -> float:
+        """Share of right answers, 0 to 1, on photographs that were not trained on.
+
+        Raises:
+            TortieError: there is no such photograph; :meth:`evaluate` says more.
+        """
+        evaluation = self.evaluate(images, labels)
+        if evaluation.scores is None:
+            raise TortieError(f"no accuracy: {evaluation.reason}")
+        return evaluation.scores.accuracy.value
+
+    @short_traceback
+    def evaluate(
+        self,
+        images: Images,
+        labels: Labels | None = None,
+        progress: Progress = _silent,
+    ) -> Evaluation:
+        """Every figure on labelled photographs; those that were trained on are not counted.
+
+        Args:
+            images: as :meth:`fit` takes them. Of a folder with splits, the test photographs are
+                counted, or the validation photographs where it has no test.
+            labels: of the images, where these are a sequence.
+            progress: told images done and images in all.
+
+        Raises:
+            UsageError: no photograph of a class that the classifier knows.
+        """
+        splits = self.splits if isinstance(images, str | Path) else "auto"
+        collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
+        evaluated = Evaluated(
+            predict=lambda found, sha256: self._predict(found, progress, sha256),
+            classes=self.metadata.classes,
+            training_sha256=self._training_sha256,
+            networks=[member.network for member in self.metadata.members],
+            crops=self.crops,
+            temperature=self.temperature,
+            sets=self.prediction_sets,
+        )
+        return evaluate(evaluated, collection, sources, self._threads)
+
+    @short_traceback
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
+
+        Args:
+            path: of the file; its name ends in ``.safetensors``.
+            force: whether a file that is there gives way.
+
+        Raises:
+            UsageError: it is not fitted yet; another suffix; a file that is there, without
+                ``force``.
+            TortieError: the disk is full, or the folder cannot be written.
+        """
+        path, metadata = Path(path), self.metadata
+        if path.suffix != ".safetensors":
+            raise UsageError(f"{path} does not end in .safetensors, as a classifier's file does")
+        check_output(path, force, replaces="save(..., force=True)")
+        tensors: dict[str, NDArray[Any]] = {}
+        for number, part in enumerate(self._parts):
+            for name, tensor in part.tensors.items():
+                tensors[f"members.{number}.{name}"] = tensor
+        if self._training_sha256 is not None:
+            tensors["training.sha256"] = self._training_sha256
+        if self._novelty is not None:
+            tensors |= self._novelty.arrays()
+        tensors |= arrays_of(self._sets)
+        with contextlib.nullcontext() if force else together(may_replace=False):
+            digest = classifier_file.write(path, metadata, tensors)
+        if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
+            remember(digest, self._parts)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether it is fitted, as scikit-learn's ``check_is_fitted`` asks."""
+        return self._metadata is not None
+
+    def _changed(self) -> None:
+        self._members = None  # made for another device, precision, engine or thread count
+
+    def _transient(self) -> dict[str, Any]:
+        return {"_members": None}
+
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """What sets for this number of crops are made from; ``None`` where there is too little."""
+        return self._sets.get(str(self.crops))
+
+    @property
+    def temperature(self) -> float:
+        """What log-probabilities are divided by: that of ``crops``, or of one where it has none."""
+        own = self.metadata.temperature
+        return own.get(str(self.crops), own.get("1", 1.0))
+
+    @property
+    def _options(self) -> FitOptions:
+        """What the classifier was made with, checked."""
+        return FitOptions.of(**self.get_params())
+
+    @property
+    def _threads(self) -> int:
+        return self.threads or core_count()
+
+    def _predict(
+        self,
+        sources: Sequence[Source],
+        progress: Progress = _silent,
+        sha256: Sequence[str | None] | None = None,
+    ) -> "Predictions":
+        from tortie.evaluation.predict import predict
+
+        digests = hash_all(sources, self._threads) if sha256 is None else sha256
+        with self._lock:  # what belongs together, whatever other threads set meanwhile
+            members, novelty = self._ready(), self._novelty
+            crops, temperature = self._options.crops, self.temperature
+        return predict(
+            members, temperature, sources, digests, progress, crops=crops, novelty=novelty
+        )
+
+    @property
+    def _networks(self) -> "list[Network]":
+        """The members as torch's modules."""
+        return [part.network for part in self._parts]
+
+    def _ready(self) -> "list[Member]":
+        with self._lock:  # of threads that ask together, one makes them, and all get all of them
+            if self._members is None:
+                self._members = self._made()
+            return self._members
+
+    def _made(self) -> "list[Member]":
+        from tortie.activations.device import device_name
+        from tortie.activations.extract import Extractor
+        from tortie.evaluation.predict import Member
+
+        store = ActivationStore.default()
+        device = device_name(self.device)
+        choice = choose(self.engine, device, chosen_precision(self.precision, device))
+        members = []
+        for part, described in zip(self._parts, self.metadata.members, strict=True):
+            entry = network_of(described)
+            extractor = Extractor(
+                prefix=part.prefix, structure=entry.title, code=entry.code,
+                store=store, device=device, choice=choice, threads=self._threads,
+                max_pixels=int(self.max_megapixels * 1e6),
+            )  # fmt: skip
+            members.append(Member(part, extractor, entry.mirror))
+        return members
