@@ -201,7 +201,11 @@ def softmax_layer(
         classes: K.
         penalty: on the squared weights.
     """
-    vectors = vectors.clone().double()
+    with torch.inference_mode(False), torch.enable_grad():
+        return _solved(vectors.clone().double(), labels.clone(), classes, penalty)
+
+
+def _solved(vectors: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     mean = vectors.mean(0)
     deviation = (vectors - mean).square().mean().sqrt() + 1e-9
     vectors = (vectors - mean) / deviation

@@ -99,8 +99,8 @@ STUDY = Study(
         "quick": Scale(
             about="50, 200 and 800 digits enlarged to 28×28 pixels, 300 to test; LeNet-5 from "
             "fresh weights.",
-            cells=(HOG, LENET, LITE), seeds=5, minutes=6,
-            settings={"counts": COUNTS, "test": 300, "passes": 6000},
+            cells=(HOG, LENET, LITE), seeds=3, minutes=2,
+            settings={"counts": COUNTS, "test": 300, "passes": 9000},
         ),
         "full": Scale(
             about="50 to 20,000 photographs of a folder, in grey; ResNet-20 too.",

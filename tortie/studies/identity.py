@@ -25,17 +25,18 @@ def measure(task: Task) -> Measured:
     from tortie.experiments.learn import learn, seeded
 
     settings, channels = task.settings, task.pictures.pixels.shape[3]
+    depth = settings["depth"]
     split = task.pictures.split(task.seed, settings["train"])
-    depth, kind = settings["depth"], "plain" if task.cell == PLAIN else "resnet"
+    kind = "plain" if task.cell == PLAIN else "resnet"
     network = seeded(
         task.seed,
         lambda: networks.build(
             f"{kind}20-cifar", classes=split.classes, in_channels=channels, depth=depth
         ),
     )
-    decay = settings["more"] if task.cell == MUCH else settings["decay"]
     learnt = learn(
-        network, split, task, epochs=settings["epochs"], weight_decay=decay,
+        network, split, task, epochs=settings["epochs"],
+        weight_decay=settings["more"] if task.cell == MUCH else settings["decay"],
         decay_norms_and_biases=True, label_smoothing=0.0,
     )  # fmt: skip
     found = blocks(network)
@@ -77,20 +78,19 @@ def error_with_out(network: "Network", dropped: Sequence[Any], split: Any) -> fl
 
 def branch_ratios(network: "Network", found: Sequence[Any], images: "Tensor") -> list[float]:
     """‖F(x)‖ / ‖x‖ of each block, where F(x) is what its two convolutions yield."""
-    import torch
+    from tortie.experiments.learn import logits_of
 
     seen: dict[int, float] = {}
 
     def remember(number: int) -> Any:
         def hook(module: Any, given: Any, out: Any) -> None:
             branch = module.norm2(module.conv2(module.relu(module.norm1(module.conv1(given[0])))))
-            seen[number] = float(branch.norm() / given[0].norm())
+            seen[number] = seen.get(number) or float(branch.norm() / given[0].norm())
 
         return hook
 
     hooks = [one.register_forward_hook(remember(number)) for number, one in enumerate(found)]
-    with torch.inference_mode():
-        network.eval()(images.to(next(network.parameters()).device))
+    logits_of(network, images)
     for hook in hooks:
         hook.remove()
     return [seen[number] for number in range(len(found))]
@@ -99,9 +99,8 @@ def branch_ratios(network: "Network", found: Sequence[Any], images: "Tensor") ->
 def figure(axes: "Sequence[Axes]", result: "Result", theme: "Theme") -> None:
     """Accuracy without k blocks, and the share that each block adds."""
     left, right = axes
-    number = len(result.of(PLAIN, "ratios")[0])
-    arms = {LITTLE: LITTLE, PLAIN: PLAIN}
-    lines(left, result, theme, arms, "without k", range(number + 1))
+    counts = range(len(result.of(PLAIN, "without k")[0]))
+    lines(left, result, theme, {LITTLE: LITTLE, PLAIN: PLAIN}, "without k", counts)
     left.set_xlabel("blocks dropped")
     left.set_title("test accuracy, %")
     left.set_ylim(0, 102)

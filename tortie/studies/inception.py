@@ -75,7 +75,8 @@ def measure(task: Task) -> Measured:
     cost = {"multiplications": count(built).multiplications}
     arms = {task.cell: {"right": 1 - learnt.test_error, **cost}}
     if task.cell == ALL:
-        maps = built.stages[1](built.stages[0](split.test.to(next(built.parameters()).device)))
+        images = split.test.to(next(built.parameters()).device)
+        maps = built.stages[1](built.stages[0](images)).detach()
         begin, total = 0, float(maps.abs().mean())
         for branch, width in zip(BRANCHES, (WIDTHS[0], WIDTHS[2], *WIDTHS[4:]), strict=True):
             part = maps[:, begin : begin + width].abs().mean().item() / total
