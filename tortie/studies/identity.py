@@ -25,9 +25,8 @@ def measure(task: Task) -> Measured:
     from tortie.experiments.learn import learn, seeded
 
     settings, channels = task.settings, task.pictures.pixels.shape[3]
-    depth = settings["depth"]
     split = task.pictures.split(task.seed, settings["train"])
-    kind = "plain" if task.cell == PLAIN else "resnet"
+    depth, kind = settings["depth"], "plain" if task.cell == PLAIN else "resnet"
     network = seeded(
         task.seed,
         lambda: networks.build(
