@@ -54,7 +54,7 @@ tortie.no_such_name
 def checked(folder, text):
     (folder / "program.py").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), "program.py"],
+        [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={folder / 'cache'}", "program.py"],
         cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(Path(tortie.__file__).parents[1])},
     )  # fmt: skip
