@@ -15,7 +15,7 @@ LOWEST := .venv-lowest
 # Collections of images for the battery; where the registry has none, it makes its own alone.
 CORPORA := .corpora
 
-.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures studies runtime wheel clean
+.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures studies runtime wheel docs clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
@@ -103,6 +103,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install -q --retries 1 $(addprefix --extra-index-url ,$(TORCH_INDEX)) -c constraints.txt torch
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+# The pages of docs/ and a reference of the package, in site/.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(FUZZ)
