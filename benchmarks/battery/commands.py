@@ -134,7 +134,9 @@ def killed(server: Commands, words: Words, output: Path, whole: Path, after: flo
     code, said = server.run((*words, output), after, number)
     if "Traceback" in said:
         return "traceback", said
-    if code not in (0, 1 if number == signal.SIGINT else -number):
+    # a training ends its step first, on the first two of these
+    asked = {signal.SIGINT: (1,), signal.SIGTERM: (1, -number)}.get(number, (-number,))
+    if code not in (0, *asked):
         return "death", f"exit code {code} after signal {number}: {said}"
     begun, there = said, output.exists()
     if there and not is_same(output, whole):
