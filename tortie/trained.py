@@ -1,6 +1,7 @@
 """A trained classifier: what is known of it, and what it says of photographs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,7 +224,7 @@ class TrainedClassifier(Estimator):
         splits = self.splits if isinstance(images, str | Path) else "auto"
         collection, sources = labelled(images, labels, splits, self.metadata.classes)
         evaluated = Evaluated(
-            predict=lambda found, sha256: self._predict(found, progress, sha256),
+            predict=lambda found, sha256: self._predict(found, progress, sha256, True),
             classes=self.metadata.classes,
             training_sha256=self._training_sha256,
             networks=[member.network for member in self.metadata.members],
@@ -231,7 +232,9 @@ class TrainedClassifier(Estimator):
             temperature=self.temperature,
             sets=self.prediction_sets,
         )
-        return evaluate(evaluated, collection, sources, self._threads)
+        evaluation = evaluate(evaluated, collection, sources, self._threads)
+        extractor = self._ready()[0].extractor
+        return replace(evaluation, network=self._parts[0], extractor=extractor)
 
     def save(self, path: str | Path) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
@@ -288,6 +291,7 @@ class TrainedClassifier(Estimator):
         sources: Sequence[Source],
         progress: Progress = _silent,
         sha256: Sequence[str | None] | None = None,
+        with_features: bool = False,
     ) -> "Predictions":
         from tortie.evaluation.predict import predict
 
@@ -296,8 +300,9 @@ class TrainedClassifier(Estimator):
             members, novelty = self._ready(), self._novelty
             crops, temperature = self._options.crops, self.temperature
         return predict(
-            members, temperature, sources, digests, progress, crops=crops, novelty=novelty
-        )
+            members, temperature, sources, digests, progress, crops=crops, novelty=novelty,
+            with_features=with_features,
+        )  # fmt: skip
 
     @property
     def _networks(self) -> "list[Network]":

@@ -47,6 +47,8 @@ class Predictions:
         facts: of each source, ``None`` where it cannot be read.
         reasons: why a source cannot be read, by its position.
         computed: photographs that went through a network now, counted for each member.
+        features: of the first member, of the undistorted view ``(n, D)``; ``None`` where they were
+            not asked for.
     """
 
     rows: NDArray[np.int64]
@@ -59,6 +61,7 @@ class Predictions:
     facts: list[Facts | None]
     reasons: dict[int, str]
     computed: int
+    features: NDArray[np.float32] | None = None
 
     def only(self, places: NDArray[np.int64]) -> "Predictions":
         """Those of some of the photographs that can be read, by their place among ``rows``."""
@@ -71,6 +74,7 @@ class Predictions:
             centre=self.centre[:, places],
             distances=None if self.distances is None else self.distances[places],
             percentiles=None if self.percentiles is None else self.percentiles[places],
+            features=None if self.features is None else self.features[places],
         )
 
 
@@ -86,6 +90,7 @@ class MemberPredictions:
         distances: from the training photographs ``(n,)``; ``None`` where they are not asked for.
         reasons: why a photograph has no probabilities, by its position.
         computed: photographs that went through the network.
+        features: of the undistorted view ``(n, D)``; ``None`` where they are not kept.
     """
 
     mean: NDArray[np.float32]
@@ -95,13 +100,17 @@ class MemberPredictions:
     distances: NDArray[np.float64] | None
     reasons: dict[int, str] = field(default_factory=dict)
     computed: int = 0
+    features: NDArray[np.float32] | None = None
 
     @classmethod
-    def empty(cls, count: int, classes: int, novelty: Novelty | None) -> "MemberPredictions":
-        """Of photographs that none is known of yet."""
+    def empty(
+        cls, count: int, classes: int, novelty: Novelty | None, width: int | None = None
+    ) -> "MemberPredictions":
+        """Of photographs that none is known of yet; with ``width`` of their activations kept."""
         return cls(
             np.zeros((count, classes), np.float32), np.zeros((count, classes), np.float32),
             np.zeros(count, np.bool_), [None] * count, None if novelty is None else np.zeros(count),
+            features=None if width is None else np.zeros((count, width), np.float32),
         )  # fmt: skip
 
     def keep(
@@ -124,6 +133,8 @@ class MemberPredictions:
         self.read[rows] = True
         if novelty is not None and self.distances is not None:
             self.distances[rows] = novelty.distances(features[:, 0])
+        if self.features is not None:
+            self.features[rows] = features[:, 0].reshape(len(rows), -1)
 
 
 def predict(
@@ -136,6 +147,7 @@ def predict(
     crops: Crops = 1,
     novelty: Novelty | None = None,
     reader: Reader | None = None,
+    with_features: bool = False,
 ) -> Predictions:
     """Average probabilities over crops and members; divide the mean's logarithm by the temperature.
 
@@ -150,10 +162,18 @@ def predict(
         crops: how many crops of each photograph are averaged.
         novelty: tells how far the first member's activations are from those it was trained on.
         reader: reads photographs in place of their sources, as where they are decoded already.
+        with_features: whether the first member's activations are wanted, too.
     """
     each_member = [
         _predict_member(
-            member, sources, sha256, progress, crops, None if number else novelty, reader
+            member,
+            sources,
+            sha256,
+            progress,
+            crops,
+            None if number else novelty,
+            reader,
+            with_features and not number,
         )
         for number, member in enumerate(members)
     ]
@@ -173,7 +193,7 @@ def combined(
     each = np.stack([one.mean[rows] for one in each_member])
     # Sums in double precision come to the same whatever the order of the members.
     mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
-    distances = each_member[0].distances
+    distances, features = each_member[0].distances, each_member[0].features
     distances = None if distances is None else distances[rows]
     return Predictions(
         rows=rows,
@@ -186,6 +206,7 @@ def combined(
         facts=facts,
         reasons=reasons,
         computed=sum(one.computed for one in each_member),
+        features=None if features is None else features[rows],
     )
 
 
@@ -197,13 +218,15 @@ def _predict_member(
     crops: Crops,
     novelty: Novelty | None,
     reader: Reader | None,
+    with_features: bool,
 ) -> MemberPredictions:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
     n = len(sources)
-    predictions = MemberPredictions.empty(n, member.network.classes, novelty)
+    width = int(np.prod(member.extractor.output)) if with_features else None
+    predictions = MemberPredictions.empty(n, member.network.classes, novelty, width)
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
 

@@ -16,6 +16,8 @@ from tortie.images import Source, Split
 from tortie.images.inputs import Skipped
 
 if TYPE_CHECKING:
+    from tortie.activations.extract import Extractor
+    from tortie.evaluation.member import MemberNetwork
     from tortie.evaluation.predict import Predictions
 
 STRANGE = 99.0
@@ -161,6 +163,9 @@ class Evaluation:
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.
         sets: what prediction sets of the usual confidences came to.
+        sha256: of the content of each photograph counted.
+        network: the first network, which draws the report's activation maps.
+        extractor: of that network.
     """
 
     scores: Scores | None
@@ -181,6 +186,13 @@ class Evaluation:
     temperature: float = 1.0
     members: Sequence[MemberScores] = ()
     sets: Sequence[MeasuredSets] = ()
+    sha256: Sequence[str | None] = ()
+    network: "MemberNetwork | None" = None
+    extractor: "Extractor | None" = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but the engine, which is made anew."""
+        return {**vars(self), "extractor": None}
 
     @property
     def uncalibrated_scores(self) -> Scores | None:
@@ -225,4 +237,7 @@ class Evaluation:
             weights=self.weights,
             groups=self.groups,
             notes=self.notes,
+            network=self.network,
+            extractor=self.extractor,
+            sha256=self.sha256,
         )

@@ -129,7 +129,7 @@ class Report:
     settings: Mapping[str, str] = field(default_factory=dict)
     network: "MemberNetwork | None" = None
     extractor: "Extractor | None" = None
-    sha256: Sequence[str] = ()
+    sha256: Sequence[str | None] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
