@@ -35,7 +35,8 @@ from sklearn.metrics import roc_auc_score
 
 from tortie.activations.extract import Extraction
 from tortie.activations.store import ActivationStore
-from tortie.evaluation.novelty import Novelty, fit_novelty
+from tortie.evaluation.novelty import STRANGE, Novelty, fit_novelty
+from tortie.evaluation.strangers import measure_strangers
 from tortie.images import Source, find, hash_all
 from tortie.images.inputs import labelled
 from tortie.learning.frozen_network import frozen_network
@@ -47,7 +48,7 @@ from tortie.processes import ALONE, core_count
 Array = NDArray[np.float64]
 Known = tuple[NDArray[np.float32], NDArray[np.int64], LinearHead]
 Score = Callable[[Known], Callable[[NDArray[np.float32]], Array]]
-Figures = dict[str, tuple[float, float]]
+Figures = dict[str, tuple[float, ...]]
 PENALTY = 0.03  # what cross-fitting chooses for CIFAR-10, within half a decade
 
 
@@ -147,7 +148,27 @@ def compared(
         truth = np.repeat([0, 1], [len(own), len(other)])
         area = roc_auc_score(truth, np.concatenate([own, other]))
         figures[name] = area, float((other > np.quantile(own, 0.95)).mean())
-    return figures
+    return figures | {"kept": as_a_fit_does(train, labels, known, strangers)}
+
+
+def as_a_fit_does(
+    train: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    known: NDArray[np.float32],
+    strangers: NDArray[np.float32],
+) -> tuple[float, ...]:
+    """What the kept threshold doubts of the known and notices of strangers; what a fit expected."""
+    folds = np.arange(len(labels)) % 5
+    spread = fit_novelty(train, labels, folds)
+    assert spread is not None
+    doubted, noticed = (
+        float((spread.percentiles(spread.distances(rows)) >= STRANGE).mean())
+        for rows in (known, strangers)
+    )
+    expected = measure_strangers(train, labels, folds, np.ones(len(labels)))
+    if expected is None:
+        return doubted, noticed
+    return doubted, noticed, expected.noticed.value
 
 
 def left_out(
@@ -185,6 +206,9 @@ def show(title: str, rows: Sequence[Figures]) -> dict[str, float]:
             f"noticed at 5% false alarms {noticed.mean():.1%}",
             flush=True,
         )
+    kept = [np.mean(column) for column in zip(*(row["kept"] for row in rows), strict=True)]
+    expects = f"; a fit expects {kept[2]:.1%}" if len(kept) > 2 else ""
+    print(f"  with the threshold kept: doubts {kept[0]:.1%}, notices {kept[1]:.1%}{expects}")
     return means
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.novelty import STRANGE
 from tortie.evaluation.prediction_sets import MeasuredSets
 from tortie.evaluation.report import EnsembleRow, Report
 from tortie.images import Source, Split
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from tortie.activations.extract import Extractor
     from tortie.evaluation.member import MemberNetwork
     from tortie.evaluation.predict import Predictions
-
-STRANGE = 99.0
-"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Prediction:
 
     @property
     def is_strange(self) -> bool:
-        """Whether it is unlike the training photographs: as far as the farthest of a hundred."""
+        """Whether it is unlike the training photographs: as far as the farthest of twenty."""
         return self.novelty_percentile is not None and self.novelty_percentile >= STRANGE
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie import __version__
+from tortie.evaluation.strangers import Strangers
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names
@@ -60,6 +61,18 @@ def training_sha256(result: FitResult) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
 
 
+def strangers_document(strangers: Strangers) -> dict[str, float]:
+    """How well strangers are noticed, as JSON."""
+    noticed = strangers.noticed
+    return {
+        "noticed": noticed.value,
+        "low": noticed.low,
+        "high": noticed.high,
+        "doubted": strangers.doubted,
+        "classes": strangers.classes,
+    }
+
+
 def describe(result: FitResult, private: bool = False) -> Metadata:
     """The metadata of the classifier's file.
 
@@ -83,6 +96,7 @@ def describe(result: FitResult, private: bool = False) -> Metadata:
         "seed": result.data.seed,
         "penalty": result.penalty,
         "calibration": {"on": result.calibration.on, "n": result.calibration.n},
+        "strangers": result.strangers and strangers_document(result.strangers),
         "splits": result.data.split_counts,
         "skipped": skipped,
         "notes": notes,
