@@ -21,7 +21,7 @@ import onnxruntime
 import torch
 from threadpoolctl import threadpool_limits
 
-from tortie.activations.engine import BATCH, Choice, native_precision
+from tortie.activations.engine import BATCH, EngineChoice, native_precision
 from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
 from tortie.graphs.fold import with_weights
@@ -64,9 +64,9 @@ def measure(name: str, threads: int) -> None:
     torch.manual_seed(0)
     prefix = Prefix.of(entry.build().eval(), entry.preprocessing)
     model = with_weights(prefix.graph, prefix.graph_tensors).SerializeToString()
-    choices = [Choice("onnxruntime", "float32"), Choice("onednn", "float32")]
+    choices = [EngineChoice("onnxruntime", "float32"), EngineChoice("onednn", "float32")]
     if native_precision("cpu") == "bfloat16":
-        choices.append(Choice("onednn", "bfloat16"))
+        choices.append(EngineChoice("onednn", "bfloat16"))
     engines: dict[str, Run | None] = {
         f"tortie {one.engine} {one.precision}": ready(prefix, "cpu", one, None) for one in choices
     }

@@ -27,6 +27,19 @@ def test_saved_and_loaded_is_the_same(fitted_file, classifier, tmp_path):
     assert again.read_bytes() == fitted_file.read_bytes()
 
 
+def test_a_file_is_replaced_only_when_asked(classifier, fitted_file, tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match=r"a.safetensors exists: save\(..., force=True\) replaces"):
+        classifier.save(path)
+    assert path.read_text() == "mine"
+    classifier.save(path, force=True)
+    assert path.read_bytes() == fitted_file.read_bytes()
+    with pytest.raises(UsageError, match=r"a\.pt does not end in \.safetensors"):
+        classifier.save(tmp_path / "a.pt", force=True)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.safetensors"]
+
+
 def test_fitting_twice_gives_the_same_bytes(fitted_file, tmp_path):
     path = tmp_path / "twice.safetensors"
     tortie.ImageClassifier().fit(fitted_file.parent / "photographs").save(path)

@@ -1,6 +1,7 @@
 """Imports point downwards and in no circle, the bottom never needs torch, functions stay small."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ import tortie
 HOME = Path(tortie.__file__).parent
 RANKS = {
     "errors": 0, "files": 0, "text": 0, "processor": 0, "processes": 0, "forks": 0, "images": 1,
-    "weights": 2, "networks": 3, "graphs": 3, "augment": 3, "activations": 4, "cost": 5,
-    "evaluation": 5, "training": 5, "runs": 6, "learning": 7,
-    "estimator": 8, "trained": 8, "classifier": 8, "loading": 8,
-    "serving": 9, "export": 9, "cli": 10,
+    "browser": 1, "weights": 2, "networks": 3, "graphs": 3, "augment": 3, "activations": 4,
+    "cost": 5, "evaluation": 5, "training": 5, "runs": 6, "learning": 7,
+    "watched": 7, "estimator": 8, "feature_extraction": 8, "described": 8, "trained": 8,
+    "image_folder": 8, "classifier": 8, "loading": 8,
+    "serving": 9, "export": 9, "experiments": 9, "studies": 10, "cli": 11,
 }  # fmt: skip
 
 
@@ -66,6 +68,18 @@ def files_imported(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {name.name for name in node.names if name.name in MODULES}
     return found
+
+
+def test_no_class_has_the_name_of_another():
+    """A paper's blocks apart, whose file says whose they are."""
+    places: dict[str, list[str]] = {}
+    for path, tree in TREES.items():
+        if path.relative_to(HOME).parts[0] == "networks":
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(HOME)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 def test_no_files_import_one_another_in_a_circle():
@@ -118,3 +132,17 @@ def test_objects_of_many_attributes_are_made_by_keyword(path):
 def test_decoding_can_begin_before_torch_is_there(modules):
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_guide_to_the_tree_names_what_is_there():
+    """Each ``room/file.py`` of ARCHITECTURE, with the name behind it; the oracle is the tree."""
+    guide = (HOME.parent / "ARCHITECTURE.md").read_text()
+    named = re.findall(r"`(?:tortie/)?([\w/]+/\w+\.py)(?:: ([\w.]+))?`", guide)
+    assert len(named) > 30
+    for file, name in named:
+        path = (HOME.parent if file.startswith("tests/") else HOME) / file
+        assert path.exists(), file
+        last = name.rpartition(".")[2]
+        assert not name or re.search(rf"(def|class) {last}\b|^{last}\b", path.read_text(), re.M), (
+            name
+        )

@@ -198,7 +198,7 @@ def test_copies_of_a_loaded_and_of_a_used_classifier_predict_the_same(
         for one in (fresh, again(way, used, tmp_path / "used")):
             np.testing.assert_allclose(one.predict_proba(IMAGES), wanted, atol=1e-6)
             assert one.get_params() == used.get_params()
-            one.save(tmp_path / "again.safetensors")
+            one.save(tmp_path / "again.safetensors", force=True)
             assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 

@@ -1,12 +1,15 @@
 """A classifier of photographs, with scikit-learn's habits: fit, predict, score, save, load."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tortie.activations.store import ActivationStore
-from tortie.images.inputs import Images, labelled, with_split
+from tortie.errors import short_traceback
+from tortie.images.inputs import Images, Labels, labelled, with_split
+from tortie.learning.training_weights import ClassWeight
 from tortie.trained import TrainedClassifier
+from tortie.watched import is_watched, progress_of, say, say_outcome
 
 if TYPE_CHECKING:
     from tortie.learning.job import Events
@@ -32,6 +35,10 @@ class ImageClassifier(TrainedClassifier):
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
+        class_weight: what a photograph of each class counts in training: ``"sqrt"`` (the inverse
+            square root of its class's share), ``"balanced"`` (every class counts the same),
+            ``None`` (every photograph does), or a dictionary of weights by label; ``"auto"`` is
+            ``"sqrt"`` where the softmax layer is solved for, and the recipe's elsewhere.
         side_heads: weight of each side head's loss, in a network that has them (GoogLeNet).
         accumulate: gradient accumulation steps; more need less memory.
         track: also log each epoch to ``"tensorboard"``, ``"mlflow"``, ``"wandb"``.
@@ -51,7 +58,7 @@ class ImageClassifier(TrainedClassifier):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
-        precision: of the frozen part: ``"auto"``, ``"float32"``, ``"bfloat16"``.
+        precision: of the frozen part and of the steps: ``"auto"``, ``"float32"``, ``"bfloat16"``.
         engine: that runs the frozen part: ``"auto"``, ``"onnxruntime"``, ``"onednn"``, ``"eager"``.
         private: whether :meth:`save` leaves hashes and paths of the training photographs out of
             the file; :meth:`evaluate` then cannot tell them from others.
@@ -84,6 +91,7 @@ class ImageClassifier(TrainedClassifier):
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
+        class_weight: ClassWeight = "auto",
         side_heads: float | None = None,
         accumulate: int | None = None,
         track: str | None = None,
@@ -117,6 +125,7 @@ class ImageClassifier(TrainedClassifier):
         self.epochs = epochs
         self.batch = batch
         self.learning_rate = learning_rate
+        self.class_weight = class_weight
         self.side_heads = side_heads
         self.accumulate = accumulate
         self.track = track
@@ -142,8 +151,14 @@ class ImageClassifier(TrainedClassifier):
         self.resume = resume
         self.force = force
 
+    @short_traceback
     def fit(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
+        self,
+        images: Images,
+        labels: Labels | None = None,
+        sample_weight: Iterable[float] | None = None,
+        *,
+        events: "Events | None" = None,
     ) -> "ImageClassifier":
         """Learn from labelled photographs.
 
@@ -151,18 +166,27 @@ class ImageClassifier(TrainedClassifier):
             images: a folder ``IMAGES/class/*`` or ``IMAGES/{train,validation,test}/class/*``, a
                 CSV of ``path,label[,split[,group]]``, or a sequence of paths, PIL images or uint8
                 arrays ``(H, W, 3)`` with ``labels``.
-            labels: class names, where ``images`` is a sequence.
+            labels: of the images, where these are a sequence: text, whole numbers or booleans;
+                predictions have the same type.
+            sample_weight: what each image of a sequence counts in training, beside its class's
+                weight; figures count each image the same.
             events: callbacks for the plan, the progress and the notes.
 
         Raises:
             UsageError: an invalid value, or photographs that cannot be learnt from.
             TortieError: no photograph can be read.
         """
-        self._take(self._fit(images, labels, events, plan_only=False))
+        self._take(self._fit(images, labels, sample_weight, events, plan_only=False))
         return self
 
+    @short_traceback
     def plan(
-        self, images: Images, labels: Sequence[str] | None = None, *, events: "Events | None" = None
+        self,
+        images: Images,
+        labels: Labels | None = None,
+        sample_weight: Iterable[float] | None = None,
+        *,
+        events: "Events | None" = None,
     ) -> "Plan":
         """What :meth:`fit` of the same photographs would do and cost; nothing is trained.
 
@@ -173,19 +197,27 @@ class ImageClassifier(TrainedClassifier):
         from tortie.learning.job import PlanOnly
 
         try:
-            self._fit(images, labels, events, plan_only=True)
+            self._fit(images, labels, sample_weight, events, plan_only=True)
         except PlanOnly as stopped:
             return stopped.plan
         raise AssertionError("every fit announces its plan")
 
     def _fit(
-        self, images: Images, labels: Sequence[str] | None, events: "Events | None", plan_only: bool
+        self,
+        images: Images,
+        labels: Labels | None,
+        sample_weight: Iterable[float] | None,
+        events: "Events | None",
+        plan_only: bool,
     ) -> "FitResult":
         from tortie.learning.fit import fit
         from tortie.learning.job import Events
 
-        options, events = self._options, events or Events()
-        collection, sources = labelled(images, labels, options.splits)
+        options = self._options
+        if events is None and is_watched():
+            return self._fit_watched(images, labels, sample_weight, plan_only)
+        events = events or Events()
+        collection, sources = labelled(images, labels, sample_weight, splits=options.splits)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
         if isinstance(options.test, Path):
@@ -193,10 +225,26 @@ class ImageClassifier(TrainedClassifier):
         store = ActivationStore.default(events.note)
         return fit(collection, sources, options, store, events, plan_only)
 
+    def _fit_watched(
+        self,
+        images: Images,
+        labels: Labels | None,
+        sample_weight: Iterable[float] | None,
+        plan_only: bool,
+    ) -> "FitResult":
+        """The fit, with bars, and in the end what was left out and noted."""
+        from tortie.learning.job import Events
+
+        with progress_of("photographs", None) as images_done, progress_of("steps", None) as steps:
+            events = Events(progress=images_done, steps=steps, note=say)
+            found = self._fit(images, labels, sample_weight, events, plan_only)
+        say_outcome(list(found.data.skipped), found.notes)
+        return found
+
     def _take(self, fitted: "FitResult") -> None:
         from tortie.learning.metadata import describe, training_sha256
 
-        metadata = describe(fitted, self._options.private)
+        metadata = describe(fitted, self._options)
         parts = [one.part for one in fitted.each]
         sha256 = None if self._options.private else training_sha256(fitted)
         with self._lock:

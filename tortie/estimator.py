@@ -1,5 +1,6 @@
 """The habits of scikit-learn's estimators; scikit-learn is imported only when it calls."""
 
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tortie.errors import UsageError
@@ -71,6 +72,17 @@ class Estimator:
             if value != defaults[name]
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    @staticmethod
+    def _not_fitted() -> UsageError:
+        """The error of asking an unfitted estimator; scikit-learn's own where it calls."""
+        message = "this classifier is not fitted yet: call fit, or tortie.load a file"
+        known = sys.modules.get("sklearn.exceptions")
+        if known is None:
+            return UsageError(message)
+        kind = type("NotFittedError", (UsageError, known.NotFittedError), {})
+        error: UsageError = kind(message)
+        return error
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether it is fitted, as scikit-learn's ``check_is_fitted`` asks."""

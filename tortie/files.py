@@ -177,13 +177,19 @@ def _place(parts: list[_Part], may_replace: bool) -> None:
         raise
 
 
-def check_output(path: Path, may_replace: bool = True, inputs: Iterable[Path] = ()) -> None:
+def check_output(
+    path: Path,
+    may_replace: bool = True,
+    inputs: Iterable[Path] = (),
+    replaces: str = "--force",
+) -> None:
     """Refuse, before any work is done, an output that could not or may not be written.
 
     Args:
         path: of the output.
         may_replace: whether a file that is there gives way.
         inputs: what the command reads: no output takes its place.
+        replaces: what to say for a file that is there to give way.
 
     Raises:
         UsageError: with the way out.
@@ -205,7 +211,7 @@ def check_output(path: Path, may_replace: bool = True, inputs: Iterable[Path] = 
             if _is_same(path, one):
                 raise UsageError(f"{path} is an input of this command: choose another output")
         if not may_replace and not is_leftover(path):
-            raise UsageError(f"{path} exists: --force replaces it, or choose another name")
+            raise UsageError(f"{path} exists: {replaces} replaces it, or choose another name")
     try:
         _Part(path).close()
     except OSError as error:

@@ -8,34 +8,56 @@ from numpy.typing import NDArray
 from tortie import __version__
 from tortie.activations.engine import choose
 from tortie.classifier import ImageClassifier
-from tortie.errors import UsageError
+from tortie.errors import UsageError, short_traceback
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
+from tortie.learning.recorded_options import restored
 from tortie.networks import table
 from tortie.networks.arguments import network_of
-from tortie.weights.classifier_file import Member, Metadata, stored_digest
+from tortie.weights.classifier_file import Metadata, StoredMember, stored_digest
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 
-def load(path: str | Path) -> ImageClassifier:
-    """A classifier from its file. Nothing in the file can run code.
+def local_file(model: str | Path) -> Path:
+    """A classifier's file on this disk: of ``hf://OWNER/NAME[@REVISION][/FILE]`` its copy.
 
     Raises:
-        TortieError: the file is no classifier of tortie, is damaged, or does not fit.
+        UsageError: no such repository or file, or no leave to read it.
+        TortieError: it cannot be fetched, or is not the file that the hub names.
     """
-    path = Path(path)
+    text = str(model)
+    if not text.startswith("hf:/"):
+        return Path(model)
+    from tortie.weights.fetch import HubFile, fetch_from_hub
+
+    # A Path keeps one of the two slashes.
+    return fetch_from_hub(HubFile.parse(f"hf://{text.removeprefix('hf:').lstrip('/')}"))
+
+
+@short_traceback
+def load(path: str | Path) -> ImageClassifier:
+    """A classifier from its file, or from a hub. Nothing in the file can run code.
+
+    Args:
+        path: of the file, or ``hf://OWNER/NAME[@REVISION][/FILE]``.
+
+    Raises:
+        UsageError: no such repository.
+        TortieError: the file is no classifier of tortie, is damaged, or does not fit; or it cannot
+            be fetched.
+    """
+    path = local_file(path)
     found = recall(path, _rebuilt)
     if found is None:
         found = _restored(path)
         if choose("auto", "cpu", None).engine == "onnxruntime":
             remember(stored_digest(path) or "none", found[1])
     metadata, parts, tensors = found
-    described = metadata.members[0]
-    classifier = ImageClassifier(network_of(described).title, weights=described.weights)
+    classifier = ImageClassifier(**_arguments(path, metadata))
     classifier._metadata = metadata
     classifier._parts = parts
     classifier._training_sha256 = tensors.get("training.sha256")
@@ -44,8 +66,17 @@ def load(path: str | Path) -> ImageClassifier:
     return classifier
 
 
+def _arguments(path: Path, metadata: Metadata) -> dict[str, Any]:
+    """How the classifier was trained; of one network, its weights as they were found."""
+    arguments = restored(path, metadata.options)
+    if len(metadata.members) > 1 and "network" in arguments:
+        return arguments
+    described = metadata.members[0]
+    return arguments | {"network": network_of(described).title, "weights": described.weights}
+
+
 def _rebuilt(
-    path: Path, described: Member, classes: int, tensors: dict[str, NDArray[Any]]
+    path: Path, described: StoredMember, classes: int, tensors: dict[str, NDArray[Any]]
 ) -> "Network":
     from tortie.networks.restore import rebuild
 
@@ -100,7 +131,7 @@ def load_or_pretrained(model: str | Path) -> ImageClassifier:
         UsageError: neither a file nor a network with published weights.
         TortieError: the file is no classifier of tortie, is damaged, or does not fit.
     """
-    path = Path(model)
+    path = local_file(model)
     named = str(model).startswith("timm:")  # whose tags look like suffixes
     if path.exists() or (path.suffix and not named):
         return load(path)

@@ -1,5 +1,6 @@
 """A trained classifier: what is known of it, and what it says of photographs."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,44 +11,34 @@ from numpy.typing import NDArray
 
 from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
-from tortie.errors import TortieError, UsageError
-from tortie.estimator import Estimator
+from tortie.described import DescribedClassifier
+from tortie.errors import TortieError, UsageError, short_traceback
 from tortie.evaluation.evaluate import Evaluated, evaluate
-from tortie.evaluation.member import MemberNetwork
-from tortie.evaluation.novelty import Novelty
-from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
-from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
+from tortie.evaluation.prediction import Evaluation, PredictionList, to_predictions
+from tortie.evaluation.prediction_sets import arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
+from tortie.feature_extraction import extract
+from tortie.files import check_output, together
 from tortie.images import Source, hash_all
-from tortie.images.inputs import Images, labelled, named, unlabelled
+from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
 from tortie.learning.options import FitOptions
 from tortie.networks.arguments import network_of
 from tortie.processes import core_count
+from tortie.watched import progress_of
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.activation_maps import ActivationMap
     from tortie.evaluation.live import LivePredictor
     from tortie.evaluation.predict import Member, Predictions
-    from tortie.learning.result import FitResult
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
 
 
-def _silent(done: int, total: int) -> None:
-    """Nobody is told of the progress."""
+class TrainedClassifier(DescribedClassifier):
+    """What an :class:`~tortie.ImageClassifier` does once it is fitted or loaded."""
 
-
-class TrainedClassifier(Estimator):
-    """What an :class:`~tortie.ImageClassifier` does once it is fitted or loaded.
-
-    Attributes:
-        fitted_: all that ``fit`` made and measured; ``None`` where the classifier was loaded.
-    """
-
-    crops: int
     device: str
     precision: str
     engine: str
@@ -55,64 +46,23 @@ class TrainedClassifier(Estimator):
     max_megapixels: float
     splits: str
 
-    fitted_: "FitResult | None" = None
-    _metadata: Metadata | None = None
-    _parts: Sequence[MemberNetwork] = ()
-    _novelty: Novelty | None = None
-    _sets: dict[str, PredictionSets] = {}  # noqa: RUF012 (replaced, never changed)
-    _training_sha256: NDArray[np.uint8] | None = np.zeros((0, 32), np.uint8)
+    fit: Callable[..., "TrainedClassifier"]
     _members: "list[Member] | None" = None
 
-    @property
-    def metadata(self) -> Metadata:
-        """What the classifier's file says of it.
-
-        Raises:
-            UsageError: it is not fitted yet.
-        """
-        if self._metadata is None:
-            raise UsageError("this classifier is not fitted yet: call fit, or tortie.load a file")
-        return self._metadata
-
-    @property
-    def member_networks(self) -> Sequence[MemberNetwork]:
-        """The trained networks, whose probabilities are averaged."""
-        return self._parts
-
-    @property
-    def novelty(self) -> Novelty | None:
-        """What tells how far a photograph is from the training photographs, where it was fitted."""
-        return self._novelty
-
-    @property
-    def training_sha256(self) -> NDArray[np.uint8]:
-        """SHA-256 of the training photographs ``(n, 32)``; none where the file does not say."""
-        told = self._training_sha256
-        return np.zeros((0, 32), np.uint8) if told is None else told
-
-    @property
-    def classes_(self) -> NDArray[np.str_]:
-        """Class names, in the order of the probabilities."""
-        return np.array(self.metadata.classes)
-
-    @property
-    def accuracy_(self) -> Accuracy | None:
-        """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
-        return self.metadata.accuracy
-
+    @short_traceback
     def classify(
         self,
         images: Images,
-        progress: Progress = _silent,
+        progress: Progress | None = None,
         *,
         reject_below: float = 0.0,
         confidence: float | None = None,
-    ) -> list[Prediction]:
+    ) -> PredictionList:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
         Args:
             images: files, folders, or images in memory.
-            progress: told images done and images in all.
+            progress: told images done and images in all; by default a bar where somebody watches.
             reject_below: a photograph whose most probable class has less gets no label.
             confidence: percent of new photographs, of the same kind as those it was calibrated on,
                 whose ``prediction_set`` holds the right class; ``None`` for no sets.
@@ -133,6 +83,7 @@ class TrainedClassifier(Estimator):
             held = sets.of(found.uncalibrated, confidence)
         return to_predictions(sources, found, self.metadata.classes, reject_below, held)
 
+    @short_traceback
     def live(self) -> "LivePredictor":
         """A predictor for a server: on the calling thread, without the store, ready at once.
 
@@ -149,6 +100,7 @@ class TrainedClassifier(Estimator):
         predictor.prepare()
         return predictor
 
+    @short_traceback
     def activation_map(self, image: Source, label: str) -> "ActivationMap | None":
         """Where the first network saw in an image what speaks for a class.
 
@@ -173,27 +125,62 @@ class TrainedClassifier(Estimator):
         extractor = self._ready()[0].extractor
         return live_activation_map(last, extractor, image, self.metadata.classes.index(label))
 
+    @short_traceback
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities ``(N, K)``, float32, rows add to one, columns in the order of ``classes_``.
 
         Raises:
             TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
-        sources = unlabelled(images)
+        sources = unlabelled(images) if self.metadata else []
         found = self._predict(sources)
         for position, reason in sorted(found.reasons.items()):
             raise TortieError(f"{named(sources[position], position)}: {reason}")
         return found.probabilities
 
-    def predict(self, images: Images) -> NDArray[np.str_]:
-        """The most probable class name of each photograph, ``(N,)``.
+    @short_traceback
+    def predict(self, images: Images) -> NDArray[Any]:
+        """The most probable label of each photograph, ``(N,)``, of the type that was learnt.
 
         Raises:
             TortieError: a photograph cannot be read; :meth:`classify` goes on past such.
         """
         return self.classes_[self.predict_proba(images).argmax(axis=1)]
 
-    def score(self, images: Images, labels: Sequence[str] | None = None) -> float:
+    @short_traceback
+    def transform(self, images: Images) -> NDArray[np.float32]:
+        """What the networks' last stages make of photographs, float32 ``(N, D)``.
+
+        These vectors, which the softmax layer sees, come from the store or are computed. Of an
+        ensemble, those of its networks stand side by side.
+
+        Raises:
+            TortieError: a photograph cannot be read.
+        """
+        sources = unlabelled(images) if self.metadata else []
+        with self._lock:
+            members = self._ready()
+        with progress_of("photographs", None) as told:
+            found = [extract(one.extractor, sources, self._threads, told) for one in members]
+        return np.concatenate(
+            [one.reshape(len(one), int(np.prod(one.shape[1:]))) for one in found], 1
+        )
+
+    def fit_transform(self, images: Images, labels: Labels | None = None, **choices: Any) -> Any:
+        """:meth:`fit`, and :meth:`transform` of the same photographs, as a pipeline calls it."""
+        return self.fit(images, labels, **choices).transform(images)
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """A name for each column of :meth:`transform`: the network's, and a number."""
+        names = [
+            f"{title}_{number}"
+            for title, part in zip(self._titles, self._parts, strict=True)
+            for number in range(int(np.prod(part.prefix.output)))
+        ]
+        return np.array(names, dtype=object)
+
+    @short_traceback
+    def score(self, images: Images, labels: Labels | None = None) -> float:
         """Share of right answers, 0 to 1, on photographs that were not trained on.
 
         Raises:
@@ -204,25 +191,26 @@ class TrainedClassifier(Estimator):
             raise TortieError(f"no accuracy: {evaluation.reason}")
         return evaluation.scores.accuracy.value
 
+    @short_traceback
     def evaluate(
         self,
         images: Images,
-        labels: Sequence[str] | None = None,
-        progress: Progress = _silent,
+        labels: Labels | None = None,
+        progress: Progress | None = None,
     ) -> Evaluation:
         """Every figure on labelled photographs; those that were trained on are not counted.
 
         Args:
             images: as :meth:`fit` takes them. Of a folder with splits, the test photographs are
                 counted, or the validation photographs where it has no test.
-            labels: class names, where ``images`` is a sequence.
-            progress: told images done and images in all.
+            labels: of the images, where these are a sequence.
+            progress: told images done and images in all; by default a bar where somebody watches.
 
         Raises:
             UsageError: no photograph of a class that the classifier knows.
         """
         splits = self.splits if isinstance(images, str | Path) else "auto"
-        collection, sources = labelled(images, labels, splits, self.metadata.classes)
+        collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
         evaluated = Evaluated(
             predict=lambda found, sha256: self._predict(found, progress, sha256, True),
             classes=self.metadata.classes,
@@ -236,13 +224,23 @@ class TrainedClassifier(Estimator):
         extractor = self._ready()[0].extractor
         return replace(evaluation, network=self._parts[0], extractor=extractor)
 
-    def save(self, path: str | Path) -> None:
+    @short_traceback
+    def save(self, path: str | Path, force: bool = False) -> None:
         """Write the classifier as one ``.safetensors`` file; ``path`` is old or new, never half.
 
+        Args:
+            path: of the file; its name ends in ``.safetensors``.
+            force: whether a file that is there gives way.
+
         Raises:
-            UsageError: it is not fitted yet.
+            UsageError: it is not fitted yet; another suffix; a file that is there, without
+                ``force``.
             TortieError: the disk is full, or the folder cannot be written.
         """
+        path, metadata = Path(path), self.metadata
+        if path.suffix != ".safetensors":
+            raise UsageError(f"{path} does not end in .safetensors, as a classifier's file does")
+        check_output(path, force, replaces="save(..., force=True)")
         tensors: dict[str, NDArray[Any]] = {}
         for number, part in enumerate(self._parts):
             for name, tensor in part.tensors.items():
@@ -252,30 +250,16 @@ class TrainedClassifier(Estimator):
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
         tensors |= arrays_of(self._sets)
-        digest = classifier_file.write(Path(path), self.metadata, tensors)
+        with contextlib.nullcontext() if force else together(may_replace=False):
+            digest = classifier_file.write(path, metadata, tensors)
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether it is fitted, as scikit-learn's ``check_is_fitted`` asks."""
-        return self._metadata is not None
 
     def _changed(self) -> None:
         self._members = None  # made for another device, precision, engine or thread count
 
     def _transient(self) -> dict[str, Any]:
         return {"_members": None}
-
-    @property
-    def prediction_sets(self) -> PredictionSets | None:
-        """What sets for this number of crops are made from; ``None`` where there is too little."""
-        return self._sets.get(str(self.crops))
-
-    @property
-    def temperature(self) -> float:
-        """What log-probabilities are divided by: that of ``crops``, or of one where it has none."""
-        own = self.metadata.temperature
-        return own.get(str(self.crops), own.get("1", 1.0))
 
     @property
     def _options(self) -> FitOptions:
@@ -289,7 +273,7 @@ class TrainedClassifier(Estimator):
     def _predict(
         self,
         sources: Sequence[Source],
-        progress: Progress = _silent,
+        progress: Progress | None = None,
         sha256: Sequence[str | None] | None = None,
         with_features: bool = False,
     ) -> "Predictions":
@@ -299,10 +283,11 @@ class TrainedClassifier(Estimator):
         with self._lock:  # what belongs together, whatever other threads set meanwhile
             members, novelty = self._ready(), self._novelty
             crops, temperature = self._options.crops, self.temperature
-        return predict(
-            members, temperature, sources, digests, progress, crops=crops, novelty=novelty,
-            with_features=with_features,
-        )  # fmt: skip
+        with progress_of("photographs", progress) as told:
+            return predict(
+                members, temperature, sources, digests, told, crops=crops, novelty=novelty,
+                with_features=with_features,
+            )  # fmt: skip
 
     @property
     def _networks(self) -> "list[Network]":

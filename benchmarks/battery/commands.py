@@ -229,6 +229,7 @@ def try_names(folder: Path, rows: Rows, scale: float, seed: int) -> None:
     for _ in range(round(500 * scale)):
         text = "".join(drawn.choice(odd) for _ in range(drawn.randrange(4))).encode()
         name = text + drawn.randbytes(drawn.randrange(1, 20)).translate(None, b"/\0") + b".png"
+        name = b"_" * name.startswith(b".") + name  # hidden files are passed over
         shutil.copy(folder / "one.png", os.path.join(room, name))
     names = {os.path.join(room, name) for name in os.listdir(room)}
     with commands(folder, folder / "cache") as server:

@@ -10,7 +10,7 @@ from torch import nn
 from tests.activations.conftest import SMALL
 from tortie import processor
 from tortie.activations.device import device_name
-from tortie.activations.engine import Choice, choose, native_precision, revision
+from tortie.activations.engine import EngineChoice, choose, native_precision, revision
 from tortie.activations.onnxruntime_engine import EngineFailed, OnnxRuntimeEngine, checked
 from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
@@ -83,7 +83,7 @@ def test_a_processor_is_found_without_torch(monkeypatch):
 
 def test_weights_may_lie_channels_last(tmp_path):
     network = build("efficientnet-lite0").eval().to(memory_format=torch.channels_last)
-    run = ready(Prefix.of(network, SMALL), "cpu", Choice("onnxruntime", "float32"), tmp_path)
+    run = ready(Prefix.of(network, SMALL), "cpu", EngineChoice("onnxruntime", "float32"), tmp_path)
     assert isinstance(run, OnnxRuntimeEngine)
 
 
@@ -100,7 +100,7 @@ def test_engines_compute_what_eager_pytorch_does(prefix, tmp_path, engine):
 
 
 def test_an_image_does_not_depend_on_its_batch(prefix, tmp_path):
-    run = ready(prefix, "cpu", Choice("onnxruntime", "float32"), tmp_path)
+    run = ready(prefix, "cpu", EngineChoice("onnxruntime", "float32"), tmp_path)
     alone = np.concatenate([run(PIXELS[i : i + 1]) for i in range(3)])
     np.testing.assert_allclose(alone, run(PIXELS), rtol=1e-5, atol=1e-5)
 
@@ -129,7 +129,7 @@ class Other(nn.Module):
 def test_what_has_no_graph_runs_by_pytorch_and_says_so(caplog):
     prefix = Prefix({}, "other", (3,), SMALL, Other)
     with caplog.at_level(logging.WARNING):
-        run = ready(prefix, "cpu", Choice("onnxruntime", "float32"), None)
+        run = ready(prefix, "cpu", EngineChoice("onnxruntime", "float32"), None)
     assert isinstance(run, TorchEngine)
     (said,) = caplog.messages
     assert said == (
@@ -143,7 +143,9 @@ def test_a_wrong_result_is_noticed_and_said(prefix, caplog):
     with pytest.raises(EngineFailed, match="is off by"):
         OnnxRuntimeEngine(own.graph, own.graph_tensors, None)
     with caplog.at_level(logging.WARNING):
-        assert isinstance(ready(own, "cpu", Choice("onnxruntime", "float32"), None), TorchEngine)
+        assert isinstance(
+            ready(own, "cpu", EngineChoice("onnxruntime", "float32"), None), TorchEngine
+        )
     assert len(caplog.messages) == 1 and "is off by" in caplog.text
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.activations.conftest import SMALL
 from tortie.activations import extract
-from tortie.activations.engine import BATCH, Choice
+from tortie.activations.engine import BATCH, EngineChoice
 from tortie.activations.extract import Extraction
 from tortie.activations.prefix import Prefix
 from tortie.activations.store import ActivationStore
@@ -124,9 +124,9 @@ def test_a_file_that_changes_after_it_was_hashed_is_left_out(extractor, paths):
     "change",
     [
         {"preprocessing": SMALL.model_copy(update={"resize": 40})},
-        {"choice": Choice("onednn", "bfloat16")},
-        {"choice": Choice("onednn", "float32")},
-        {"choice": Choice("eager", "float32")},
+        {"choice": EngineChoice("onednn", "bfloat16")},
+        {"choice": EngineChoice("onednn", "float32")},
+        {"choice": EngineChoice("eager", "float32")},
         {"code": 2},
         {"structure": "another"},
         {"cut": "elsewhere"},

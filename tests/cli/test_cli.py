@@ -269,7 +269,10 @@ def test_predict_prints_a_line_a_photograph(run, fitted_file):
     assert len(lines) == 12
     assert all("stripes" in line.split("  ")[1] for line in lines)
     code, out, _ = run("predict", fitted_file, folder / "stripes" / "00.jpg", "--csv")
-    assert out.splitlines()[0] == "path,label,probability,reason,rejected,novelty_percentile,set"
+    assert out.splitlines()[0] == (
+        "path,label,probability,reason,rejected,novelty_percentile,set,probability_blobs,"
+        "probability_stripes"
+    )
     assert out.splitlines()[1].split(",")[1] == "stripes"
 
 

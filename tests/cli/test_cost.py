@@ -162,6 +162,14 @@ def test_the_lectures_convolution(run):
     assert json.loads(out)["convolution"]["output"] == [13, 13, 32]
 
 
+def test_tables_fit_a_terminal_of_80_columns(run):
+    every = [entry.name for entry in TABLE if entry.weights][:19]
+    for words in (["networks"], ["cost", "--compare", *every]):
+        _, out, _ = run(*words)
+        assert max(map(len, out.splitlines())) <= 80
+        assert not any("none published" in line for line in out.splitlines())
+
+
 def test_compare(run, tmp_path):
     words = ("cost", "--compare", "alexnet", "vgg16", "--plot", tmp_path / "a.png")
     code, out, _ = run(*words)
@@ -169,6 +177,8 @@ def test_compare(run, tmp_path):
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     assert rows["alexnet"][2:4] == ["60,965,224", "724,406,816"]
     assert (tmp_path / "a.png").stat().st_size < 200_000
+    assert rows["alexnet"][4:] == ["726.8", "M", "18.20", "a"]
+    assert "a  ImageNet validation, ten crops" in out
     _, out, _ = run("cost", "--compare", "lenet5", "resnet20-cifar", "--json")
     assert [one["network"] for one in json.loads(out)] == ["lenet5", "resnet20-cifar"]
 

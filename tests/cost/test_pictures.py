@@ -166,6 +166,9 @@ def test_rows_of_nothing_are_left_out(drawn, tmp_path):
     for one, other in zip(multiplications.patches, parameters.patches, strict=True):
         assert max(one.get_width(), other.get_width()) > 0.1  # percent
     assert "below a thousandth left out" in drawn[0].get_suptitle()
+    # What is left out of the rows is in the sums: the figures of test_costs and of the papers.
+    assert multiplications.get_title("left") == "multiplications: 11,513,626,624"
+    assert parameters.get_title("left") == "parameters: 60,192,808"
 
 
 def test_files_are_small_and_the_same_at_every_run(tmp_path):

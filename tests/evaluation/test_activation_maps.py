@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tortie.activations.engine import Choice
+from tortie.activations.engine import EngineChoice
 from tortie.activations.extract import Extractor
 from tortie.activations.prefix import Prefix
 from tortie.activations.store import ActivationStore
@@ -40,7 +40,8 @@ def drawn(network, preprocessing, sources, classes, engine="onednn"):
     """Maps of images by this engine."""
     extractor = Extractor(
         prefix=Prefix.of(network, preprocessing), structure="", code=0,
-        store=ActivationStore.default(), device="cpu", choice=Choice(engine, "float32"), threads=1,
+        store=ActivationStore.default(), device="cpu", choice=EngineChoice(engine, "float32"),
+        threads=1,
         max_pixels=10**6,
     )  # fmt: skip
     last = last_maps(network, preprocessing)

@@ -7,7 +7,7 @@ import numpy as np
 from tests.conftest import photograph
 from tortie.evaluation.gallery import (
     PICTURES,
-    HeldOut,
+    LabelledPredictions,
     by_class,
     cards,
     shared_folder,
@@ -18,7 +18,9 @@ from tortie.evaluation.gallery import (
 
 def held(labels, probabilities, classes=("dog", "cat"), sources=None):
     sources = sources or [photograph("blobs", 0)] * len(labels)
-    return HeldOut(sources, np.array(labels), np.array(probabilities, np.float32), classes)
+    return LabelledPredictions(
+        sources, np.array(labels), np.array(probabilities, np.float32), classes
+    )
 
 
 def test_mistakes_are_the_surest_first():
@@ -84,7 +86,7 @@ def test_of_a_group_one_photograph_is_shown_in_each_gallery():
     probabilities = np.stack([said, 1 - said], axis=1)
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])  # the last four are wrong
     groups = np.array([0, 0, 2, 2, 4, 4, 6, 6])
-    held = HeldOut([None] * 8, labels, probabilities, ["a", "b"], groups)
+    held = LabelledPredictions([None] * 8, labels, probabilities, ["a", "b"], groups)
     assert surest_mistakes(held) == [4, 6]
     first, second = by_class(held)
     assert sorted(first.typical + first.doubtful) == [0, 2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import photograph
-from tortie.activations.engine import Choice
+from tortie.activations.engine import EngineChoice
 from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
 from tortie.evaluation.member import MemberNetwork
@@ -222,7 +222,7 @@ def with_network(entry, network):
     part = MemberNetwork.of(network, entry.preprocessing)
     extractor = Extractor(
         prefix=part.prefix, structure=entry.name, code=entry.code,
-        store=ActivationStore.default(), device="cpu", choice=Choice("onednn", "float32"),
+        store=ActivationStore.default(), device="cpu", choice=EngineChoice("onednn", "float32"),
         threads=1, max_pixels=10**6,
     )  # fmt: skip
     sha256 = hash_all([photograph("blobs", 0)] * 2, 1)

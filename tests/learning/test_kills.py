@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal
 # Each line is a command line, run in a process of its own. They are forks of one that has imported
 # torch, as kills within these seconds of each would show nothing; and a checkpoint is due at once.
 SERVER = """
-import json, os, sys
+import json, os, sys, traceback
 import scipy.optimize, tortie.cli.main, tortie.classifier, tortie.learning.stepwise_fit
 from tortie.cli.main import main
 from tortie.training import loop
@@ -39,6 +39,8 @@ for line in sys.stdin:
             main(json.loads(line))
         except SystemExit as stopped:
             code = stopped.code
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     print(child, flush=True)

@@ -31,6 +31,7 @@ def test_the_same_stages_give_the_same_plan_and_the_same_file(folder, tmp_path, 
         for name in ("seconds", "images_in_store", "images_to_compute", "multiplications",
                      "disk_bytes"):  # fmt: skip
             document["training"]["plan"].pop(name)
+        assert document["options"].pop("freeze") == ("all", freeze)[number]  # as it was spelt
         found.append((document, tensors))
     assert found[0][0] == found[1][0]
     assert found[0][1].keys() == found[1][1].keys()

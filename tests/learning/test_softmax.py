@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tortie.learning import softmax as S
+from tortie.learning.training_weights import TrainingWeights
 
 
 def drawn(n: int, d: int, classes: int, seed: int = 0):
@@ -24,7 +25,7 @@ def test_solver_agrees_with_scikit_learn(n, d, penalty):
     labels[:6] = 0  # classes of unequal size, so that the weights matter
     head = S.Problem(features.copy(), labels, 3).solve(penalty)
     scaler = StandardScaler().fit(features.astype(np.float64))
-    weights = S.class_weights(labels, 3).astype(np.float64)
+    weights = TrainingWeights().of(np.arange(n), labels, 3).astype(np.float64)
     # scikit-learn minimises C times the summed loss plus half the squared weights.
     oracle = LogisticRegression(C=1 / (penalty * n), tol=1e-10, max_iter=10000)
     oracle.fit(scaler.transform(features), labels, sample_weight=weights)
@@ -59,7 +60,7 @@ def test_constant_features_are_ignored():
 
 def test_class_weights_by_hand():
     # Counts 9 and 1: 1/3 and 1 before scaling; their mean over ten images is (9/3 + 1) / 10 = 0.4.
-    weights = S.class_weights(np.array([0] * 9 + [1]), 2)
+    weights = TrainingWeights("sqrt").of(np.arange(10), np.array([0] * 9 + [1]), 2)
     np.testing.assert_allclose(weights, [1 / 3 / 0.4] * 9 + [1 / 0.4], rtol=1e-6)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.conftest import photograph
 from tests.serving.conftest import running
 from tortie.loading import load
+from tortie.serving.pages import SCRIPTS
 
 
 def jpeg(label="blobs", number=500):
@@ -101,7 +102,7 @@ def test_it_tells_what_it_serves_and_counts(client):
 
 def test_pages_ask_no_other_host(client):
     # Invariant: nothing in what is sent to a browser names another host.
-    for path in ("/", "/page.js", "/page.css", "/docs"):
+    for path in ("/", "/page.css", *SCRIPTS, "/docs"):
         answer = client.get(path)
         assert answer.status == 200, path
         assert b"://" not in answer.body, path

@@ -39,7 +39,7 @@ class Server:
             def do_HEAD(self):
                 owner.answer(self)
 
-            do_GET = do_HEAD
+            do_GET = do_POST = do_HEAD
 
             def log_message(self, *args):
                 pass
@@ -60,7 +60,7 @@ class Server:
         for name, value in found.headers.items():
             request.send_header(name, value)
         request.end_headers()
-        if request.command == "GET":
+        if request.command != "HEAD":
             if found.cuts:
                 body = body[: found.cuts.pop(0)]
             request.wfile.write(body)

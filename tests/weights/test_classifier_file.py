@@ -13,13 +13,13 @@ from tests.weights.forge import forged
 from tortie.errors import TortieError
 from tortie.images.preprocess import Preprocessing
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Accuracy, Member, Metadata
+from tortie.weights.classifier_file import Accuracy, Metadata, StoredMember
 
 METADATA = Metadata(
     tortie="0.1.0",
     classes=["Misty", "Tigger <script>", "猫"],
     members=[
-        Member(
+        StoredMember(
             network="lenet5",
             arguments={},
             code=1,

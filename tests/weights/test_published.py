@@ -24,7 +24,7 @@ from tortie.cli.main import main
 from tortie.errors import TortieError, UsageError
 from tortie.networks.table import TABLE
 from tortie.weights import classifier_file, load_published
-from tortie.weights.classifier_file import Member, Metadata
+from tortie.weights.classifier_file import Metadata, StoredMember
 from tortie.weights.packaged import PACKAGED, load_packaged
 
 NAME = "resnet20-cifar"
@@ -178,7 +178,7 @@ def classifier(path, network=NAME, members=1, **changed):
     entry = networks.find(network)
     inside = networks.build(network)
     inside.new_head(2)
-    member = Member(
+    member = StoredMember(
         network=network, arguments=dict(entry.arguments), code=entry.code, weights=None,
         head="linear", frozen=[], precision="float32",
         **{"preprocessing": entry.preprocessing, **changed},

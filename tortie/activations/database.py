@@ -131,7 +131,8 @@ class Database:
         return type(self), (self.root,)
 
     def __del__(self) -> None:
-        self.close()
+        if contextlib is not None and sqlite3 is not None:  # as they are once the interpreter ends
+            self.close()
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that lies in the folder now: another may have replaced it."""

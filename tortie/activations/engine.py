@@ -43,7 +43,7 @@ class Engine(Protocol):
         ...
 
 
-class Choice(NamedTuple):
+class EngineChoice(NamedTuple):
     """How a prefix runs.
 
     Attributes:
@@ -79,7 +79,7 @@ def chosen_precision(name: str, device: "str | torch.device") -> Precision | Non
     return "float32" if name == "float32" else "bfloat16" if name == "bfloat16" else None
 
 
-def choose(engine: str, device: "str | torch.device", precision: Precision | None) -> Choice:
+def choose(engine: str, device: "str | torch.device", precision: Precision | None) -> EngineChoice:
     """The engine and the precision of a prefix on a device.
 
     Args:
@@ -95,18 +95,18 @@ def choose(engine: str, device: "str | torch.device", precision: Precision | Non
     if not str(device).startswith("cpu"):
         if engine in ("onnxruntime", "onednn"):
             raise UsageError(f"the engine {engine} runs on processors, not on {device}: take auto")
-        return Choice("eager", precision or native_precision(device))
+        return EngineChoice("eager", precision or native_precision(device))
     if engine == "onnxruntime":
         if precision == "bfloat16":
             raise UsageError(
                 "the engine onnxruntime has no bfloat16 on processors: take --precision float32, "
                 "or --engine onednn"
             )
-        return Choice("onnxruntime", "float32")
+        return EngineChoice("onnxruntime", "float32")
     wanted = precision or native_precision(device)
     if engine == "auto":
-        return Choice("onnxruntime" if wanted == "float32" else "onednn", wanted)
-    return Choice("eager" if engine == "eager" else "onednn", wanted)
+        return EngineChoice("onnxruntime" if wanted == "float32" else "onednn", wanted)
+    return EngineChoice("eager" if engine == "eager" else "onednn", wanted)
 
 
 def revision(engine: EngineName) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from tortie.activations.engine import BATCH, Choice, Engine, revision
+from tortie.activations.engine import BATCH, Engine, EngineChoice, revision
 from tortie.activations.key import KeyContext, facts_key, hash_tensors
 from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
@@ -52,7 +52,7 @@ class Extractor:
     code: int
     store: ActivationStore
     device: str
-    choice: Choice
+    choice: EngineChoice
     threads: int
     max_pixels: int
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from tortie.activations.engine import Choice, Engine
+from tortie.activations.engine import Engine, EngineChoice
 from tortie.activations.onnxruntime_engine import EngineFailed, OnnxRuntimeEngine
 from tortie.activations.prefix import Prefix
 from tortie.graphs.graph import UnknownOperator
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 _INSTEAD = "PyTorch runs the frozen part, slower than ONNX Runtime: %s"
 
 
-def ready(prefix: Prefix, device: str, choice: Choice, graphs: Path | None) -> Engine:
+def ready(prefix: Prefix, device: str, choice: EngineChoice, graphs: Path | None) -> Engine:
     """The engine, checked on a random image against eager PyTorch.
 
     Where ONNX Runtime cannot run the prefix, PyTorch does, and the reason is said in the log.

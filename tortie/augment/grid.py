@@ -30,7 +30,7 @@ _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GridRow:
     """One operation: its name, its unit, and what is drawn of it, each with a caption."""
 
     name: str
@@ -113,7 +113,7 @@ def _draw_row(
     grid: Image.Image,
     pen: ImageDraw.ImageDraw,
     image: NDArray[np.uint8],
-    row: Row,
+    row: GridRow,
     left: int,
     top: int,
 ) -> None:
@@ -129,7 +129,7 @@ def _draw_row(
         pen.text((middle, y + _TILE + 4), caption, _SOFT, _font(11))
 
 
-def _geometry() -> list[Row]:
+def _geometry() -> list[GridRow]:
     """Rows of geometry, each operation alone."""
     place = [
         ("as it is", Distortion()),
@@ -140,8 +140,8 @@ def _geometry() -> list[Row]:
         ("squeeze 1.33", Distortion(squeeze=1.33)),
     ]
     return [
-        Row("mirror, shift, squeeze", "what crosses the frame is mirrored, never black", place),
-        Row(
+        GridRow("mirror, shift, squeeze", "what crosses the frame is mirrored, never black", place),
+        GridRow(
             "crop",
             "fraction of the image's area",
             [
@@ -149,7 +149,7 @@ def _geometry() -> list[Row]:
                 for area in (0.8, 0.6, 0.4, 0.25, 0.15, 0.08)
             ],
         ),
-        Row(
+        GridRow(
             "scale",
             "factor",
             [
@@ -157,7 +157,7 @@ def _geometry() -> list[Row]:
                 for factor in (0.5, 0.7, 0.85, 1.2, 1.5, 2)
             ],
         ),
-        Row(
+        GridRow(
             "rotate",
             "degrees anticlockwise",
             [
@@ -165,12 +165,12 @@ def _geometry() -> list[Row]:
                 for angle in (-45, -20, -8, 8, 20, 45)
             ],
         ),
-        Row(
+        GridRow(
             "shear",
             "degrees to the right",
             [(_signed(angle, "°"), Distortion(shear=angle)) for angle in (-30, -15, -8, 8, 15, 30)],
         ),
-        Row(
+        GridRow(
             "warp",
             "root mean square displacement, fraction of the side",
             [
@@ -178,7 +178,7 @@ def _geometry() -> list[Row]:
                 for rms in (0.005, 0.01, 0.015, 0.02, 0.03, 0.04)
             ],
         ),
-        Row(
+        GridRow(
             "erase",
             "fraction of the picture",
             [
@@ -196,28 +196,28 @@ def _geometry() -> list[Row]:
     ]
 
 
-def _colour(shift: Triple, seed: int, basis: ColourBasis) -> list[Row]:
+def _colour(shift: Triple, seed: int, basis: ColourBasis) -> list[GridRow]:
     """Rows of colour, each operation alone, and of whole draws."""
     shifts = [shift, (-30, 15, 15), (40, 0, 0), (0, 40, 0), (0, 0, 40), (-25, -25, 25)]
     principal = [("first", 0, -0.6), ("first", 0, -0.3), ("first", 0, 0.3), ("first", 0, 0.6)]
     principal += [("second", 1, -2), ("second", 1, 2)]
     return [
-        Row(
+        GridRow(
             "brightness",
             "factor",
             [(f"×{by:g}", Distortion(brightness=by)) for by in (0.4, 0.6, 0.8, 1.2, 1.5, 2)],
         ),
-        Row(
+        GridRow(
             "contrast",
             "factor, about mid-grey",
             [(f"×{by:g}", Distortion(contrast=by)) for by in (0.3, 0.6, 0.8, 1.25, 1.6, 2.2)],
         ),
-        Row(
+        GridRow(
             "saturation",
             "factor, about luma",
             [(f"×{by:g}", Distortion(saturation=by)) for by in (0, 0.4, 0.7, 1.4, 2, 3)],
         ),
-        Row(
+        GridRow(
             "channel shift",
             "grey levels on R, G, B",
             [
@@ -225,7 +225,7 @@ def _colour(shift: Triple, seed: int, basis: ColourBasis) -> list[Row]:
                 for added in shifts
             ],
         ),
-        Row(
+        GridRow(
             "PCA colour",
             "draw × spread along ImageNet's principal colours; draws are about ±0.1",
             [
@@ -233,7 +233,7 @@ def _colour(shift: Triple, seed: int, basis: ColourBasis) -> list[Row]:
                 for name, axis, by in principal
             ],
         ),
-        Row(
+        GridRow(
             "PCA colour",
             "the same along this image's own principal colours, as fit has its training set's",
             [
@@ -242,7 +242,7 @@ def _colour(shift: Triple, seed: int, basis: ColourBasis) -> list[Row]:
             ],
         ),
         *(
-            Row(
+            GridRow(
                 f"--augment {name}",
                 "six draws",
                 [(f"view {view}", draw(policy(name), seed, "grid", view)) for view in range(1, 7)],

@@ -46,6 +46,11 @@ def short_count(value: int) -> str:
     return str(value)
 
 
+def letter(number: int) -> str:
+    """``a`` for 0: what stands in a table for words below it."""
+    return chr(ord("a") + number)
+
+
 def shape(sides: Sequence[int]) -> str:
     """``224×224×3``."""
     return "×".join(map(str, sides))

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tortie.cli import options, show
-from tortie.cli.columns import activations, columns, parse_shape, shape, side
+from tortie.cli.columns import (
+    activations,
+    columns,
+    letter,
+    parse_shape,
+    shape,
+    short_count,
+    side,
+)
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +27,9 @@ if TYPE_CHECKING:
 NAME = "cost"
 _CONV = "Options of tortie cost conv (one convolution)"
 _CONVENTION = (
-    "multiplications: of convolutions and linear layers, padding counted, and of attention;",
-    "other: those of normalisation, pooling and scaling; additions: accumulations, biases, sums",
+    "multiplications: of convolutions and linear layers, padding counted, and of",
+    "attention; other: those of normalisation, pooling and scaling; additions:",
+    "accumulations, biases, sums",
 )
 
 
@@ -225,19 +234,28 @@ def _comparison(names: list[str], plot: Path | None) -> tuple[list[dict[str, Any
 
 
 def _compared(comparison: "Comparison") -> list[str]:
+    """A line a network, in 80 columns; what its error was measured on below them."""
+    published = [one.published for one in comparison.networks if one.published]
+    protocols = list(dict.fromkeys(one.protocol for one in published))
     rows = [
         (
             one.name, str(one.year or ""), one.cost.parameters, one.cost.multiplications,
-            one.cost.additions, "" if one.error is None else f"{one.error:g}",
-            one.published.protocol if one.published else "none published",
+            short_count(one.cost.additions), "" if one.error is None else f"{one.error:.2f}",
+            letter(protocols.index(one.published.protocol)) if one.published else "",
         )
         for one in comparison.networks
     ]  # fmt: skip
     heading = (
         "network", "year", "parameters", "multiplications", "additions",
-        f"{comparison.measure} error, %", "measured on",
+        f"{comparison.measure} err", "on",
     )  # fmt: skip
-    return [*columns(heading, rows), "", *_CONVENTION]
+    return [
+        *columns(heading, rows, right=(4, 5)),
+        "",
+        f"{comparison.measure} err: error in percent, as published, measured on:",
+        *(f"{letter(number)}  {protocol}" for number, protocol in enumerate(protocols)),
+        *_CONVENTION,
+    ]
 
 
 def _convolution(

@@ -16,7 +16,9 @@ NAME = "export"
 
 def command(
     model: options.Model,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, ending in .onnx.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write, ending in .onnx or .html.")
+    ],
     check: Annotated[
         list[Path] | None,
         typer.Option(
@@ -68,12 +70,14 @@ def command(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a classifier as one ONNX file, preprocessing inside.
+    """Write a classifier as an ONNX file, or as a page for a browser.
 
-    The file is compared with the classifier on photographs before it is
-    written; it is not written if a label differs.
+    Resizing and all else are inside. FILE.html opens by a double click and
+    classifies photographs offline, with nothing installed. The file is
+    compared with the classifier on photographs before it is written; it is
+    not written if a label differs.
 
-    Example: tortie export pets.safetensors -o pets.onnx
+    Example: tortie export pets.safetensors -o pets.html
     """
     show.begin(json, quiet)
     if half and int8:
@@ -105,9 +109,10 @@ def _lines(exported: "Exported") -> list[str]:
     )
     if parity.large:
         lines.append(
-            f"of these {parity.large:,} are large, and tortie predict decodes such JPEGs at "
-            f"reduced scale: there it differs by {max(parity.large_differences):.1e} at most, "
-            f"with another label on {len(parity.large_other_labels):,}"
+            f"of these {parity.large:,} {'is' if parity.large == 1 else 'are'} large, and tortie "
+            "predict decodes such JPEGs at reduced scale: there it differs by "
+            f"{max(parity.large_differences):.1e} at most, with another label on "
+            f"{len(parity.large_other_labels):,}"
         )
     if parity.skipped:
         lines.append(f"{len(parity.skipped):,} cannot be read and were not compared")

@@ -101,6 +101,16 @@ def command(
             help="Learning rate (overrides the recipe).", rich_help_panel=options.TRAINING
         ),
     ] = None,
+    class_weight: Annotated[
+        str,
+        typer.Option(
+            help="What a photograph of each class counts in training: sqrt (inverse square root of "
+            "the class's share), balanced (every class counts the same), none (every photograph "
+            "does), or a weight for each class, such as cat=2,dog=1.",
+            show_default="sqrt, or the recipe's",
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = "auto",
     side_heads: Annotated[
         float | None,
         typer.Option(
@@ -250,6 +260,7 @@ def command(
     choices = ImageClassifier(
         network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
+        class_weight=class_weight,  # type: ignore[arg-type]  # text, which is checked later
         side_heads=side_heads, accumulate=accumulate, track=track, input=input,
         valid=valid, test=test, splits=options.chosen_splits(splits, no_splits), augment=augment,
         colour_basis=colour_basis, mirror=mirror, views=views, crops=crops,
@@ -336,7 +347,7 @@ def _written(
         show.say(f"note: {note}")
     try:
         with together(may_replace):
-            classifier.save(output)
+            classifier.save(output, force=True)  # together() keeps what may not be replaced
             write_split(split, fitted.split_rows())
             write_report(report, report_of(fitted, output.name))
     except TortieError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tortie.cli import options, show
-from tortie.cli.columns import activations, columns, shape, short_count, side
+from tortie.cli.columns import activations, columns, letter, shape, short_count, side
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _table(entries: "tuple[Entry, ...]") -> list[str]:
         lines += [*_section(f"trained weights: {weights}", rows), ""]
     rows = [_row(one, protocols) for one in entries if not one.weights]
     lines += _section("no published weights", rows)
-    legend = [f"{chr(ord('a') + i)}  {protocol}" for i, protocol in enumerate(protocols)]
+    legend = [f"{letter(number)}  {protocol}" for number, protocol in enumerate(protocols)]
     return [
         *lines,
         "",
@@ -109,7 +109,7 @@ def _row(entry: "Entry", protocols: list[str]) -> tuple[str | int, ...]:
         shape(entry.preprocessing.shape), short_count(entry.parameters or 0),
         short_count(entry.multiplications or 0), _percent(error.top1 if error else None),
         _percent(error.top5 if error else None),
-        chr(ord("a") + protocols.index(error.protocol)) if error else "",
+        letter(protocols.index(error.protocol)) if error else "",
     )  # fmt: skip
 
 

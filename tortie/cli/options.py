@@ -16,7 +16,8 @@ OUTPUT = "Output options"
 LabelledImages = Annotated[
     Path,
     typer.Argument(
-        help="A folder with one folder per class, with or without splits above them, or a CSV "
+        help="A folder with one folder per class, with or without splits above them; such folders "
+        "in a .zip, .tar or .tar.gz; shards of webdataset, as 'shards/{000..127}.tar'; or a CSV "
         "with the columns path and label.",
         show_default=False,
     ),
@@ -40,7 +41,8 @@ NoSplits = Annotated[
 Model = Annotated[
     Path,
     typer.Argument(
-        help="A classifier's file, or the name of a network with published weights.",
+        help="A classifier's file, hf://OWNER/NAME, or the name of a network with published "
+        "weights.",
         show_default=False,
     ),
 ]
@@ -64,7 +66,7 @@ Device = Annotated[str, typer.Option(help="Device: auto, cpu or cuda.", rich_hel
 Precision = Annotated[
     str,
     typer.Option(
-        help="Precision of the frozen stages: auto, float32 or bfloat16.", rich_help_panel=MACHINE
+        help="Precision of the network: auto, float32 or bfloat16.", rich_help_panel=MACHINE
     ),
 ]
 Engine = Annotated[

@@ -1,30 +1,40 @@
 """``tortie predict``: what a classifier says of photographs."""
 
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tortie.cli import options, show
+from tortie.cli.prediction_output import chosen_output, predict_each
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
     from tortie.classifier import ImageClassifier
-    from tortie.evaluation.prediction import Prediction
 
 NAME = "predict"
+_STANDARD_INPUT = Path("-")
 
 
 def command(
     model: options.Model,
     images: Annotated[
         list[Path],
-        typer.Argument(help="Photographs, or folders of photographs.", show_default=False),
+        typer.Argument(
+            help="Photographs, folders or archives of photographs, a quoted pattern, or - for "
+            "names on standard input, one per line.",
+            show_default=False,
+        ),
     ],
     top: Annotated[
-        int, typer.Option(help="Number of classes to print for each photograph.", min=1)
-    ] = 3,
+        int | None,
+        typer.Option(
+            help="Number of classes to print for each photograph.",
+            show_default="3 in lines, all in JSON",
+            min=1,
+        ),
+    ] = None,
     crops: options.Crops = 1,
     reject_below: options.RejectBelow = 0.0,
     confidence: Annotated[
@@ -34,28 +44,76 @@ def command(
             "so often.",
         ),
     ] = None,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null", "-0", help="Names on standard input end with a null byte (find -print0)."
+        ),
+    ] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     engine: options.Engine = "auto",
     threads: options.Threads = None,
     max_megapixels: options.Megapixels = 200,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the predictions to this file: .csv, .jsonl or .json.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="With -o: go on after Ctrl-C or a kill.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="With -o: overwrite an existing file.", rich_help_panel=options.OUTPUT
+        ),
+    ] = False,
     as_csv: Annotated[
         bool,
-        typer.Option("--csv", help="Print a CSV table on stdout.", rich_help_panel=options.OUTPUT),
+        typer.Option(
+            "--csv",
+            help="Print a CSV table on stdout, with one column per class.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
+    jsonl: Annotated[
+        bool,
+        typer.Option(
+            "--jsonl",
+            help="Print one JSON document per line on stdout.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict the class of each photograph, with probabilities.
 
+    Predictions appear in the order of the photographs, as they are made.
     Files that cannot be read are named and skipped; the exit code is then 1.
 
     Example: tortie predict pets.safetensors new.jpg holiday/
+
+    Example: find . -name "*.jpg" | tortie predict pets.safetensors - -o all.csv
     """
     show.begin(json, quiet)
-    if json and as_csv:
-        raise UsageError("--json or --csv, not both")
-    from tortie.images import find_files
+    form = _format(output, {"json": json, "jsonl": jsonl, "csv": as_csv}, top)
+    if null and _STANDARD_INPUT not in images:
+        raise UsageError("--null is for names on standard input: give - in place of photographs")
+    if (resume or force) and output is None:
+        raise UsageError(f"--{'resume' if resume else 'force'} is for -o FILE")
+    from tortie.evaluation.journal import Journal
+    from tortie.images.names import each_name, survey
     from tortie.loading import load_or_pretrained
 
     classifier = load_or_pretrained(model).set_params(
@@ -63,23 +121,65 @@ def command(
         max_megapixels=max_megapixels,
     )  # fmt: skip
     show.prediction_cost(classifier.metadata, crops)
-    found = find_files(images)
-    for note in found.notes:
+    surveyed = survey(images)
+    for note in surveyed.notes:
         show.say(f"note: {note}")
-    with show.progress("photographs") as progress:
-        predictions = classifier.classify(
-            found.paths, progress, reject_below=reject_below, confidence=confidence
+    for folder in surveyed.empty:
+        show.say(f"note: no image in {folder}")
+    journal = None
+    if output is not None:
+        asked = {"classifier": _identity(model), "crops": crops, "reject_below": reject_below}
+        asked |= {"confidence": confidence, "top": top, "format": form}
+        journal = Journal(output, asked, resume=resume, force=force, inputs=[model])
+    to = chosen_output(form, top, classifier.metadata.classes, journal)
+    with to, show.progress("photographs", beside_results=form == "lines") as progress:
+        predict_each(
+            to,
+            each_name(images, _standard_input, b"\0" if null else b"\n"),
+            lambda part, told: classifier.classify(
+                part, told, reject_below=reject_below, confidence=confidence
+            ),
+            lambda done: progress(done, surveyed.total),
         )
+    if surveyed.total is None and not to.done:
+        show.say("note: no names on standard input")
     show.no_temperature(classifier.metadata, crops)
-    _say_empty(images, predictions)
     if confidence is not None:
         show.say(f"note: {_guarantee(classifier, confidence)}")
-    if as_csv:
-        show.table(_rows(predictions))
-    else:
-        show.result(*_told(predictions, top))
-    if any(prediction.reason for prediction in predictions):
+    if to.unreadable:
         raise typer.Exit(1)
+
+
+def _format(output: Path | None, printed: dict[str, bool], top: int | None) -> str:
+    """The format that the file's suffix or an option asks for: json, jsonl, csv, lines."""
+    asked = [name for name, given in printed.items() if given]
+    if len(asked) > 1:
+        raise UsageError(f"--{asked[0]} or --{asked[1]}, not both")
+    form = asked[0] if asked else "lines"
+    if output is not None:
+        if form in ("jsonl", "csv"):
+            raise UsageError(f"--{form} prints on stdout, and -o FILE writes what its suffix says")
+        from tortie.evaluation.prediction_formats import format_of
+
+        form = format_of(output)
+    if top is not None and form == "csv":
+        raise UsageError("--top and CSV, which has one column for each class: leave --top out")
+    return form
+
+
+def _identity(model: Path) -> str:
+    """What tells one classifier from another: the SHA-256 in its file, or its name."""
+    from tortie.loading import local_file
+    from tortie.weights.classifier_file import stored_digest
+
+    return stored_digest(local_file(model)) or str(model)
+
+
+def _standard_input() -> int:
+    try:
+        return sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or none, as in a program's window
+        raise UsageError("there is no standard input to read names from") from None
 
 
 def _guarantee(classifier: "ImageClassifier", confidence: float) -> str:
@@ -99,49 +199,3 @@ def _guarantee(classifier: "ImageClassifier", confidence: float) -> str:
         if on == "training part, cross-fitted"
         else f"{words} (these chose the epoch, too: not proven; tortie evaluate measures it)"
     )
-
-
-def _say_empty(images: list[Path], predictions: "list[Prediction]") -> None:
-    """A word where a folder has no photograph: it may be the wrong one."""
-    for folder in images:
-        if folder.is_dir() and not any(
-            folder in Path(str(one.source)).parents for one in predictions
-        ):
-            show.say(f"note: no image in {folder}")
-
-
-def _told(predictions: "list[Prediction]", top: int) -> tuple[list[Any], list[str]]:
-    """Predictions as JSON, and as lines."""
-    document = [one.document(str(one.source)) for one in predictions]
-    for one in predictions:
-        if one.reason:
-            show.say(f"{one.source!s}: {one.reason}", always=True)
-    return document, [_line(one, top) for one in predictions if not one.reason]
-
-
-def _line(one: "Prediction", top: int) -> str:
-    """One photograph: its classes, or that none is sure enough, and whether it is a stranger."""
-    from tortie.evaluation.metrics import shown_probability
-
-    likeliest = list(one.probabilities.items())[:top]
-    ranked = ", ".join(f"{name} {shown_probability(p)}" for name, p in likeliest)
-    unsure = "rejected: " if one.rejected else ""
-    far = ""
-    if one.is_strange:
-        beyond = one.novelty_percentile or 0
-        few = "none" if beyond >= 99.95 else f"fewer than 1 in {100 if beyond >= 99 else 20}"
-        far = f"; unlike its training photographs: {few} of them lies so far from the others"
-    held = ""
-    if one.prediction_set is not None:
-        held = f"; set: {', '.join(one.prediction_set)}"
-    return f"{one.source!s}  {unsure}{ranked}{held}{far}"
-
-
-def _rows(predictions: "list[Prediction]") -> Iterator[tuple[object, ...]]:
-    """Predictions as the rows of a CSV."""
-    yield "path", "label", "probability", "reason", "rejected", "novelty_percentile", "set"
-    for one in predictions:
-        rejected = None if one.reason else str(one.rejected).lower()
-        far = None if one.novelty_percentile is None else round(one.novelty_percentile, 1)
-        held = None if one.prediction_set is None else "; ".join(one.prediction_set)
-        yield str(one.source), one.label, one.probability, one.reason, rejected, far, held

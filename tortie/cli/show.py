@@ -45,6 +45,13 @@ def table(rows: Iterable[Sequence[object]]) -> None:
     _print(sys.stdout, text.removesuffix("\n"))
 
 
+def raw(content: bytes) -> None:
+    """A part of a result in a format of its own, as it is."""
+    _state["printed"] = True
+    sys.stdout.buffer.write(content)
+    sys.stdout.flush()
+
+
 def _print(stream: TextIO, text: str) -> None:
     stream.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
     stream.flush()
@@ -158,27 +165,29 @@ def no_temperature(metadata: "Metadata", crops: int) -> None:
 class Progress:
     """Images done of images in all: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, silent: bool = False) -> None:
         self._what = what
+        self._silent = silent
         self._begin = self._last = 0.0  # of the first call; several may wait for their turn
         self._bar: Any = None
         self._task: Any = None
 
-    def __call__(self, done: int, total: int) -> None:
-        """Tell how far the work is."""
-        if _state["quiet"]:
+    def __call__(self, done: int, total: int | None) -> None:
+        """Tell how far the work is; ``None`` where nobody knows how much there is."""
+        if _state["quiet"] or self._silent:
             return
         if not self._begin:
             self._begin = self._last = time.monotonic()
         if sys.stderr.isatty():
             self._draw(done, total)
-        elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and 0 < done < total:
+        elif time.monotonic() - self._last > _SECONDS_BETWEEN_LINES and done and done != total:
             self._last = time.monotonic()
             rate = done / (self._last - self._begin)
             pace = f"{rate:,.0f} a second" if rate >= 2 else f"{60 * rate:,.0f} a minute"
-            say(f"{self._what}: {done:,} of {total:,}, {pace}")
+            of = "" if total is None else f" of {total:,}"
+            say(f"{self._what}: {done:,}{of}, {pace}")
 
-    def _draw(self, done: int, total: int) -> None:
+    def _draw(self, done: int, total: int | None) -> None:
         if self._bar is None:
             from rich.console import Console
             from rich.progress import Progress as Bar
@@ -195,9 +204,14 @@ class Progress:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """A bar that is gone when the block ends."""
-    bar = Progress(what)
+def progress(what: str, beside_results: bool = False) -> Iterator[Progress]:
+    """A bar that is gone when the block ends.
+
+    Args:
+        what: is counted.
+        beside_results: whether results are printed meanwhile; on a terminal they tell enough.
+    """
+    bar = Progress(what, silent=beside_results and sys.stdout.isatty())
     try:
         yield bar
     finally:

@@ -37,6 +37,7 @@ FAMILIES = {
 _DPI = 144
 _LEAST = 1e-3  # share of the whole that a bar can show
 _NAMED = 8  # networks whose names have room at their discs; more are numbered
+_DIGIT = "\u2007"  # a space as wide as a digit
 _FORMATS = (".png", ".svg", ".pdf")
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -145,12 +146,12 @@ def _short(value: float) -> str:
 def _legend(axes: Axes, shown: Sequence[Compared]) -> None:
     """The numbers' names and figures, right of the axes."""
     lines = [
-        f"{number:>2}  {one.name}, {_short(one.cost.parameters)}"
+        f"{str(number).rjust(2, _DIGIT)}  {one.name}, {_short(one.cost.parameters)}"
         + ("" if one.same_protocol else "*")
         for number, one in enumerate(shown, 1)
     ]
     if not all(one.same_protocol for one in shown):
-        lines.append("*  measured otherwise (dashed)")
+        lines.append(f"{_DIGIT}*  measured otherwise (dashed)")
     axes.annotate(
         "\n".join(lines), (1.02, 1.0), xycoords="axes fraction", va="top", ha="left", fontsize=9,
         linespacing=1.45, annotation_clip=False,
@@ -234,32 +235,30 @@ def draw_parts(name: str, parts: Sequence[Part], path: Path) -> None:
         UsageError: another format than ``.png``, ``.svg`` or ``.pdf``.
     """
     check_format(path)
-    least = _LEAST * sum(part.multiplications for part in parts)
-    fewest = _LEAST * sum(part.parameters for part in parts)
+    totals = sum(part.multiplications for part in parts), sum(part.parameters for part in parts)
+    least, fewest = (_LEAST * total for total in totals)
     shown = [part for part in parts if part.parameters > fewest or part.multiplications > least]
     left_out = len([part for part in parts if part.parameters or part.multiplications]) - len(shown)
-    parts = shown
     columns = (
-        ("multiplications", [part.multiplications for part in parts], "#3d6fb4"),
-        ("parameters", [part.parameters for part in parts], "#c8553d"),
+        ("multiplications", [part.multiplications for part in shown], totals[0], "#3d6fb4"),
+        ("parameters", [part.parameters for part in shown], totals[1], "#c8553d"),
     )
     with rc_context(STYLE):
-        height = 1.2 + 0.26 * len(parts)
+        height = 1.2 + 0.26 * len(shown)
         figure = Figure(figsize=(9, height), facecolor="white", layout="constrained")
         first, second = figure.subplots(1, 2, sharey=True)
-        for axes, (title, values, colour) in zip((first, second), columns, strict=True):
-            whole = max(sum(values), 1)
-            shares = [100 * value / whole for value in values]
-            bars = axes.barh(range(len(parts)), shares, color=colour, height=0.7)
+        for axes, (title, values, total, colour) in zip((first, second), columns, strict=True):
+            shares = [100 * value / max(total, 1) for value in values]
+            bars = axes.barh(range(len(shown)), shares, color=colour, height=0.7)
             axes.bar_label(bars, [_short(v) for v in values], padding=4, fontsize=8, color=PALE)
-            axes.set_title(f"{title}: {sum(values):,}", loc="left", fontsize=10)
+            axes.set_title(f"{title}: {total:,}", loc="left", fontsize=10)
             axes.set_xlim(0, max(shares) * 1.22)
-            axes.set_axis_off() if not parts else axes.tick_params(length=0)
+            axes.set_axis_off() if not shown else axes.tick_params(length=0)
             axes.set_xticks([])
             for spine in axes.spines.values():
                 spine.set_visible(False)
-        first.set_yticks(range(len(parts)), [part.name for part in parts], fontsize=8, color=INK)
-        first.invert_yaxis()
+        first.set_yticks(range(len(shown)), [part.name for part in shown], fontsize=8, color=INK)
+        first.set_ylim(len(shown) - 0.4, -0.6)  # from the top, without a margin that grows
         note = f"  ({left_out} below a thousandth left out)" if left_out else ""
         figure.suptitle(name + note, x=0.01, ha="left", fontsize=11)
         save(figure, path)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from tortie.evaluation.metrics import Interval, wilson
 
 THRESHOLDS = (0.0, *(round(0.05 * i, 2) for i in range(1, 20)), 0.98, 0.99, 0.995, 0.999)
+REJECTED_BELOW = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Those of the thresholds that a table shows."""
 
 
 @dataclass(frozen=True)

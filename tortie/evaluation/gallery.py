@@ -21,7 +21,7 @@ _SIDE = 220  # pixels of the longer side
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class LabelledPredictions:
     """The photographs that were counted.
 
     Attributes:
@@ -85,7 +85,7 @@ class OfClass:
     doubtful: list[int]
 
 
-def surest_mistakes(held: HeldOut) -> list[int]:
+def surest_mistakes(held: LabelledPredictions) -> list[int]:
     """Positions of the wrong answers that the classifier was surest of, surest first."""
     given = held.probabilities.max(axis=1)
     wrong = np.flatnonzero(held.taken_for != held.labels)
@@ -93,7 +93,7 @@ def surest_mistakes(held: HeldOut) -> list[int]:
     return [int(i) for i in ordered[:MISTAKES]]
 
 
-def by_class(held: HeldOut) -> list[OfClass]:
+def by_class(held: LabelledPredictions) -> list[OfClass]:
     """Of each class the photographs it was surest of, and those between two classes.
 
     Typical: the highest probability of their own class. Doubtful: the least distance between the
@@ -111,7 +111,9 @@ def by_class(held: HeldOut) -> list[OfClass]:
     return [_of_class(held, k, each, margin) for k in counted]
 
 
-def _of_class(held: HeldOut, label: int, each: int, margin: NDArray[np.float32]) -> OfClass:
+def _of_class(
+    held: LabelledPredictions, label: int, each: int, margin: NDArray[np.float32]
+) -> OfClass:
     own = np.flatnonzero(held.labels == label)
     own = held.apart(own[np.argsort(-held.probabilities[own, label], kind="stable")])
     each = min(each, (len(own) + 1) // 2)
@@ -131,7 +133,9 @@ def shared_folder(paths: Sequence[Path]) -> Path | None:
         return None
 
 
-def cards(held: HeldOut, positions: Sequence[int], folder: Path | None) -> dict[int, Card]:
+def cards(
+    held: LabelledPredictions, positions: Sequence[int], folder: Path | None
+) -> dict[int, Card]:
     """The cards of the photographs at these positions; each is decoded once, in threads.
 
     Args:

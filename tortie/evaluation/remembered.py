@@ -19,13 +19,13 @@ from tortie.evaluation.member import MemberNetwork
 from tortie.files import replacing, together
 from tortie.graphs.graph import Graph, UnknownOperator
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Member, Metadata
+from tortie.weights.classifier_file import Metadata, StoredMember
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 Arrays = dict[str, NDArray[Any]]
-Build = Callable[[Path, Member, int, Arrays], "Network"]
+Build = Callable[[Path, StoredMember, int, Arrays], "Network"]
 """Makes modules of a file's path, what it says of the network, the classes and the tensors."""
 
 
@@ -91,7 +91,7 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
         own = _own(tensors, f"members.{number}.")
         graph = Graph(known[f"{number}.graph"].tobytes(), known[f"{number}.expected"])
 
-        def network(described: Member = described, own: Arrays = own) -> "Network":
+        def network(described: StoredMember = described, own: Arrays = own) -> "Network":
             return build(path, described, len(metadata.classes), own)
 
         def stages(network: Callable[[], "Network"] = network) -> Any:

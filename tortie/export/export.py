@@ -93,7 +93,7 @@ def export(
 
     Args:
         model: a classifier's file, or the name of a network with published weights.
-        output: ends in ``.onnx``.
+        output: ends in ``.onnx`` or ``.html``.
         options: what to write.
         may_replace: whether a file that is there gives way.
         progress: told photographs compared and in all.
@@ -103,7 +103,7 @@ def export(
         TortieError: the exported model answers otherwise than the classifier, or costs too much
             accuracy; nothing is written.
     """
-    write = _writer(output)
+    write = _writer(output, options.contents)
     check_output(output, may_replace, [model, *options.check])
     classifier = load_or_pretrained(model).set_params(
         precision="float32", device="cpu", crops=options.contents.crops
@@ -128,15 +128,24 @@ def export(
     )
 
 
-def _writer(output: Path) -> "Callable[[onnx.ModelProto], bytes]":
+def _writer(output: Path, contents: Contents) -> "Callable[[onnx.ModelProto], bytes]":
     """What makes the bytes of a file of this name.
 
     Raises:
-        UsageError: a name that says no format.
+        UsageError: a name that says no format, or a page that cannot be made.
     """
-    if output.suffix.lower() == ".onnx":
+    kind = output.suffix.lower()
+    if kind == ".onnx":
         return lambda model: model.SerializeToString(deterministic=True)
-    raise UsageError(f"-o {output}: expected a name that ends in .onnx")
+    if kind not in (".html", ".htm"):
+        raise UsageError(f"-o {output}: expected a name that ends in .onnx or .html")
+    if contents.resized:
+        raise UsageError("--resized: a page takes photographs of any size: leave it out")
+    from tortie.export.offline_page import offline_page
+    from tortie.export.runtime import runtime
+
+    carried = runtime()
+    return lambda model: offline_page(model, carried)
 
 
 def _provenance(model: Path, options: ExportOptions) -> dict[str, Any]:

@@ -7,8 +7,10 @@ overflow on processors without VNNI, unless they have 7 bits only. The range of 
 smallest and largest value on calibration photographs (MinMax).
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ def quantise(model: onnx.ModelProto, sources: Sequence[Source], stages: str) -> 
     prepared.CopyFrom(model)
     prepared.metadata_props.add(key=_PRE_PROCESSED, value="tortie")
     nodes = [one.name for one in prepared.graph.node if one.name.startswith(stages)]
-    with tempfile.TemporaryDirectory(prefix="tortie-int8-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tortie-int8-") as folder, _without_hints():
         output = Path(folder) / "model.onnx"
         quantize_static(
             prepared,
@@ -75,6 +77,27 @@ def quantise(model: onnx.ModelProto, sources: Sequence[Source], stages: str) -> 
         model.producer_name, model.producer_version
     )  # fmt: skip
     return quantised
+
+
+@contextmanager
+def _without_hints() -> Iterator[None]:
+    """Inside, the root logger drops warnings: ONNX Runtime's quantiser writes its hints there.
+
+    What they say shows in the measured loss. The handler is there because ``logging.warning``
+    otherwise installs one that writes to stderr, for good.
+    """
+    root, handler = logging.getLogger(), logging.NullHandler()
+
+    def is_error(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.WARNING
+
+    root.addHandler(handler)
+    root.addFilter(is_error)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_error)
+        root.removeHandler(handler)
 
 
 class _Photographs:

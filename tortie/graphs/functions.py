@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from tortie.graphs.graph import UnknownOperator
 from tortie.graphs.layers import clip, convolution, flattened, padded, passed, silu, unary
-from tortie.graphs.writer import Writer, argument, pair, shape_of
+from tortie.graphs.writer import GraphWriter, argument, pair, shape_of
 
-Translation = Callable[[Writer, fx.Node], str]
+Translation = Callable[[GraphWriter, fx.Node], str]
 
 
 def _binary(kind: str) -> Translation:
-    def translate(writer: Writer, node: fx.Node) -> str:
+    def translate(writer: GraphWriter, node: fx.Node) -> str:
         if node.kwargs or len(node.args) != 2:
             raise UnknownOperator(f"no ONNX for {kind} with {dict(node.kwargs)}")
         return writer.add(kind, [writer.value(one) for one in node.args])
@@ -28,12 +28,12 @@ def _binary(kind: str) -> Translation:
     return translate
 
 
-def _flatten(writer: Writer, node: fx.Node) -> str:
+def _flatten(writer: GraphWriter, node: fx.Node) -> str:
     start, end = argument(node, 1, "start_dim", 0), argument(node, 2, "end_dim", -1)
     return flattened(writer, node, start, end)
 
 
-def _concatenated(writer: Writer, node: fx.Node) -> str:
+def _concatenated(writer: GraphWriter, node: fx.Node) -> str:
     parts = node.args[0]
     assert isinstance(parts, list | tuple)
     return writer.add(
@@ -42,7 +42,7 @@ def _concatenated(writer: Writer, node: fx.Node) -> str:
 
 
 def _reduced(kind: str) -> Translation:
-    def translate(writer: Writer, node: fx.Node) -> str:
+    def translate(writer: GraphWriter, node: fx.Node) -> str:
         axes, kept = argument(node, 1, "dim"), argument(node, 2, "keepdim", False)
         if axes is None or node.kwargs.get("dtype") is not None:
             raise UnknownOperator(f"no ONNX for {kind} over all axes or in another type")
@@ -53,17 +53,17 @@ def _reduced(kind: str) -> Translation:
     return translate
 
 
-def _unsqueezed(writer: Writer, node: fx.Node) -> str:
+def _unsqueezed(writer: GraphWriter, node: fx.Node) -> str:
     axis = writer.constant([argument(node, 1, "dim")], np.int64)
     return writer.add("Unsqueeze", [writer.value(node.args[0]), axis])
 
 
-def _index_select(writer: Writer, node: fx.Node) -> str:
+def _index_select(writer: GraphWriter, node: fx.Node) -> str:
     inputs = [writer.value(node.args[0]), writer.value(argument(node, 2, "index"))]
     return writer.add("Gather", inputs, axis=argument(node, 1, "dim"))
 
 
-def _sliced(writer: Writer, node: fx.Node) -> str:
+def _sliced(writer: GraphWriter, node: fx.Node) -> str:
     """Slices of every axis but the batch; no item is taken by its number."""
     slices = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     shape = shape_of(node.args[0])
@@ -80,14 +80,14 @@ def _sliced(writer: Writer, node: fx.Node) -> str:
     return writer.add("Slice", [writer.value(node.args[0]), *inputs])
 
 
-def _pad(writer: Writer, node: fx.Node) -> str:
+def _pad(writer: GraphWriter, node: fx.Node) -> str:
     mode, fill = argument(node, 2, "mode", "constant"), argument(node, 3, "value")
     if mode != "constant":
         raise UnknownOperator(f"no ONNX for padding by {mode}")
     return padded(writer, node, argument(node, 1, "pad"), float(fill or 0))
 
 
-def _convolution(writer: Writer, node: fx.Node) -> str:
+def _convolution(writer: GraphWriter, node: fx.Node) -> str:
     weight, bias = node.args[1], argument(node, 2, "bias")
     padding, groups = argument(node, 4, "padding", 0), argument(node, 6, "groups", 1)
     filters, channels, height, width = shape_of(weight)

@@ -11,11 +11,11 @@ import numpy as np
 from torch import fx, nn
 
 from tortie.graphs.graph import UnknownOperator
-from tortie.graphs.writer import Writer, pair, shape_of
+from tortie.graphs.writer import GraphWriter, pair, shape_of
 from tortie.networks.layers import LocalResponseNorm, SameConv2d
 
 
-def _conv(writer: Writer, node: fx.Node, conv: nn.Conv2d) -> str:
+def _conv(writer: GraphWriter, node: fx.Node, conv: nn.Conv2d) -> str:
     if conv.padding_mode != "zeros":
         raise UnknownOperator(f"no ONNX for a convolution padded by {conv.padding_mode}")
     inputs = [writer.value(node.args[0]), writer.tensor(f"{node.target}.weight")]
@@ -24,7 +24,9 @@ def _conv(writer: Writer, node: fx.Node, conv: nn.Conv2d) -> str:
     return convolution(writer, inputs, shape_of(node.args[0]), conv)
 
 
-def convolution(writer: Writer, inputs: list[str], shape: tuple[int, ...], conv: nn.Conv2d) -> str:
+def convolution(
+    writer: GraphWriter, inputs: list[str], shape: tuple[int, ...], conv: nn.Conv2d
+) -> str:
     """A convolution of maps of this shape, its padding in numbers."""
     near, far = [], []
     for axis in range(2):
@@ -46,7 +48,7 @@ def convolution(writer: Writer, inputs: list[str], shape: tuple[int, ...], conv:
     )  # fmt: skip
 
 
-def _batch_norm(writer: Writer, node: fx.Node, norm: nn.BatchNorm2d) -> str:
+def _batch_norm(writer: GraphWriter, node: fx.Node, norm: nn.BatchNorm2d) -> str:
     if not norm.track_running_stats:
         raise UnknownOperator("no ONNX for a batch normalisation without statistics")
     inputs = [writer.value(node.args[0])]
@@ -59,7 +61,7 @@ def _batch_norm(writer: Writer, node: fx.Node, norm: nn.BatchNorm2d) -> str:
     return writer.add("BatchNormalization", inputs, epsilon=norm.eps)
 
 
-def _max_pool(writer: Writer, node: fx.Node, pool: nn.MaxPool2d) -> str:
+def _max_pool(writer: GraphWriter, node: fx.Node, pool: nn.MaxPool2d) -> str:
     kernel, dilation = pair(pool.kernel_size), pair(pool.dilation)
     return writer.add(
         "MaxPool", [writer.value(node.args[0])], kernel_shape=kernel, strides=pair(pool.stride),
@@ -81,7 +83,7 @@ def _pool_padding(
     return [*padding, *far]
 
 
-def _avg_pool(writer: Writer, node: fx.Node, pool: nn.AvgPool2d) -> str:
+def _avg_pool(writer: GraphWriter, node: fx.Node, pool: nn.AvgPool2d) -> str:
     kernel, pads = pair(pool.kernel_size), _pool_padding(node, pool)
     counted = bool(pool.count_include_pad and (pads[0] or pads[1]))
     if (pool.count_include_pad or pool.divisor_override) and pads[2:] > pads[:2]:
@@ -97,7 +99,7 @@ def _avg_pool(writer: Writer, node: fx.Node, pool: nn.AvgPool2d) -> str:
     return writer.add("Mul", [result, writer.constant(math.prod(kernel) / pool.divisor_override)])
 
 
-def _adaptive_avg_pool(writer: Writer, node: fx.Node, pool: nn.AdaptiveAvgPool2d) -> str:
+def _adaptive_avg_pool(writer: GraphWriter, node: fx.Node, pool: nn.AdaptiveAvgPool2d) -> str:
     given = writer.value(node.args[0])
     before, after = shape_of(node.args[0])[2:], shape_of(node)[2:]
     if after == (1, 1):
@@ -117,7 +119,7 @@ def _windows(before: int, after: int) -> np.ndarray:
     return weights
 
 
-def _linear(writer: Writer, node: fx.Node, linear: nn.Linear) -> str:
+def _linear(writer: GraphWriter, node: fx.Node, linear: nn.Linear) -> str:
     if len(shape_of(node.args[0])) != 2:
         raise UnknownOperator("no ONNX for a linear layer of maps")
     inputs = [writer.value(node.args[0]), writer.tensor(f"{node.target}.weight")]
@@ -126,18 +128,18 @@ def _linear(writer: Writer, node: fx.Node, linear: nn.Linear) -> str:
     return writer.add("Gemm", inputs, transB=1)
 
 
-def _local_response(writer: Writer, node: fx.Node, norm: nn.LocalResponseNorm) -> str:
+def _local_response(writer: GraphWriter, node: fx.Node, norm: nn.LocalResponseNorm) -> str:
     return writer.add(
         "LRN", [writer.value(node.args[0])], size=norm.size, alpha=float(norm.alpha),
         beta=float(norm.beta), bias=float(norm.k),
     )  # fmt: skip
 
 
-def _flatten(writer: Writer, node: fx.Node, module: nn.Flatten) -> str:
+def _flatten(writer: GraphWriter, node: fx.Node, module: nn.Flatten) -> str:
     return flattened(writer, node, module.start_dim, module.end_dim)
 
 
-def flattened(writer: Writer, node: fx.Node, start: int, end: int) -> str:
+def flattened(writer: GraphWriter, node: fx.Node, start: int, end: int) -> str:
     """Maps as one vector an image."""
     axes = len(shape_of(node.args[0]))
     if start != 1 or end not in (-1, axes - 1):
@@ -146,11 +148,11 @@ def flattened(writer: Writer, node: fx.Node, start: int, end: int) -> str:
     return given if axes == 2 else writer.add("Flatten", [given], axis=1)
 
 
-def _constant_pad(writer: Writer, node: fx.Node, module: nn.ConstantPad2d) -> str:
+def _constant_pad(writer: GraphWriter, node: fx.Node, module: nn.ConstantPad2d) -> str:
     return padded(writer, node, module.padding, float(module.value))
 
 
-def padded(writer: Writer, node: fx.Node, padding: Sequence[int], fill: float) -> str:
+def padded(writer: GraphWriter, node: fx.Node, padding: Sequence[int], fill: float) -> str:
     """A value with a margin; ``padding`` is torch's, the last axis first."""
     pairs = [(0, 0)] * (len(shape_of(node.args[0])) - len(padding) // 2)
     pairs += [(padding[i], padding[i + 1]) for i in range(len(padding) - 2, -1, -2)]
@@ -161,7 +163,7 @@ def padded(writer: Writer, node: fx.Node, padding: Sequence[int], fill: float) -
 def clip(low: float, high: float) -> Callable[..., str]:
     """The translation of a clipping."""
 
-    def translate(writer: Writer, node: fx.Node, module: nn.Module | None = None) -> str:
+    def translate(writer: GraphWriter, node: fx.Node, module: nn.Module | None = None) -> str:
         bounds = [writer.constant(low), writer.constant(high)]
         return writer.add("Clip", [writer.value(node.args[0]), *bounds])
 
@@ -171,19 +173,19 @@ def clip(low: float, high: float) -> Callable[..., str]:
 def unary(kind: str, **attributes: Any) -> Callable[..., str]:
     """The translation of an operator of one input."""
 
-    def translate(writer: Writer, node: fx.Node, module: nn.Module | None = None) -> str:
+    def translate(writer: GraphWriter, node: fx.Node, module: nn.Module | None = None) -> str:
         return writer.add(kind, [writer.value(node.args[0])], **attributes)
 
     return translate
 
 
-def silu(writer: Writer, node: fx.Node, module: nn.Module | None = None) -> str:
+def silu(writer: GraphWriter, node: fx.Node, module: nn.Module | None = None) -> str:
     """A value times its sigmoid."""
     given = writer.value(node.args[0])
     return writer.add("Mul", [given, writer.add("Sigmoid", [given])])
 
 
-def passed(writer: Writer, node: fx.Node, module: nn.Module | None = None) -> str:
+def passed(writer: GraphWriter, node: fx.Node, module: nn.Module | None = None) -> str:
     """What changes nothing in evaluation mode."""
     return writer.value(node.args[0])
 

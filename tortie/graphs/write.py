@@ -23,7 +23,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from tortie.graphs.functions import FUNCTIONS, METHODS
 from tortie.graphs.graph import INPUT, IR_VERSION, OPSET, OUTPUT, Graph, UnknownOperator, noise
 from tortie.graphs.layers import LAYERS
-from tortie.graphs.writer import Writer, shape_of
+from tortie.graphs.writer import GraphWriter, shape_of
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.recording import Recorder
 
@@ -46,12 +46,12 @@ def write_graph(name: str, module: nn.Module, given: Preprocessing | Sequence[in
     taken: tuple[int, ...]
     if isinstance(given, Preprocessing):
         traced = _recorded(name, module, (given.channels, given.height, given.width))
-        writer = Writer(traced)
+        writer = GraphWriter(traced)
         result = _translate(writer, traced, _normalised(writer, given))
         kind, taken = TensorProto.UINT8, given.shape
     else:
         traced = _recorded(name, module, given)
-        writer = Writer(traced)
+        writer = GraphWriter(traced)
         result = _translate(writer, traced, INPUT)
         kind, taken = TensorProto.FLOAT, tuple(given)
     graph = helper.make_graph(
@@ -108,7 +108,7 @@ def _recorded(name: str, module: nn.Module, shape: Sequence[int]) -> fx.GraphMod
     return traced
 
 
-def _normalised(writer: Writer, preprocessing: Preprocessing) -> str:
+def _normalised(writer: GraphWriter, preprocessing: Preprocessing) -> str:
     """uint8 ``(N, H, W, C)`` as float32 ``(N, C, H, W)``, normalised."""
     mean = np.array(preprocessing.mean, np.float32).reshape(-1, 1, 1)
     scale = np.float32(1) / np.array(preprocessing.std, np.float32).reshape(-1, 1, 1)
@@ -118,7 +118,7 @@ def _normalised(writer: Writer, preprocessing: Preprocessing) -> str:
     return writer.add("Mul", [centred, writer.constant(scale)])
 
 
-def _translate(writer: Writer, traced: fx.GraphModule, start: str) -> tuple[int, ...]:
+def _translate(writer: GraphWriter, traced: fx.GraphModule, start: str) -> tuple[int, ...]:
     """Write all calls in their order; the shape of the result, without the batch."""
     modules = dict(traced.named_modules())
     for node in traced.graph.nodes:
@@ -137,7 +137,7 @@ def _translate(writer: Writer, traced: fx.GraphModule, start: str) -> tuple[int,
     raise UnknownOperator("it yields nothing")
 
 
-def _call(writer: Writer, node: fx.Node, modules: dict[str, nn.Module]) -> str:
+def _call(writer: GraphWriter, node: fx.Node, modules: dict[str, nn.Module]) -> str:
     if node.op == "call_module":
         module = modules[str(node.target)]
         if type(module) not in LAYERS:

@@ -15,7 +15,7 @@ from tortie.graphs.graph import UnknownOperator
 _TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
 
 
-class Writer:
+class GraphWriter:
     """Nodes, constants and tensors of a graph, as they come.
 
     Args:

@@ -3,13 +3,15 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.images.archives import Archived, images_in, is_file_in, member_of
 from tortie.images.class_names import LONGEST, class_name
 from tortie.images.csv_paths import CsvPaths
+from tortie.images.labels import LabelType, in_order, is_missing
 from tortie.images.layout import (
     ONE_EACH,
     SPLIT_CELLS,
@@ -18,9 +20,10 @@ from tortie.images.layout import (
     parse_splits,
     read_layout,
 )
+from tortie.images.shards import expanded, read_shards, shards_of
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
-from tortie.images.walk import Strays, entries, images, listed, sort_files, telling
+from tortie.images.walk import Strays, each_image, entries, images, listed, sort_files, telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,14 @@ class Photograph:
         label: its class.
         split: the part of the data that it is said to belong to; ``None`` where nothing is said.
         group: images of one group (one animal, one scene) stay on one side of any split.
+        weight: what it counts in training, beside its class's weight.
     """
 
     path: Path
     label: str
     split: Split | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +53,18 @@ class Collection:
         root: the folder, or the CSV.
         photographs: sorted by path.
         notes: what was found and left out, and which class misses from a split; a line each.
+        label_type: of the labels that the class names stand for.
     """
 
     root: Path
     photographs: tuple[Photograph, ...]
     notes: tuple[str, ...]
+    label_type: LabelType = "str"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, sorted by code points."""
-        return tuple(sorted({photograph.label for photograph in self.photographs}))
+        """Names of the classes, in the order of their labels."""
+        return in_order({photograph.label for photograph in self.photographs}, self.label_type)
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -81,6 +88,8 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
         TortieError: a folder or the CSV that cannot be read.
     """
     asked = parse_splits(splits)
+    if (sharded := _find_in_shards(source, asked, known)) is not None:
+        return sharded
     with telling(source):
         exists, is_folder = source.exists(), source.is_dir()
     if is_folder:
@@ -98,8 +107,30 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
     return Collection(
         source,
         tuple(sorted(collection.photographs, key=lambda one: str(one.path))),
-        (*collection.notes, *_missing_classes(collection)),
+        (*collection.notes, *missing_classes(collection)),
     )
+
+
+def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collection | None:
+    """The images of archives, or of what a pattern stands for; ``None`` for any other source."""
+    sources = expanded(source)
+    if len(sources) == 1 and sources[0] != source:
+        return find(sources[0], "auto" if asked == "auto" else "none", known)
+    with telling(source):
+        shards = [shard for one in sources for shard in shards_of(one)]
+    if not shards:
+        if sources != [source]:
+            raise UsageError(
+                f"{str(source)!r} stands for {len(sources):,} files that are no archives: give "
+                f"{ONE_EACH}"
+            )
+        return None
+    sharded = read_shards(shards, asked, known)
+    photographs = sorted(
+        (Photograph(*one) for one in sharded.places), key=lambda one: str(one.path)
+    )
+    collection = Collection(source, tuple(photographs), sharded.notes, sharded.label_type)
+    return replace(collection, notes=(*sharded.notes, *missing_classes(collection)))
 
 
 class Files(NamedTuple):
@@ -120,8 +151,24 @@ def find_files(sources: Sequence[Path]) -> Files:
     files: list[Path] = []
     strays = Strays()
     for source in sources:
-        files.extend(images(source, strays) if os.path.isdir(source) else [source])
+        files.extend(each_source(source, strays))
     return Files(files, list(strays.notes()))
+
+
+def each_source(source: Path, strays: Strays) -> Iterator[Path]:
+    """The images that a path or a pattern stands for: of a folder, of an archive, a file itself.
+
+    Raises:
+        UsageError: a pattern that nothing matches.
+        TortieError: a folder or an archive that cannot be read.
+    """
+    for one in expanded(source):
+        if os.path.isdir(one):
+            yield from each_image(one, strays)
+        elif (member := member_of(one)) is not None and not is_file_in(member):
+            yield from (Archived(member.archive, name).path for name in images_in(member, strays))
+        else:
+            yield one
 
 
 def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:
@@ -206,13 +253,7 @@ def _find_in_csv(source: Path) -> Collection:
 
 
 def _photograph(path: Path, where: str, row: dict[str, str]) -> Photograph:
-    split = None
-    if "split" in row:
-        split = SPLIT_CELLS.get(row["split"].strip().lower())
-        if split is None:
-            raise UsageError(
-                f"{where}: split {row['split']!r}; expected one of {', '.join(SPLITS)}"
-            )
+    split = split_of(row["split"], where) if "split" in row else None
     group = row.get("group", "").strip() or None
     label = class_name(windows_text(row["label"]))
     if len(label) > LONGEST:
@@ -220,7 +261,21 @@ def _photograph(path: Path, where: str, row: dict[str, str]) -> Photograph:
     return Photograph(path, label, split, group)
 
 
-def _missing_classes(collection: Collection) -> Iterator[str]:
+def split_of(cell: object, where: str) -> Split | None:
+    """The split that a cell of a table names; ``None`` for no cell.
+
+    Raises:
+        UsageError: no such split.
+    """
+    if is_missing(cell):
+        return None
+    split = SPLIT_CELLS.get(str(cell).strip().lower())
+    if split is None:
+        raise UsageError(f"{where}: split {cell!r}; expected one of {', '.join(SPLITS)}")
+    return split
+
+
+def missing_classes(collection: Collection) -> Iterator[str]:
     """Classes that a split misses, a line each.
 
     Raises:

@@ -1,19 +1,30 @@
-"""What a user may give as images: a folder, a CSV, a collection, or a sequence in memory."""
+"""What a user may give as photographs, with or without labels: a folder, a CSV, or any images."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from PIL import Image
+from typing import Any, NamedTuple
 
 from tortie.errors import UsageError
-from tortie.images.class_names import class_name
-from tortie.images.find import Collection, Photograph, Split, find, find_files
+from tortie.images.find import (
+    Collection,
+    Photograph,
+    Split,
+    find,
+    find_files,
+    missing_classes,
+    split_of,
+)
+from tortie.images.given import given_images
+from tortie.images.labels import is_missing, names_of
 from tortie.images.read import Source
 
-Images = str | Path | Collection | Sequence[Source | str]
+Images = str | Path | Collection | Iterable[Any]
+"""A folder, a CSV, or what :func:`tortie.images.given.given_images` takes."""
+
+Labels = Iterable[object]
+"""A label for each image: text, whole numbers or booleans."""
 
 
 class Skipped(NamedTuple):
@@ -25,7 +36,9 @@ class Skipped(NamedTuple):
 
 def labelled(
     images: Images,
-    labels: Sequence[str] | None = None,
+    labels: Labels | None = None,
+    sample_weight: Iterable[float] | None = None,
+    *,
     splits: str = "auto",
     known: Sequence[str] = (),
 ) -> tuple[Collection, list[Source]]:
@@ -33,8 +46,10 @@ def labelled(
 
     Args:
         images: a folder of classes, a CSV, a collection, or a sequence of paths, PIL images or
-            uint8 arrays ``(H, W)`` or ``(H, W, 3)``.
-        labels: class names, for a sequence and for nothing else.
+            uint8 arrays ``(H, W)`` or ``(H, W, 3)``, or a table of these.
+        labels: of the images, for a sequence: text, whole numbers, booleans. A table may bring
+            them itself.
+        sample_weight: what each image counts in training; ``None`` for one each.
         splits: which folders are splits, as :func:`tortie.images.find.find` takes it.
         known: names of classes, where a classifier has them.
 
@@ -44,22 +59,36 @@ def labelled(
     if isinstance(images, str | Path | Collection):
         if labels is not None:
             raise UsageError("labels go with a sequence of images; a folder names its classes")
+        if sample_weight is not None:
+            raise UsageError("sample_weight goes with a sequence of images")
         collection = images if isinstance(images, Collection) else find(Path(images), splits, known)
         return collection, [photograph.path for photograph in collection.photographs]
     if splits != "auto":
         raise UsageError("splits are of folders: a sequence of images has none")
-    sources = [_source(image, position) for position, image in enumerate(_several(images))]
-    if labels is None or len(labels) != len(sources):
-        count = "none" if labels is None else str(len(labels))
-        raise UsageError(f"{len(sources)} images need as many labels, got {count}")
-    photographs = [
+    given = given_images(images)
+    sources = given.sources
+    labels = given.labels if labels is None else labels
+    if labels is None:
+        raise UsageError(f"{len(sources)} images need as many labels, got none")
+    names, kind = names_of(labels)
+    if len(names) != len(sources):
+        raise UsageError(f"{len(sources)} images need as many labels, got {len(names)}")
+    weights = _weights(sample_weight, len(sources))
+    splits_given = given.splits or [None] * len(sources)
+    groups = given.groups or [None] * len(sources)
+    photographs = tuple(
         Photograph(
             source if isinstance(source, Path) else Path(named(source, position)),
-            class_name(str(label)),
+            name,
+            split_of(splits_given[position], f"row {position}"),
+            _group(groups[position]),
+            weights[position],
         )
-        for position, (source, label) in enumerate(zip(sources, labels, strict=True))
-    ]
-    return Collection(Path(), tuple(photographs), ()), sources
+        for position, (source, name) in enumerate(zip(sources, names, strict=True))
+    )
+    root = Path("the table") if given.splits else Path()
+    collection = Collection(root, photographs, (), kind)
+    return replace(collection, notes=tuple(missing_classes(collection))), sources
 
 
 def unlabelled(images: Images) -> list[Source]:
@@ -73,8 +102,7 @@ def unlabelled(images: Images) -> list[Source]:
     if isinstance(images, Collection):
         return [photograph.path for photograph in images.photographs]
     sources: list[Source] = []
-    for position, image in enumerate(_several(images)):
-        source = _source(image, position)
+    for source in given_images(images).sources:
         sources.extend(find_files([source]).paths if isinstance(source, Path) else [source])
     return sources
 
@@ -102,7 +130,7 @@ def with_split(
     photographs += [replace(photograph, split=split) for photograph in other.photographs]
     paths = [photograph.path for photograph in other.photographs]
     notes = (*collection.notes, *other.notes)
-    return Collection(collection.root, tuple(photographs), notes), [*sources, *paths]
+    return replace(collection, photographs=tuple(photographs), notes=notes), [*sources, *paths]
 
 
 def named(source: Source, position: int) -> str:
@@ -110,27 +138,25 @@ def named(source: Source, position: int) -> str:
     return str(source) if isinstance(source, Path) else f"image {position}"
 
 
-def _several(images: object) -> Iterable[object]:
-    """The images one by one; a single one in memory is one, not the rows that it is made of."""
-    if isinstance(images, Image.Image):
-        return [images]
-    if isinstance(images, bytes):
-        return [images]
-    if isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in ((3,), (4,))):
-        return [images]
-    if not isinstance(images, Iterable):
+def _group(cell: object) -> str | None:
+    """The group of a table's cell; ``None`` for an empty one."""
+    return None if is_missing(cell) or cell == "" else str(cell)
+
+
+def _weights(given: Iterable[float] | None, count: int) -> list[float]:
+    """A weight for each of ``count`` images."""
+    if given is None:
+        return [1.0] * count
+    weights = []
+    for position, value in enumerate(given):
+        try:
+            weights.append(float(value))
+        except (TypeError, ValueError):
+            weights.append(math.nan)
+        if not 0 <= weights[-1] < math.inf:
+            raise UsageError(f"sample_weight {position} is {value!r}: expected a number from 0 on")
+    if len(weights) != count:
         raise UsageError(
-            f"expected a folder, a file, or a sequence of images, not {type(images).__name__}"
+            f"{count} images need as many weights in sample_weight, got {len(weights)}"
         )
-    return images
-
-
-def _source(image: object, position: int) -> Source:
-    if isinstance(image, str | Path):
-        return Path(image)
-    if isinstance(image, bytes | Image.Image | np.ndarray):
-        return image
-    raise UsageError(
-        f"image {position} is a {type(image).__name__}: expected a path, the bytes of a "
-        "file, a PIL image or a uint8 array (H, W, 3)"
-    )
+    return weights

@@ -19,7 +19,7 @@ SUFFIXES = (
 )
 """Suffixes of image files, in lower case; what a file holds is found out when it is decoded."""
 
-_SYSTEM = {
+SYSTEM = {
     "__macosx",  # in archives that macOS wrote
     *("network trash folder", "temporary items", "thevolumesettingsfolder"),  # macOS, on a server
     *("@eadir", "@tmp", "#recycle", "#snapshot"),  # Synology: thumbnails, deleted files, old ones
@@ -46,6 +46,8 @@ class Strays:
     empty: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
     def notes(self) -> Iterator[str]:
         """One line for each kind that was met."""
@@ -57,6 +59,8 @@ class Strays:
             (self.empty, "no class, without an image"),
             (self.loose, "left out, in no class's folder"),
             (self.repeated, "met twice, counted once"),
+            (self.damaged, "read as far as it goes"),
+            (self.unlabelled, "left out, without a label"),
         )
         for names, what in kinds:
             if names:
@@ -92,7 +96,7 @@ def entries(folder: Path, strays: Strays) -> tuple[list[str], list[str]]:
             if entry.name.startswith("."):
                 strays.hidden.append(entry.name)
             elif _is_folder(entry):
-                own = entry.name.lower() not in _SYSTEM
+                own = entry.name.lower() not in SYSTEM
                 (folders if own else strays.system).append(entry.name)
             else:
                 files.append(entry.name)
@@ -121,32 +125,53 @@ def images(folder: Path, strays: Strays) -> list[Path]:
     Raises:
         TortieError: the folder itself cannot be read; one below it is a stray.
     """
-    found: list[Path] = []
+    return list(each_image(folder, strays))
+
+
+def each_image(folder: Path, strays: Strays) -> Iterator[Path]:
+    """As :func:`images`, one after the other: held are the names in the folders on the way alone.
+
+    Raises:
+        TortieError: as there.
+    """
     entered: set[tuple[int, int]] = set()
-    ahead = [folder]
+    ahead: list[Iterator[tuple[Path, bool]]] = [iter([(folder, True)])]
     while ahead:
-        here = ahead.pop()
-        try:
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) in entered:
-                strays.repeated.append(str(here))
-                continue
-            entered.add((status.st_dev, status.st_ino))
-            folders, files = entries(here, strays)
-        except OSError as error:
-            if here == folder:
-                raise TortieError(f"cannot read {str(here)!r}: {error.strerror}") from error
-            strays.barred.append(str(here))
-            continue
-        sort_files(here, files, found, strays)
-        ahead.extend(here / name for name in reversed(folders))
-    return sorted(found, key=str)
+        here, is_folder = next(ahead[-1], (None, False))
+        if here is None:
+            ahead.pop()
+        elif not is_folder:
+            yield here
+        else:
+            try:
+                status = os.stat(here)
+                if (status.st_dev, status.st_ino) in entered:
+                    strays.repeated.append(str(here))
+                    continue
+                entered.add((status.st_dev, status.st_ino))
+                ahead.append(_inside(here, strays))
+            except OSError as error:
+                if here == folder:
+                    raise TortieError(f"cannot read {str(here)!r}: {error.strerror}") from error
+                strays.barred.append(str(here))
+
+
+def _inside(folder: Path, strays: Strays) -> Iterator[tuple[Path, bool]]:
+    """What to see in a folder, in the order of the whole paths; whether it is a folder."""
+    folders, files = entries(folder, strays)
+    names = sorted([*_image_names(files, strays), *(f"{name}/" for name in folders)])
+    return ((folder / name, name.endswith("/")) for name in names)
 
 
 def sort_files(folder: Path, names: list[str], images: list[Path], strays: Strays) -> None:
     """Add files to the images, or to the strays, by their suffix."""
+    images.extend(folder / name for name in _image_names(names, strays))
+
+
+def _image_names(names: list[str], strays: Strays) -> Iterator[str]:
+    """Those of an image's suffix; the others are strays."""
     for name in names:
         if os.path.splitext(name)[1].lower() in SUFFIXES:
-            images.append(folder / name)
+            yield name
         else:
             strays.others.append(name)

@@ -1,11 +1,13 @@
 """A network frozen to one depth: how its other stages will be trained, and the training."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tortie import __version__
 from tortie.activations.key import hash_tensors
@@ -22,6 +24,7 @@ from tortie.learning.side_heads import side_notes
 from tortie.learning.step_plan import StepPlan, plan_steps
 from tortie.learning.stepwise_plan import plan_stepwise
 from tortie.learning.tracking import tracked
+from tortie.learning.training_weights import per_class
 from tortie.runs.resume import Listed
 from tortie.runs.run import Run
 from tortie.text import json_text
@@ -108,6 +111,8 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
             train=data.train,
             chosen_on=data.chosen_on,
             chosen_weights=data.weights(data.chosen_on),
+            class_weights=_class_weights(data),
+            sample_weights=data.training_weights.samples,
         )
         with tracked(job, run.folder, steps.recipe) as tell:
             config = TrainConfig(
@@ -131,6 +136,17 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
         backbone.network.side_heads = torch.nn.ModuleDict()  # as after any new head
     backbone.network.eval()
     return Trained(candidate, plan, state, sides)
+
+
+def _class_weights(data: Dataset) -> NDArray[np.float32] | None:
+    """What a photograph of each class counts in the loss, where that was asked for; mean one."""
+    if data.class_weight in ("auto", None):
+        return None
+    labels = data.labels[data.train]
+    counts = np.bincount(labels, minlength=len(data.classes))
+    weights = per_class(counts, data.class_weight, data.classes)
+    mean = float(weights[labels].mean())
+    return (weights / (mean or 1.0)).astype(np.float32)
 
 
 def _feed(candidate: Candidate) -> Feed:
@@ -178,6 +194,8 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "views": [view.name for view in steps.views] if steps.activations != "none" else [],
         "colours": _colours(steps),
         "side weight": _side_weight(candidate) if steps.recipe.side_heads else None,
+        "class weight": options.class_weight,
+        "sample weights": _digest(candidate.data),
         "mirror": options.mirror,
         "seed": options.seed,
         "device": options.device,
@@ -189,6 +207,12 @@ def _document(candidate: Candidate) -> dict[str, Any]:
         "threads": job.threads,
         "processes": job.processes.count,
     }
+
+
+def _digest(data: Dataset) -> str | None:
+    """What tells the weights of photographs from others; ``None`` where each counts one."""
+    samples = data.training_weights.samples
+    return None if samples is None else hashlib.sha256(samples.tobytes()).hexdigest()[:16]
 
 
 def listed(data: Dataset) -> Sequence[Listed]:

@@ -1,7 +1,7 @@
 """Choosing the penalty and measuring the classifier on photographs that chose nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from tortie.images.split import folds
 from tortie.learning.softmax import (
     PENALTIES,
-    Choice,
     Floats,
     Integers,
     LinearHead,
+    PenaltyChoice,
     Problem,
     Weights,
     choose,
@@ -20,6 +20,7 @@ from tortie.learning.softmax import (
     softmax,
 )
 from tortie.learning.temperature import choose_temperature
+from tortie.learning.training_weights import TrainingWeights
 
 FOLDS = 5
 MANY = 5000
@@ -41,6 +42,7 @@ class LabelledFeatures:
             one.
         drawn: float32 ``(T, V, D)``, V drawn views of the photographs that may be trained on; they
             are trained on beside the undistorted view, and never predicted.
+        training: what each photograph counts where it is trained on.
         drawn_rows: row among ``drawn`` of each photograph ``(N,)``; −1 where it has none.
     """
 
@@ -52,6 +54,7 @@ class LabelledFeatures:
     weights: Weights | None = None
     drawn: Floats | None = None
     drawn_rows: Integers | None = None
+    training: TrainingWeights = field(default_factory=TrainingWeights)
 
     def with_drawn(self, drawn: Floats, of: Integers) -> "LabelledFeatures":
         """The same with drawn views ``(T, V, D)`` of the photographs ``of`` ``(T,)``."""
@@ -65,13 +68,14 @@ class LabelledFeatures:
 
     def problem(self, train: Integers) -> Problem:
         """Softmax regression on all views of ``train``."""
-        features, labels = self.features[train], self.labels[train]
+        features, labels, of = self.features[train], self.labels[train], train
         if self.drawn is not None and self.drawn_rows is not None:
             rows = self.drawn_rows[train]
             drawn = self.drawn[rows[rows >= 0]]  # (n, V, D)
             features = np.concatenate([features, drawn.reshape(-1, drawn.shape[2])])
             labels = np.concatenate([labels, labels[rows >= 0].repeat(drawn.shape[1])])
-        return Problem(features, labels, self.classes)
+            of = np.concatenate([train, train[rows >= 0].repeat(drawn.shape[1])])
+        return Problem(features, labels, self.classes, self.training.of(of, labels, self.classes))
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""
@@ -104,7 +108,7 @@ class HeldOut:
         return HeldOut(self.positions[kept], self.probabilities[kept], own)
 
 
-def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> Choice:
+def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> PenaltyChoice:
     """The penalty by cross-fitting inside ``train``, of which every photograph is held out once.
 
     Of 5,000 photographs and more, one fold is held out.
@@ -122,12 +126,12 @@ def cross_fitted_parts(
     return [(train[inside], train[outside]) for inside, outside in parts]
 
 
-def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> Choice:
+def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> PenaltyChoice:
     """The penalty by training on ``train`` and scoring on ``validation``."""
     return _choose(data, [(train, validation)])
 
 
-def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> Choice:
+def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> PenaltyChoice:
     problems = [data.problem(train) for train, _ in parts]
     held = [(data.features[rows], data.labels[rows], data.weights_of(rows)) for _, rows in parts]
     many = len(parts[0][0]) >= MANY

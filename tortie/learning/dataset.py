@@ -14,9 +14,11 @@ from tortie.errors import TortieError, UsageError
 from tortie.images import Facts, Photograph, Source, hash_all
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
+from tortie.images.labels import LabelType, in_order
 from tortie.images.split import draw
 from tortie.images.split_rules import SplitRules, enough_to_score, split_rules_for
 from tortie.learning.job import Job
+from tortie.learning.training_weights import ClassWeight, TrainingWeights, check_class_weight
 from tortie.processes import contents
 
 Integers = NDArray[np.int64]
@@ -64,6 +66,8 @@ class Dataset:
         by_steps: whether an epoch has to be chosen, on photographs that are not trained on.
         skipped: listed photographs that cannot be read, and why.
         empty_classes: classes that were listed and have no readable photograph.
+        class_weight: what a photograph of each class counts in training.
+        label_type: of the labels that the class names stand for.
     """
 
     inspection: Inspection
@@ -75,9 +79,16 @@ class Dataset:
     by_steps: bool
     skipped: list[Skipped]
     empty_classes: tuple[str, ...] = ()
+    class_weight: ClassWeight = "auto"
+    label_type: LabelType = "str"
 
     def __len__(self) -> int:
         return len(self.photographs)
+
+    def __repr__(self) -> str:
+        """How many photographs there are, and what they are for."""
+        parts = ", ".join(f"{count:,} {name}" for name, count in self.split_counts.items())
+        return f"Dataset({len(self):,} photographs in {len(self.classes)} classes: {parts})"
 
     @property
     def sha256(self) -> list[str]:
@@ -102,6 +113,13 @@ class Dataset:
         """Class indices ``(N,)``."""
         index = {name: number for number, name in enumerate(self.classes)}
         return np.array([index[one.label] for one in self.photographs], np.int64)
+
+    @cached_property
+    def training_weights(self) -> TrainingWeights:
+        """What each photograph counts in training."""
+        samples = np.array([one.weight for one in self.photographs], np.float64)
+        given = None if (samples == 1).all() else samples
+        return TrainingWeights(self.class_weight, self.classes, given)
 
     def part(self, name: str) -> Integers:
         """Positions of the photographs in a part of the split, ascending."""
@@ -243,7 +261,8 @@ def make_dataset(
         )
     photographs = [listed[row] for row in inspection.rows]
     labels = [photograph.label for photograph in photographs]
-    classes = enough_classes(labels)
+    classes = enough_classes(labels, job.collection.label_type)
+    check_class_weight(job.options.class_weight, classes)
     given = [photograph.split for photograph in photographs]
     valid, test = fraction(job.options.valid), fraction(job.options.test)
     unsplit = valid is None and test is None and not {"validation", "test"} & set(given)
@@ -262,11 +281,13 @@ def make_dataset(
         by_steps=job.by_steps,
         skipped=skipped,
         empty_classes=tuple(sorted({one.label for one in listed} - set(classes))),
+        class_weight=job.options.class_weight,
+        label_type=job.collection.label_type,
     )
 
 
-def enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
-    """The classes in the order of their names.
+def enough_classes(labels: Iterable[str], kind: LabelType = "str") -> tuple[str, ...]:
+    """The classes in the order of their labels.
 
     Raises:
         UsageError: fewer than two classes, or a class of one photograph.
@@ -283,7 +304,7 @@ def enough_classes(labels: Iterable[str]) -> tuple[str, ...]:
             f"only one readable photograph of {', '.join(single)}: every class needs at least two; "
             "add some, or take the folder away"
         )
-    return tuple(sorted(counts))
+    return in_order(counts, kind)
 
 
 def fraction(part: float | Path | None) -> float | None:

@@ -62,7 +62,7 @@ class Score(NamedTuple):
 
 
 @dataclass
-class Comparison:
+class DepthComparison:
     """The depths to compare beside freezing everything, and why these.
 
     Attributes:
@@ -120,7 +120,7 @@ def compare_depths(job: Job) -> FitResult:
 
 def _to_compare(
     job: Job, data: Dataset, photographs: DecodedPhotographs, run: Run
-) -> Comparison:  # fmt: skip
+) -> DepthComparison:  # fmt: skip
     """The depths that the rule names and the budget allows; what is left out, and why."""
     smallest = int(np.bincount(data.labels[data.train], minlength=len(data.classes)).min())
     asked, rule = worth_comparing(smallest, stage_names(job.entry))
@@ -129,7 +129,7 @@ def _to_compare(
     before = run.document()
     if before is not None:  # go on with the comparison that was begun
         asked = before["compared"]
-    budget, dropped, comparison = job.options.budget, [], Comparison()
+    budget, dropped, comparison = job.options.budget, [], DepthComparison()
     for name in asked:
         candidate = make_candidate(
             job.with_freeze(name), data, photographs, document_of(run.folder / name)
@@ -165,7 +165,7 @@ def worth_comparing(smallest: int, names: tuple[str, ...]) -> tuple[list[str], s
     return ["none", middle], f"{smallest} photographs of the smallest class: enough to train all"
 
 
-def _plan(comparison: Comparison) -> Plan:
+def _plan(comparison: DepthComparison) -> Plan:
     """The plan of all depths: that of the last, with the cost of them all."""
     plans = [one.plan for one in comparison.candidates]
     together = {
@@ -180,7 +180,7 @@ def _with_rule(plan: Plan, rule: str) -> Plan:
 
 
 def _best(
-    frozen: Backbone, photographs: DecodedPhotographs, comparison: Comparison, run: Run
+    frozen: Backbone, photographs: DecodedPhotographs, comparison: DepthComparison, run: Run
 ) -> tuple[Trained | None, str]:
     """The best depth, ``None`` where that is freezing everything, and the verdict in words."""
     note, data = frozen.job.events.note, comparison.candidates[0].data

@@ -70,7 +70,9 @@ def frozen_fit(
         TortieError: no photograph can be read.
     """
     clock = clock or Clock()
-    classes = enough_classes(photograph.label for photograph in job.collection.photographs)
+    classes = enough_classes(
+        (photograph.label for photograph in job.collection.photographs), job.collection.label_type
+    )
     with ExitStack() as stack:
         if not job.plan_only:
             stack.enter_context(_imported_meanwhile("scipy.optimize"))
@@ -133,6 +135,7 @@ def solve(
     table = LabelledFeatures(
         activations, data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
+        training=data.training_weights,
     )  # fmt: skip
     views, view_notes = _drawn_views(job, data)
     if views:

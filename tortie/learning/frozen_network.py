@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tortie.activations.device import device_name
-from tortie.activations.engine import Choice, choose
+from tortie.activations.engine import EngineChoice, choose
 from tortie.activations.extract import Extractor
 from tortie.activations.prefix import NAME, Prefix
 from tortie.evaluation.activation_maps import LastMaps
@@ -109,7 +109,7 @@ def frozen_as_built(backbone: "Backbone") -> FrozenNetwork:
     return FrozenNetwork(backbone.job, stages, backbone.with_head)
 
 
-def _choice(job: Job) -> Choice:
+def _choice(job: Job) -> EngineChoice:
     return choose(job.options.engine, device_name(job.options.device), job.precision)
 
 

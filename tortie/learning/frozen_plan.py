@@ -8,6 +8,7 @@ from tortie.learning.dataset import fraction
 from tortie.learning.frozen_network import FrozenNetwork
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
+from tortie.learning.training_weights import said
 
 
 def plan_frozen(
@@ -41,6 +42,7 @@ def plan_frozen(
         network=job.entry.title,
         weights=options.weights,
         freeze=job.freeze,
+        class_weight=said(options.class_weight, any(one.weight != 1 for one in listed)),
         augment=options.augment or "none",
         views=1 + (views > 0) * options.views,
         classes=classes,

@@ -119,7 +119,7 @@ class Job:
 
     @property
     def precision(self) -> Precision | None:
-        """Of the frozen part; ``None`` for what the device does natively."""
+        """Of the frozen part and of the steps; ``None`` where neither is asked for."""
         return chosen_precision(self.options.precision, device_name(self.options.device))
 
     def with_freeze(self, asked: str) -> "Job":

@@ -6,11 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie import __version__
+from tortie.evaluation.coverage import REJECTED_BELOW, coverage_curve
+from tortie.evaluation.metrics import calibration_metrics
 from tortie.evaluation.strangers import Strangers
+from tortie.learning.options import FitOptions
+from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names
-from tortie.weights.classifier_file import Accuracy, Member, Metadata
+from tortie.weights.classifier_file import Accuracy, Metadata, StoredMember
 
 _OF_PHOTOGRAPHS = ("photographs", "split", "found")  # sources of notes that may name files
 
@@ -34,9 +38,9 @@ def accuracy_of(result: FitResult) -> Accuracy | None:
 
 def member(
     entry: Entry, weights: str | None, head: str, frozen: list[str], precision: str
-) -> Member:
+) -> StoredMember:
     """What a file says of one network."""
-    return Member.model_validate(
+    return StoredMember.model_validate(
         {
             "network": entry.name,
             "arguments": dict(entry.arguments),
@@ -73,14 +77,14 @@ def strangers_document(strangers: Strangers) -> dict[str, float]:
     }
 
 
-def describe(result: FitResult, private: bool = False) -> Metadata:
+def describe(result: FitResult, options: FitOptions) -> Metadata:
     """The metadata of the classifier's file.
 
     Args:
         result: of the fit.
-        private: whether nothing of it may tell which photographs were trained on.
+        options: that it was asked for with; whether it is private, too.
     """
-    plan = result.plan
+    plan, private = result.plan, options.private
     skipped = [one._asdict() for one in result.data.skipped]
     notes = result.notes
     if private:
@@ -97,6 +101,7 @@ def describe(result: FitResult, private: bool = False) -> Metadata:
         "penalty": result.penalty,
         "calibration": {"on": result.calibration.on, "n": result.calibration.n},
         "strangers": result.strangers and strangers_document(result.strangers),
+        "measured": _measured(result),
         "splits": result.data.split_counts,
         "skipped": skipped,
         "notes": notes,
@@ -110,10 +115,29 @@ def describe(result: FitResult, private: bool = False) -> Metadata:
         accuracy=accuracy_of(result),
         accuracy_reason=result.data.too_few,
         training=training,
+        label_type=result.data.label_type,
+        options=recorded(options),
     )
 
 
-def _member_of(result: FitResult) -> Member:
+def _measured(result: FitResult) -> dict[str, Any] | None:
+    """What the probabilities were worth, and what rejecting the unsure is."""
+    if result.scores is None:
+        return None
+    weights = result.scored_weights
+    curve = coverage_curve(result.probabilities, result.scored_labels, weights)
+    rows = [
+        {
+            "threshold": one.threshold, "coverage": one.coverage, "accuracy": one.accuracy,
+            "low": one.interval.low, "high": one.interval.high,
+        }
+        for one in curve
+        if one.threshold in REJECTED_BELOW
+    ]  # fmt: skip
+    return {**calibration_metrics(result.scores, result.uncalibrated_scores), "coverage": rows}
+
+
+def _member_of(result: FitResult) -> StoredMember:
     plan = result.plan
     frozen = list(plan.freeze.names(stage_names(result.entry)))
     return member(result.entry, plan.weights, result.head, frozen, plan.precision)

@@ -1,6 +1,8 @@
 """What a user may ask of a fit."""
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +18,9 @@ from pydantic import (
 
 from tortie.augment.named import policy
 from tortie.errors import UsageError
+from tortie.images.labels import names_of
 from tortie.images.layout import parse_splits
+from tortie.learning.training_weights import ClassWeight
 
 
 def _fraction_or_folder(value: object) -> object:
@@ -65,6 +69,32 @@ def _duration(value: object) -> object:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def _class_weight(value: object) -> object:
+    """The rule's name, or a dictionary; ``A=2,B=0.5`` is what the command line takes."""
+    if value == "none":
+        return None
+    if isinstance(value, str) and "=" in value:
+        value = dict(part.rpartition("=")[::2] for part in value.split(","))
+    if not isinstance(value, Mapping):
+        if value is None or value in ("auto", "sqrt", "balanced"):
+            return value
+        raise ValueError(
+            "expected sqrt, balanced, none, or a weight for each class, as cat=2,dog=1"
+        )
+    names, _ = names_of(value)
+    weights = {}
+    for name, weight in zip(names, value.values(), strict=True):
+        try:
+            weights[name] = float(weight)
+        except (TypeError, ValueError):
+            raise ValueError(f"the weight of {name} is {weight!r}, not a number") from None
+        if not 0 <= weights[name] < math.inf:
+            raise ValueError(f"the weight of {name} is {weight}, not a number from 0 on")
+    if not any(weights.values()):
+        raise ValueError("no class has a weight above 0")
+    return weights
+
+
 Part = Annotated[
     float | Path | None, AfterValidator(_between_0_and_1), BeforeValidator(_fraction_or_folder)
 ]
@@ -106,6 +136,10 @@ class FitOptions(BaseModel):
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
+        class_weight: what a photograph of each class counts in training: ``sqrt`` (the inverse
+            square root of its class's share), ``balanced`` (every class counts the same), ``None``
+            (every photograph does), or a weight for each class; ``auto`` is ``sqrt`` where the
+            softmax layer is solved for, and what the recipe does elsewhere.
         side_heads: weight of each side head's loss beside the head's, in a network that has them;
             ``None`` for what the recipe does.
         accumulate: gradient accumulation steps; more need less memory, and batch-norm takes the
@@ -135,7 +169,8 @@ class FitOptions(BaseModel):
         members: number of networks in an ensemble; their probabilities are averaged.
         seed: random seed.
         device: ``auto``, ``cpu``, ``cuda``, or a torch device's name.
-        precision: of the frozen part; ``auto`` is bfloat16 where the device multiplies it natively.
+        precision: of the frozen part and of the steps; ``auto``: of the frozen part, bfloat16 where
+            the device multiplies it natively; of the steps, the faster by a measurement.
         engine: that runs the frozen part; ``auto`` follows the processor and the precision.
         private: whether the file leaves out hashes and paths of the training photographs.
         threads: number of threads; ``None`` for one per core.
@@ -152,6 +187,7 @@ class FitOptions(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
+    class_weight: Annotated[ClassWeight, BeforeValidator(_class_weight)] = "auto"
     side_heads: float | None = Field(default=None, gt=0, le=10)
     accumulate: int | None = Field(default=None, ge=1)
     track: Literal["tensorboard", "mlflow", "wandb"] | None = None

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tortie.evaluation.notebook import NotebookCard
 from tortie.learning.freeze import Freeze
 
 
@@ -81,6 +82,7 @@ class Plan(BaseModel):
         weights: where its parameters begin.
         freeze: the frozen stages.
         head: what is trained on the frozen activations.
+        class_weight: what each photograph counts in training, in words.
         augment: policy of the drawn views.
         views: of each photograph, the undistorted one included.
         classes: number of classes.
@@ -119,6 +121,7 @@ class Plan(BaseModel):
     weights: str | None
     freeze: Freeze
     head: str = "linear"
+    class_weight: str = ""
     augment: str = "none"
     views: int = 1
     classes: int
@@ -144,6 +147,20 @@ class Plan(BaseModel):
     depth_rule: str | None = None
     prediction: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Network, photographs and time."""
+        return (
+            f"Plan({self.network}, {self.images:,} photographs in {self.classes} classes, "
+            f"{self.trained_parameters:,} parameters to train, {duration(self.seconds)})"
+        )
+
+    def __str__(self) -> str:
+        """The plan as the command line prints it."""
+        return "\n".join(f"{heading:>12}  {line}" for heading, line in self.lines())
+
+    def _repr_html_(self) -> str:
+        return NotebookCard("Plan", self.notes, self.lines()).html()
 
     def _views_line(self) -> list[tuple[str, str]]:
         if self.augment == "none":
@@ -194,6 +211,7 @@ class Plan(BaseModel):
             ("frozen", f"{frozen}: {self.frozen_parameters:,} parameters"),
             *freeze.lines(),
             ("trained", f"{trained}: {self.trained_parameters:,} parameters"),
+            *([("class weight", self.class_weight)] if self.class_weight else []),
             ("split", self.rule),
             *self._views_line(),
             *(self.training.lines() if self.training else []),

@@ -36,7 +36,7 @@ def probe(
     own = LabelledFeatures(
         table.activations[:, 0], data.labels[rows], [data.sha256[i] for i in rows],
         [data.groups[i] for i in rows], classes=len(data.classes),
-        weights=data.weights(rows),
+        weights=data.weights(rows), training=data.training_weights.only(rows),
     )  # fmt: skip
     train = table.row[data.train]
     with few_threads(own.features):

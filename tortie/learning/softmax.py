@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.learning.training_weights import TrainingWeights
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Weights = NDArray[np.float64]
@@ -40,7 +42,7 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PenaltyChoice:
     """A penalty and the losses that chose it.
 
     Attributes:
@@ -56,17 +58,6 @@ class Choice:
     logits: Floats
     labels: Integers
     weights: Weights
-
-
-def class_weights(labels: Integers, classes: int) -> Floats:
-    """A weight an image, mean one: the inverse square root of its class's share.
-
-    Halfway between every image counting the same and every class counting the same, so that a
-    small class is neither drowned nor inflated. Equal classes all weigh one.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    weights = 1 / np.sqrt(counts[labels])
-    return (weights / weights.mean()).astype(np.float32)
 
 
 def softmax(logits: Floats) -> Floats:
@@ -102,7 +93,9 @@ def few_threads(features: Floats) -> Iterator[None]:
 class Problem:
     """Softmax regression on one training set, solved for one penalty after another."""
 
-    def __init__(self, features: Floats, labels: Integers, classes: int) -> None:
+    def __init__(
+        self, features: Floats, labels: Integers, classes: int, weights: Floats | None = None
+    ) -> None:
         """Standardise the features and, where images are fewer, turn them into their span.
 
         Args:
@@ -110,10 +103,14 @@ class Problem:
                 activations would take 300 MB.
             labels: class indices ``(N,)``, 0 to K-1.
             classes: K.
+            weights: of each image, of mean one ``(N,)``; by default the inverse square root of its
+                class's share.
         """
+        if weights is None:
+            weights = TrainingWeights().of(np.arange(len(labels)), labels, classes)
         self._mean, self._scale = _standardisation(features)
         self._labels, self._classes = labels, classes
-        self._weights = class_weights(labels, classes) / np.float32(len(labels))
+        self._weights = weights / np.float32(len(labels))
         self._onehot = np.zeros((len(labels), classes), np.float32)
         self._onehot[np.arange(len(labels)), labels] = 1
         self._basis: Floats | None = None
@@ -179,7 +176,7 @@ def choose(
     problems: Sequence[Problem],
     held: Sequence[tuple[Floats, Integers, Weights]],
     penalties: Sequence[float] = PENALTIES,
-) -> Choice:
+) -> PenaltyChoice:
     """The penalty of the least held-out log loss.
 
     Args:
@@ -208,7 +205,7 @@ def choose(
             if worse == 2:
                 break
     assert best is not None
-    return Choice(best[1], losses, best[2], labels, weights)
+    return PenaltyChoice(best[1], losses, best[2], labels, weights)
 
 
 def held_out_parts(folds: Integers) -> list[tuple[Integers, Integers]]:

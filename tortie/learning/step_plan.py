@@ -120,6 +120,12 @@ def recipe_of(job: Job) -> Recipe:
     changes = {name: value for name, value in changes.items() if value is not None}
     if options.side_heads is not None:
         changes["side_heads"] = True
+    if options.class_weight != "auto":
+        if chosen.loss == "rbf" and options.class_weight is not None:
+            raise UsageError(
+                f"recipe {chosen.name} has the loss rbf, which takes no class_weight: leave it out"
+            )
+        changes["balance"] = "none"  # in place of the recipe's
     return chosen.changed(**changes) if changes else chosen
 
 

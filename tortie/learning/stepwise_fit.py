@@ -75,7 +75,9 @@ def check_stepwise(job: Job) -> None:
         UsageError: with the way out.
     """
     recipe_of(job)
-    enough_classes(photograph.label for photograph in job.collection.photographs)
+    enough_classes(
+        (photograph.label for photograph in job.collection.photographs), job.collection.label_type
+    )
 
     def check() -> bytes:
         if job.options.run is not None:

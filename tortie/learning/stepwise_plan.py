@@ -6,6 +6,7 @@ from tortie.learning.backbone import Backbone
 from tortie.learning.dataset import Dataset
 from tortie.learning.plan import Plan, Training
 from tortie.learning.step_plan import StepPlan
+from tortie.learning.training_weights import said
 from tortie.training.decoded import DecodedPhotographs
 
 
@@ -31,6 +32,9 @@ def plan_stepwise(
         weights=job.options.weights,
         freeze=backbone.freeze,
         head=job.options.head,
+        class_weight=said(
+            job.options.class_weight, any(one.weight != 1 for one in listed), recipe.balance
+        ),
         augment=recipe.policy,
         views=1 + len(steps.views) if backbone.freeze.stages and steps.views else 1,
         classes=len(data.classes),

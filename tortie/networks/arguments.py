@@ -19,7 +19,7 @@ from tortie.networks.entry import Entry, titled
 from tortie.networks.table import find
 
 if TYPE_CHECKING:
-    from tortie.weights.classifier_file import Member
+    from tortie.weights.classifier_file import StoredMember
 
 __all__ = [
     "Argument", "arguments_of", "network_of", "parse_network", "split_networks",
@@ -191,7 +191,7 @@ def stored_network(name: str, stored: Mapping[str, Any], in_channels: int) -> En
     return replace(network, arguments={**network.arguments, **images})
 
 
-def network_of(described: "Member") -> Entry:
+def network_of(described: "StoredMember") -> Entry:
     """The network of a member of a classifier's file; see :func:`stored_network`."""
     channels = described.preprocessing.channels
     return stored_network(described.network, described.arguments, channels)

@@ -14,7 +14,7 @@ from tortie.errors import TortieError, UsageError
 from tortie.networks.arguments import network_of
 from tortie.text import shown
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Member, Metadata
+from tortie.weights.classifier_file import Metadata, StoredMember
 from tortie.weights.header import TensorInfo
 from tortie.weights.tensors import torch_type
 
@@ -53,7 +53,7 @@ def restore(path: Path) -> "tuple[Metadata, list[Network], dict[str, Tensor]]":
 
 
 def rebuild(
-    path: Path, described: Member, classes: int, tensors: "Mapping[str, NDArray[Any]]"
+    path: Path, described: StoredMember, classes: int, tensors: "Mapping[str, NDArray[Any]]"
 ) -> "Network":
     """The network of a file that was checked before, of tensors that are in memory.
 
@@ -75,7 +75,7 @@ def rebuild(
     return network
 
 
-def _build(path: Path, described: Member, classes: int) -> "Network":
+def _build(path: Path, described: StoredMember, classes: int) -> "Network":
     """The network that a file describes, without memory for its tensors."""
     from tortie.weights.meta import meta_device
 
@@ -100,7 +100,7 @@ def _build(path: Path, described: Member, classes: int) -> "Network":
     return network
 
 
-def _check_size(path: Path, network: "Network", described: Member) -> None:
+def _check_size(path: Path, network: "Network", described: StoredMember) -> None:
     """Refuse another size of input than the table's where the network cannot take it."""
     import torch
 
@@ -115,7 +115,11 @@ def _check_size(path: Path, network: "Network", described: Member) -> None:
 
 
 def _check_tensors(
-    path: Path, described: Member, network: "Network", prefix: str, infos: Mapping[str, TensorInfo]
+    path: Path,
+    described: StoredMember,
+    network: "Network",
+    prefix: str,
+    infos: Mapping[str, TensorInfo],
 ) -> None:
     """Refuse tensors that are not those of the network, in name, shape and type."""
     expected = network.state_dict()

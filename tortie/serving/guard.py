@@ -18,8 +18,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tortie.serving.limits import Access, Refusal
+from tortie.serving.pages import SCRIPTS, STYLE
 
-OPEN = frozenset({"/", "/docs", "/openapi.json", "/page.css", "/page.js", "/health", "/ready"})
+OPEN = frozenset({"/", STYLE, *SCRIPTS, "/docs", "/openapi.json", "/health", "/ready"})
 """Paths that need no token: they tell nothing of the classifier."""
 
 _HEADERS = {

@@ -4,30 +4,45 @@ No folder is served: each address is one file of the package, read when the serv
 """
 
 import json
-from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import Response
 
-_HTML = "text/html; charset=utf-8"
-_FILES = {
-    "/": ("page.html", _HTML),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+from tortie.browser.parts import render, text
+
+HTML = "text/html; charset=utf-8"
+_CSS = "text/css; charset=utf-8"
+_SCRIPT = "text/javascript; charset=utf-8"
+STYLE = "/page.css"
+SCRIPTS = {
+    "/camera.js": ("browser", "camera.js"),
+    "/answers.js": ("browser", "answers.js"),
+    "/photographs.js": ("browser", "photographs.js"),
+    "/page.js": ("serving", "page.js"),
 }
+"""Scripts of the page, in the order in which they are run: address, room and name."""
 
 
 def add_pages(app: FastAPI) -> None:
     """Add the page at ``/``, what it needs, and ``/docs``."""
-    for path, (name, kind) in _FILES.items():
-        _add(app, path, files("tortie.serving").joinpath(name).read_bytes(), kind)
-    _add(app, "/docs", docs_page(app.openapi()).encode(), _HTML)
+    add_page(app, "/", render("serving", "page.html.j2", scripts=list(SCRIPTS)), SCRIPTS)
+    add_file(app, "/docs", docs_page(app.openapi()), HTML)
 
 
-def _add(app: FastAPI, path: str, content: bytes, kind: str) -> None:
+def add_page(app: FastAPI, path: str, html: str, scripts: dict[str, tuple[str, str]]) -> None:
+    """Add a page with the shared style, and its scripts."""
+    add_file(app, path, html, HTML)
+    add_file(app, STYLE, text("browser", "page.css"), _CSS)
+    for address, (room, name) in scripts.items():
+        add_file(app, address, text(room, name), _SCRIPT)
+
+
+def add_file(app: FastAPI, path: str, content: str, kind: str) -> None:
+    """Answer one address with this text, and no other."""
+
     async def page() -> Response:
-        return Response(content, media_type=kind)
+        return Response(content.encode(), media_type=kind)
 
     app.add_api_route(path, page, include_in_schema=False)
 
@@ -38,11 +53,5 @@ def docs_page(document: dict[str, Any]) -> str:
     Args:
         document: OpenAPI 3.1.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
-    source = files("tortie.serving").joinpath("docs.html.j2").read_text("utf-8")
-    return environment.from_string(source).render(api=document)
+    filters = {"pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False)}
+    return render("serving", "docs.html.j2", filters, api=document)

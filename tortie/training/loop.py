@@ -55,6 +55,10 @@ class TrainData:
         train: positions that are trained on.
         chosen_on: positions that choose the best epoch; may be empty.
         chosen_weights: what each of these counts ``(n,)``; ``None`` where each is one.
+        class_weights: what a photograph of each class counts in the loss ``(K,)``; ``None`` for
+            what the recipe's ``balance`` says.
+        sample_weights: how often each photograph is drawn, beside the others ``(N,)``; ``None``
+            where that is the recipe's alone.
     """
 
     feed: Feed
@@ -64,6 +68,8 @@ class TrainData:
     train: Integers
     chosen_on: Integers
     chosen_weights: NDArray[np.float64] | None = None
+    class_weights: NDArray[np.float32] | None = None
+    sample_weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,8 +192,12 @@ def _balanced(
 ) -> tuple[Loss, NDArray[np.float32] | None]:
     """The loss, and how often each training photograph is drawn; ``None`` for once an epoch."""
     weights = balance_weights(data.labels[data.train], data.classes)
-    by_class = torch.from_numpy(weights).to(device) if recipe.balance == "loss" else None
+    in_loss = weights if recipe.balance == "loss" else data.class_weights
+    by_class = None if in_loss is None else torch.from_numpy(in_loss).to(device)
     sampled = weights[data.labels[data.train]] if recipe.balance == "sampler" else None
+    if data.sample_weights is not None:
+        own = data.sample_weights[data.train].astype(np.float32)
+        sampled = own if sampled is None else own * sampled
     return loss_of(recipe, by_class), sampled
 
 

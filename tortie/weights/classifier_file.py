@@ -19,9 +19,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tortie.errors import TortieError
 from tortie.files import replacing
 from tortie.images.class_names import LONGEST
+from tortie.images.labels import LabelType, labels_of
 from tortie.images.preprocess import Preprocessing
 from tortie.text import is_clean, utf8
-from tortie.weights.header import Header, NoHeader, TensorInfo, open_safetensors, parse, read_header
+from tortie.weights.header import (
+    FileHeader,
+    NoHeader,
+    TensorInfo,
+    open_safetensors,
+    parse,
+    read_header,
+)
 from tortie.weights.tensors import read_tensors
 
 if TYPE_CHECKING:
@@ -77,7 +85,7 @@ class Accuracy(_Data):
     never_recognised: list[ClassName] = Field(default=[], max_length=MOST_CLASSES)
 
 
-class Member(_Data):
+class StoredMember(_Data):
     """One network of the classifier; its tensors are ``members.I.stages…`` and ``members.I.head…``.
 
     Attributes:
@@ -131,16 +139,20 @@ class Metadata(_Data):
         accuracy: measured, or ``None`` where there was too little to tell.
         accuracy_reason: why there is no accuracy.
         training: the record of the fit: plan, counts, penalty, left-out files.
+        label_type: of the labels that the classes were learnt by.
+        options: the arguments of the fit that decide what is learnt.
     """
 
     version: Literal[1] = 1
     tortie: str = Field(max_length=100)
     classes: list[ClassName] = Field(min_length=2, max_length=MOST_CLASSES)
-    members: list[Member] = Field(min_length=1, max_length=MOST_MEMBERS)
+    members: list[StoredMember] = Field(min_length=1, max_length=MOST_MEMBERS)
     temperature: dict[CropSetting, Temperature] = {"1": 1.0}
     accuracy: Accuracy | None = None
     accuracy_reason: str | None = Field(default=None, max_length=10_000)
     training: dict[str, Any] = {}
+    label_type: LabelType = "str"
+    options: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> Self:
@@ -150,6 +162,7 @@ class Metadata(_Data):
             raise ValueError("classes: one name is there twice")
         if not all(map(is_clean, self.classes)):
             raise ValueError("classes: a name with control characters")
+        labels_of(self.classes, self.label_type)
         return self
 
 
@@ -298,7 +311,7 @@ def _damaged(path: Path) -> TortieError:
     )
 
 
-def _is_intact(header: Header, content: bytes | bytearray) -> bool:
+def _is_intact(header: FileHeader, content: bytes | bytearray) -> bool:
     # JSON has several spellings of one content, \u00e9 and \u00E9: it was saved in one.
     if header.text.rstrip(b" ") != _canonical(header.content):
         return False
@@ -306,7 +319,7 @@ def _is_intact(header: Header, content: bytes | bytearray) -> bool:
         return _digest(header.content, view) == header.metadata["sha256"]
 
 
-def _described(path: Path, header: Header) -> tuple[Metadata, dict[str, TensorInfo]]:
+def _described(path: Path, header: FileHeader) -> tuple[Metadata, dict[str, TensorInfo]]:
     """What a header says, each part of which could be so."""
     try:
         content = parse(header.metadata["tortie"])

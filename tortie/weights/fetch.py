@@ -60,7 +60,7 @@ def fetch_address(address: str) -> Path:
             f"the way, or a web page in between) and was not kept: try again, or {_BY_HAND}"
         ) from None
     except (OSError, HTTPException) as error:
-        raise TortieError(f"cannot fetch {address}: {_reason(error)}; {_BY_HAND}") from None
+        raise TortieError(f"cannot fetch {address}: {cause_of(error)}; {_BY_HAND}") from None
     return path
 
 
@@ -169,15 +169,15 @@ def refusal(wanted: HubFile, error: Exception) -> TortieError:
         elif isinstance(cause, errors.FileMetadataError):
             why = f"{constants.ENDPOINT} does not answer as a hub does (a web page in between?)"
         elif isinstance(cause, Exception):
-            why = f"{constants.ENDPOINT} does not answer ({_reason(cause)})"
+            why = f"{constants.ENDPOINT} does not answer ({cause_of(cause)})"
         return TortieError(f"cannot fetch {wanted}: {why}, and no copy is cached; {_BY_HAND}")
     if isinstance(error, errors.EntryNotFoundError):
         return UsageError(
             f"{wanted}: no such file in that repository; name one: hf://{wanted.repository}/FILE"
         )
     if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{wanted}: {_reason(error)}")
-    return TortieError(f"cannot fetch {wanted}: {_reason(error)}; {_BY_HAND}")
+        return UsageError(f"{wanted}: {cause_of(error)}")
+    return TortieError(f"cannot fetch {wanted}: {cause_of(error)}; {_BY_HAND}")
 
 
 def _offline() -> bool:
@@ -191,13 +191,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _reason(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
     """One line of what an error says."""
     if isinstance(error, HTTPError):
         error.close()
         return f"HTTP {error.code} {error.reason}"
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
-        return _reason(error.reason)
+        return cause_of(error.reason)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -45,7 +45,7 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
-class Header:
+class FileHeader:
     """A header that was read.
 
     Attributes:
@@ -87,7 +87,7 @@ class NoHeader(ValueError):
     """A file that does not begin as ``.safetensors`` does."""
 
 
-def read_header(file: BinaryIO) -> Header:
+def read_header(file: BinaryIO) -> FileHeader:
     """The header of an open file, which is then at the first tensor's bytes.
 
     Raises:
@@ -111,7 +111,7 @@ def read_header(file: BinaryIO) -> Header:
     metadata = content.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ValueError("its metadata is not text by name")
-    return Header(content, text, metadata, 8 + length, size)
+    return FileHeader(content, text, metadata, 8 + length, size)
 
 
 def open_safetensors(path: Path) -> BinaryIO:

@@ -17,7 +17,7 @@ def read_tensors(content: bytearray, infos: Mapping[str, TensorInfo]) -> "dict[s
 
     Args:
         content: what follows the header, whole.
-        infos: of :meth:`tortie.weights.header.Header.tensors`, which has checked every place.
+        infos: of :meth:`tortie.weights.header.FileHeader.tensors`, which has checked every place.
     """
     import torch
 

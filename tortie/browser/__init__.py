@@ -1,0 +1,1 @@
+"""What the pages share: look, camera, drop area, list of answers. Text alone, of this package."""
