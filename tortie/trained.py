@@ -283,11 +283,12 @@ class TrainedClassifier(DescribedClassifier):
         with self._lock:  # what belongs together, whatever other threads set meanwhile
             members, novelty = self._ready(), self._novelty
             crops, temperature = self._options.crops, self.temperature
+        if with_features:
+            members = [replace(members[0], keeps_features=True), *members[1:]]
         with progress_of("photographs", progress) as told:
             return predict(
-                members, temperature, sources, digests, told, crops=crops, novelty=novelty,
-                with_features=with_features,
-            )  # fmt: skip
+                members, temperature, sources, digests, told, crops=crops, novelty=novelty
+            )
 
     @property
     def _networks(self) -> "list[Network]":

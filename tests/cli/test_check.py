@@ -127,7 +127,7 @@ def test_fit_says_the_worst_that_it_found(run, messy, tmp_path):
 def test_the_page_shows_what_was_found(run, messy, tmp_path):
     page = tmp_path / "page.html"
     run("check", messy, "--network", "none", "-o", page)
-    text = page.read_text()
+    text = page.read_text().replace("<wbr>", "")
     assert "Copies in two classes" in text
     assert "cut &lt;b&gt;.jpg" in text
     assert "<b>" not in text.split("</style>")[1]
@@ -148,7 +148,7 @@ def test_a_page_of_five_hundred_findings_stays_small(run, tmp_path):
     assert code == 1
     assert "and 495 more" in out
     assert len(out.splitlines()) < 40
-    text = page.read_text()
+    text = page.read_text().replace("<wbr>", "")
     assert "460 more, without pictures" in text
     assert "images/a/000.jpg" not in text  # shown from the folder on
     assert "a/000.jpg" in text and "b/249.jpg" in text

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tortie.text import shown
 
-_BREAK = re.compile(r"(?<=[/_ ,;@\\-])(?=[^/_ ,;@\\-])")
+_BREAK = re.compile(r"(?<=[/_,;@\\-])(?=[^/_ ,;@\\-])")  # at a blank it breaks anyhow
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template

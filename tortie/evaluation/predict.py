@@ -25,11 +25,13 @@ class Member:
         network: trained.
         extractor: computes what its last stage yields.
         mirror: whether a mirrored photograph keeps its class.
+        keeps_features: whether predictions hold its activations, too.
     """
 
     network: MemberNetwork
     extractor: Extractor
     mirror: bool = True
+    keeps_features: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,6 @@ def predict(
     crops: Crops = 1,
     novelty: Novelty | None = None,
     reader: Reader | None = None,
-    with_features: bool = False,
 ) -> Predictions:
     """Average probabilities over crops and members; divide the mean's logarithm by the temperature.
 
@@ -162,18 +163,10 @@ def predict(
         crops: how many crops of each photograph are averaged.
         novelty: tells how far the first member's activations are from those it was trained on.
         reader: reads photographs in place of their sources, as where they are decoded already.
-        with_features: whether the first member's activations are wanted, too.
     """
     each_member = [
         _predict_member(
-            member,
-            sources,
-            sha256,
-            progress,
-            crops,
-            None if number else novelty,
-            reader,
-            with_features and not number,
+            member, sources, sha256, progress, crops, None if number else novelty, reader
         )
         for number, member in enumerate(members)
     ]
@@ -218,14 +211,13 @@ def _predict_member(
     crops: Crops,
     novelty: Novelty | None,
     reader: Reader | None,
-    with_features: bool,
 ) -> MemberPredictions:
     """Probabilities by one member, a part of the photographs after the other."""
     views = crop_views(member.extractor.preprocessing, crops, member.mirror)
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
     n = len(sources)
-    width = int(np.prod(member.extractor.output)) if with_features else None
+    width = int(np.prod(member.extractor.output)) if member.keeps_features else None
     predictions = MemberPredictions.empty(n, member.network.classes, novelty, width)
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
