@@ -229,7 +229,7 @@ class Evaluation:
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.
-        sets: what prediction sets of the usual confidences came to.
+        sets: coverage and mean size of prediction sets of the usual confidences.
         sha256: of the content of each photograph counted.
         network: the first network, which draws the report's activation maps.
         extractor: of that network.
