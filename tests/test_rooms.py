@@ -18,7 +18,7 @@ RANKS = {
     "browser": 1, "weights": 2, "networks": 3, "graphs": 3, "augment": 3, "activations": 4,
     "cost": 5, "evaluation": 5, "training": 5, "runs": 6, "learning": 7,
     "estimator": 8, "feature_extraction": 8, "trained": 8, "classifier": 8, "loading": 8,
-    "serving": 9, "export": 9, "cli": 10,
+    "serving": 9, "export": 9, "studio": 10, "cli": 11,
 }  # fmt: skip
 
 
