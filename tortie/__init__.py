@@ -4,7 +4,7 @@ The public names are loaded when they are first used: ``import tortie`` does not
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -25,17 +25,27 @@ __all__ = [
     "UsageError",
     "__version__",
     "features",
+    "images",
     "load",
     "networks",
+    "weights",
 ]
 
+if TYPE_CHECKING:
+    from tortie import images, networks, weights
+    from tortie.classifier import ImageClassifier
+    from tortie.errors import TortieError, UsageError
+    from tortie.feature_extraction import features
+    from tortie.learning.job import Events
+    from tortie.loading import load
+else:
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"tortie.{name}")
-    raise AttributeError(f"module 'tortie' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        if name in _ROOMS:
+            return importlib.import_module(f"tortie.{name}")
+        raise AttributeError(f"module 'tortie' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
