@@ -38,7 +38,7 @@ class StudioClient(Client):
         return self.get("/api/state").json
 
     def measured(self):
-        """The state once its figures are those of its lesson."""
+        """The state once its figures are those of its snapshot."""
         deadline = time.monotonic() + 120
         while (state := self.state())["figures_of"] < state["version"]:
             assert time.monotonic() < deadline

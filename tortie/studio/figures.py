@@ -13,7 +13,7 @@ from tortie.evaluation.advice import next_photographs, trust
 from tortie.images.find import Photograph
 from tortie.images.finding import KINDS, Finding
 from tortie.images.manifest import write_manifest
-from tortie.studio.teacher import Lesson, Teacher
+from tortie.studio.teacher import Snapshot, Teacher
 
 if TYPE_CHECKING:
     from tortie.learning.result import FitResult
@@ -24,13 +24,13 @@ _QUIET = ("folders", "near-duplicate", "look-alikes")  # of a burst, on purpose
 
 
 @dataclass(frozen=True)
-class Figures:
+class StudioFigures:
     """What is known of how good the classifier is.
 
     Attributes:
-        version: of the lesson that was measured.
+        version: of the snapshot that was measured.
         document: as JSON, for the page.
-        findings: of the check, as JSON; of an earlier lesson until they are there.
+        findings: of the check, as JSON; of an earlier snapshot until they are there.
         classifier: fitted; ``None`` where it cannot be.
     """
 
@@ -41,32 +41,32 @@ class Figures:
 
 
 class Measurer:
-    """Fits and checks the folder in a thread of its own, always the newest lesson.
+    """Fits and checks the folder in a thread of its own, always the newest snapshot.
 
     Photographs of one burst are one group: on one side of every split, and counted once.
 
     Args:
-        teacher: whose lessons are measured.
+        teacher: whose snapshots are measured.
     """
 
     def __init__(self, teacher: Teacher) -> None:
-        self.figures = Figures()
+        self.figures = StudioFigures()
         self._teacher = teacher
         self._changed = threading.Condition()
-        self._wanted: Lesson | None = None
+        self._wanted: Snapshot | None = None
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="tortie-figures", daemon=True)
         self._thread.start()
 
-    def measure(self, lesson: Lesson) -> None:
-        """Measure this lesson next."""
+    def measure(self, snapshot: Snapshot) -> None:
+        """Measure this snapshot next."""
         with self._changed:
-            if lesson.version > max(self.figures.version, self._version()):
-                self._wanted = lesson
+            if snapshot.version > max(self.figures.version, self._version()):
+                self._wanted = snapshot
                 self._changed.notify_all()
 
-    def wait(self, version: int, seconds: float) -> Figures:
-        """The figures of this lesson or a later one; older ones where they take too long."""
+    def wait(self, version: int, seconds: float) -> StudioFigures:
+        """The figures of this snapshot or a later one; older ones where they take too long."""
         with self._changed:
             self._changed.wait_for(lambda: self.figures.version >= version, seconds)
             return self.figures
@@ -86,21 +86,21 @@ class Measurer:
                 self._changed.wait_for(lambda: self._wanted is not None or self._ended)
                 if self._ended:
                     return
-                lesson, self._wanted = self._wanted, None
-            assert lesson is not None
-            self._publish(self._measured(lesson))
+                snapshot, self._wanted = self._wanted, None
+            assert snapshot is not None
+            self._publish(self._measured(snapshot))
             if self._wanted is None:
-                self._publish(self._checked(lesson))
+                self._publish(self._checked(snapshot))
 
-    def _publish(self, figures: Figures) -> None:
+    def _publish(self, figures: StudioFigures) -> None:
         with self._changed:
             self.figures = figures
             self._changed.notify_all()
 
-    def _measured(self, lesson: Lesson) -> Figures:
-        """A fit of the folder as it was when the lesson was learnt."""
-        if lesson.head is None:
-            return Figures(lesson.version, {"reason": _TOO_LITTLE, "next": []})
+    def _measured(self, snapshot: Snapshot) -> StudioFigures:
+        """A fit of the folder as it was when the snapshot was learnt."""
+        if snapshot.head is None:
+            return StudioFigures(snapshot.version, {"reason": _TOO_LITTLE, "next": []})
         options = self._teacher.options
         classifier = ImageClassifier(
             options.network, device=options.device, precision=options.precision,
@@ -108,41 +108,41 @@ class Measurer:
         )  # fmt: skip
         try:
             with tempfile.TemporaryDirectory(prefix="tortie-studio-") as folder:
-                classifier.fit(written(lesson, Path(folder)))
+                classifier.fit(written(snapshot, Path(folder)))
         except TortieError as error:
-            known = {"reason": str(error), "next": again(lesson) or next_photographs(None, {})}
-            return Figures(lesson.version, known, self.figures.findings)
+            known = {"reason": str(error), "next": again(snapshot) or next_photographs(None, {})}
+            return StudioFigures(snapshot.version, known, self.figures.findings)
         except Exception as error:  # of one fit: a photograph that went meanwhile, or our fault
             known = {"reason": f"the fit failed: {error}", "next": []}
-            return Figures(lesson.version, known, self.figures.findings)
+            return StudioFigures(snapshot.version, known, self.figures.findings)
         result = classifier.fitted_
         assert result is not None
         self._teacher.suggest(result.penalty or 0, classifier.temperature)
         self._teacher.tell_novelty(result.data.classes, result.novelty)
-        return Figures(lesson.version, described(result), self.figures.findings, classifier)
+        return StudioFigures(snapshot.version, described(result), self.figures.findings, classifier)
 
-    def _checked(self, lesson: Lesson) -> Figures:
+    def _checked(self, snapshot: Snapshot) -> StudioFigures:
         from tortie.learning.check import check_images
 
         figures, options = self.figures, self._teacher.options
-        if lesson.head is None:
+        if snapshot.head is None:
             return figures
         try:
             with tempfile.TemporaryDirectory(prefix="tortie-studio-") as folder:
                 checked = check_images(
-                    written(lesson, Path(folder)), network=options.network, device=options.device,
+                    written(snapshot, Path(folder)), network=options.network, device=options.device,
                     precision=options.precision, engine=options.engine, threads=options.threads,
                 )  # fmt: skip
         except Exception:  # what is wrong with the folder, the fit has said
             return figures
-        found = told(checked.findings, lesson)
-        return Figures(figures.version, figures.document, found, figures.classifier)
+        found = told(checked.findings, snapshot)
+        return StudioFigures(figures.version, figures.document, found, figures.classifier)
 
 
-def again(lesson: Lesson) -> list[str]:
+def again(snapshot: Snapshot) -> list[str]:
     """What to do about classes of which all photographs are one burst."""
     units: dict[str, set[str]] = {}
-    for one in lesson.photographs:
+    for one in snapshot.photographs:
         units.setdefault(one.label, set()).add(one.burst or one.key)
     return [
         f"Hold the camera to {label} again, from another side or in another place: photographs of "
@@ -152,14 +152,14 @@ def again(lesson: Lesson) -> list[str]:
     ]
 
 
-def written(lesson: Lesson, folder: Path) -> Path:
-    """The photographs of a lesson as a CSV, bursts as groups."""
+def written(snapshot: Snapshot, folder: Path) -> Path:
+    """The photographs of a snapshot as a CSV, bursts as groups."""
     path = folder / "photographs.csv"
     write_manifest(
         path,
         [
             Photograph(one.path.absolute(), one.label, None, one.burst and f"burst {one.burst}")
-            for one in lesson.photographs
+            for one in snapshot.photographs
         ],
     )
     return path
@@ -193,9 +193,9 @@ def described(result: "FitResult") -> dict[str, Any]:
     return document
 
 
-def told(findings: Sequence[Finding], lesson: Lesson) -> list[dict[str, Any]]:
+def told(findings: Sequence[Finding], snapshot: Snapshot) -> list[dict[str, Any]]:
     """Findings as JSON: what each says, and of which photographs."""
-    keys = {str(one.path.absolute()): one.key for one in lesson.photographs}
+    keys = {str(one.path.absolute()): one.key for one in snapshot.photographs}
     return [
         {
             "kind": one.kind,

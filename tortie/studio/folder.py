@@ -29,7 +29,7 @@ _SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif", "HEIF": ".heic"}
 
 
 @dataclass(frozen=True)
-class Stored:
+class FolderPhotograph:
     """A photograph of the folder.
 
     Attributes:
@@ -57,7 +57,7 @@ class Listing:
     """
 
     folders: dict[str, Path]
-    photographs: tuple[Stored, ...]
+    photographs: tuple[FolderPhotograph, ...]
 
 
 class PhotographFolder:
@@ -86,7 +86,7 @@ class PhotographFolder:
         names, _ = entries(self.root, Strays())
         folders = {class_name(name): self.root / name for name in sorted(names)}
         found = [
-            stored(path, self.root, label)
+            folder_photograph(path, self.root, label)
             for label, folder in folders.items()
             for path in images(folder, Strays())
         ]
@@ -144,7 +144,7 @@ class PhotographFolder:
                 file.write(content)
         return path
 
-    def move(self, photographs: Sequence[Stored], label: str) -> None:
+    def move(self, photographs: Sequence[FolderPhotograph], label: str) -> None:
         """Put photographs into another class.
 
         Raises:
@@ -155,7 +155,7 @@ class PhotographFolder:
             if one.label != label:
                 _move(one.path, folder)
 
-    def remove(self, photographs: Sequence[Stored]) -> None:
+    def remove(self, photographs: Sequence[FolderPhotograph]) -> None:
         """Take photographs out, into ``.removed/class/``."""
         for one in photographs:
             _move(one.path, self.root / REMOVED / one.path.relative_to(self.root).parts[0])
@@ -168,7 +168,7 @@ class PhotographFolder:
         raise UsageError(f"no class {label[:60]!r}")
 
 
-def stored(path: Path, root: Path, label: str) -> Stored | None:
+def folder_photograph(path: Path, root: Path, label: str) -> FolderPhotograph | None:
     """What is to know of a photograph; ``None`` where it went meanwhile."""
     try:
         found = path.stat()
@@ -176,7 +176,7 @@ def stored(path: Path, root: Path, label: str) -> Stored | None:
         return None
     place = os.fsencode(path.relative_to(root))
     burst = _BURST.match(path.name)
-    return Stored(
+    return FolderPhotograph(
         key=hashlib.sha256(place).hexdigest()[:16], path=path, label=label,
         burst=burst[1] if burst else None, changed=(found.st_mtime_ns, found.st_size),
     )  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 from tortie.classifier import ImageClassifier
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.prediction import STRANGE
-from tortie.studio.figures import Figures, Measurer
-from tortie.studio.folder import PhotographFolder, Stored
-from tortie.studio.teacher import Lesson, Teacher
+from tortie.studio.figures import Measurer, StudioFigures
+from tortie.studio.folder import FolderPhotograph, PhotographFolder
+from tortie.studio.teacher import Snapshot, Teacher
 
 _PATIENCE = 300.0  # seconds that a download waits for the fit of what was just added
 _NAME = "classifier"
@@ -31,7 +31,7 @@ class Studio:
         self.teacher = teacher
         self.error = ""
         self._measurer = Measurer(teacher)
-        self._offered: dict[str, Stored] = {}
+        self._offered: dict[str, FolderPhotograph] = {}
 
     def start(self) -> None:
         """Begin to look at what is in the folder."""
@@ -43,8 +43,8 @@ class Studio:
 
     def look(self) -> dict[str, Any]:
         """Learn what changed in the folder; the state then."""
-        lesson = self.teacher.refresh()
-        self._measurer.measure(lesson)
+        snapshot = self.teacher.refresh()
+        self._measurer.measure(snapshot)
         return self.state()
 
     def changed(self, change: Callable[..., object], *arguments: object) -> dict[str, Any]:
@@ -54,13 +54,13 @@ class Studio:
 
     def move(self, keys: Sequence[str], label: str) -> dict[str, Any]:
         """Put photographs into another class."""
-        return self.changed(self.folder.move, self.teacher.lesson.chosen(keys), label)
+        return self.changed(self.folder.move, self.teacher.snapshot.chosen(keys), label)
 
     def remove(self, keys: Sequence[str]) -> dict[str, Any]:
         """Take photographs out of the folder, into ``.removed``."""
-        return self.changed(self.folder.remove, self.teacher.lesson.chosen(keys))
+        return self.changed(self.folder.remove, self.teacher.snapshot.chosen(keys))
 
-    def photograph(self, key: str) -> Stored:
+    def photograph(self, key: str) -> FolderPhotograph:
         """A photograph of the folder, or one that was offered to label.
 
         Raises:
@@ -68,7 +68,7 @@ class Studio:
         """
         if (offered := self._offered.get(key)) is not None:
             return offered
-        return self.teacher.lesson.chosen([key])[0]
+        return self.teacher.snapshot.chosen([key])[0]
 
     def to_label(self) -> dict[str, Any]:
         """The unlabelled photographs to label first."""
@@ -86,17 +86,17 @@ class Studio:
 
     def state(self) -> dict[str, Any]:
         """All that the page shows, but the photographs themselves."""
-        lesson, figures = self.teacher.lesson, self._measurer.figures
+        snapshot, figures = self.teacher.snapshot, self._measurer.figures
         return {
-            "version": lesson.version,
+            "version": snapshot.version,
             "folder": str(self.folder.root),
             "done": self.teacher.done,
             "total": self.teacher.total,
             "error": self.error,
-            "classes": _classes(lesson),
-            "learnt": list(lesson.learnt),
-            "learnt_from": len(lesson.features) if lesson.head is not None else 0,
-            "solve_seconds": lesson.seconds,
+            "classes": _classes(snapshot),
+            "learnt": list(snapshot.learnt),
+            "learnt_from": len(snapshot.features) if snapshot.head is not None else 0,
+            "solve_seconds": snapshot.seconds,
             "strange_percentile": STRANGE,
             "figures_of": figures.version,
             "figures": figures.document,
@@ -122,7 +122,7 @@ class Studio:
 
         with tempfile.TemporaryDirectory(prefix="tortie-studio-") as folder:
             model, output = self._saved(Path(folder)), Path(folder) / "classifier.html"
-            some = [one.path for one in self.teacher.lesson.photographs[:: self._step()]]
+            some = [one.path for one in self.teacher.snapshot.photographs[:: self._step()]]
             export(model, output, ExportOptions(check=some))
             return output.read_bytes()
 
@@ -149,7 +149,7 @@ class Studio:
             self.error = str(error)
 
     def _step(self) -> int:
-        return max(1, len(self.teacher.lesson.photographs) // 32)
+        return max(1, len(self.teacher.snapshot.photographs) // 32)
 
     def _saved(self, folder: Path) -> Path:
         path = folder / f"{self.folder.root.absolute().name or _NAME}.safetensors"
@@ -157,27 +157,27 @@ class Studio:
         return path
 
     def _fitted(self) -> ImageClassifier:
-        """The classifier of the newest lesson, as soon as it is there."""
-        lesson = self.teacher.lesson
-        self._measurer.measure(lesson)
-        found: Figures = self._measurer.wait(lesson.version, _PATIENCE)
-        if found.version < lesson.version:
+        """The classifier of the newest snapshot, as soon as it is there."""
+        snapshot = self.teacher.snapshot
+        self._measurer.measure(snapshot)
+        found: StudioFigures = self._measurer.wait(snapshot.version, _PATIENCE)
+        if found.version < snapshot.version:
             raise TortieError("the fit is not done yet: try again in a moment")
         if found.classifier is None:
             raise UsageError(found.document.get("reason") or "there is nothing to fit yet")
         return found.classifier
 
 
-def _classes(lesson: Lesson) -> list[dict[str, Any]]:
+def _classes(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Each class and its photographs, the newest first."""
-    own: dict[str, list[Stored]] = {name: [] for name in lesson.classes}
-    for one in lesson.photographs:
+    own: dict[str, list[FolderPhotograph]] = {name: [] for name in snapshot.classes}
+    for one in snapshot.photographs:
         own[one.label].append(one)
     return [
         {
             "name": name,
             "photographs": [
-                {"key": one.key, "reason": lesson.reasons.get(one.key)}
+                {"key": one.key, "reason": snapshot.reasons.get(one.key)}
                 for one in sorted(some, key=lambda one: one.changed, reverse=True)
             ],
         }

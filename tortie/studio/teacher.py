@@ -23,7 +23,7 @@ from tortie.learning.options import FitOptions
 from tortie.learning.softmax import LinearHead, Problem, few_threads, softmax
 from tortie.processes import ALONE
 from tortie.studio.features import FeatureMemory, Floats
-from tortie.studio.folder import PhotographFolder, Stored, stored
+from tortie.studio.folder import FolderPhotograph, PhotographFolder, folder_photograph
 from tortie.studio.label_next import worth_labelling
 
 PENALTY = 0.1
@@ -33,7 +33,7 @@ _UNLABELLED = ""  # class of photographs that have none yet
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Snapshot:
     """What is known at one moment; a new one takes its place when something changes.
 
     Attributes:
@@ -50,7 +50,7 @@ class Lesson:
 
     version: int = 0
     classes: tuple[str, ...] = ()
-    photographs: tuple[Stored, ...] = ()
+    photographs: tuple[FolderPhotograph, ...] = ()
     digests: tuple[str | None, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     head: LinearHead | None = None
@@ -58,7 +58,7 @@ class Lesson:
     features: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     seconds: float = 0.0
 
-    def chosen(self, keys: Sequence[str]) -> list[Stored]:
+    def chosen(self, keys: Sequence[str]) -> list[FolderPhotograph]:
         """Photographs by their keys.
 
         Raises:
@@ -84,10 +84,10 @@ class Teacher:
     ) -> None:
         self.folder = folder
         self.options = options
-        self.lesson = Lesson()
+        self.snapshot = Snapshot()
         self.done, self.total = 0, 0
         self._unlabelled_root = unlabelled
-        self._unlabelled: tuple[Stored, ...] = ()
+        self._unlabelled: tuple[FolderPhotograph, ...] = ()
         self._changing = threading.Lock()
         self._penalty = PENALTY
         self._temperature = 1.0
@@ -98,17 +98,17 @@ class Teacher:
         self._memory = FeatureMemory(self._frozen.extractor)
         self._live: tuple[int, LivePredictor] | None = None
 
-    def refresh(self) -> Lesson:
+    def refresh(self) -> Snapshot:
         """Look at the folder again, and learn what changed."""
         with self._changing:
             listing = self.folder.listing()
-            before = self.lesson
+            before = self.snapshot
             classes = tuple(listing.folders)
             if (classes, listing.photographs) == (before.classes, before.photographs):
                 return before
             self._memory.take([(one.path, one.changed) for one in listing.photographs], self._told)
-            self.lesson = self._learnt(before.version + 1, classes, listing.photographs)
-            return self.lesson
+            self.snapshot = self._learnt(before.version + 1, classes, listing.photographs)
+            return self.snapshot
 
     def suggest(self, penalty: float, temperature: float) -> None:
         """Take a penalty and a temperature that cross-fitting chose."""
@@ -124,24 +124,24 @@ class Teacher:
         Raises:
             UsageError: it knows fewer than two classes.
         """
-        lesson = self.lesson
-        if lesson.head is None:
+        snapshot = self.snapshot
+        if snapshot.head is None:
             raise UsageError("two classes with a photograph each are needed before it can tell")
         multiply_alone()
-        live = self._predictor(lesson, lesson.head)
-        return to_predictions(contents, live(contents), lesson.learnt)
+        live = self._predictor(snapshot, snapshot.head)
+        return to_predictions(contents, live(contents), snapshot.learnt)
 
-    def to_label(self, count: int) -> tuple[list[Stored], int]:
+    def to_label(self, count: int) -> tuple[list[FolderPhotograph], int]:
         """The unlabelled photographs to label first, and how many there are."""
         with self._changing:
             if self._unlabelled_root is None:
                 return [], 0
             root = self._unlabelled_root
-            found = [stored(path, root, _UNLABELLED) for path in images(root, Strays())]
+            found = [folder_photograph(path, root, _UNLABELLED) for path in images(root, Strays())]
             here = tuple(one for one in found if one is not None)
             self._memory.take([(one.path, one.changed) for one in here], self._told)
-            lesson, known = self.lesson, set(self.lesson.digests)
-            left: dict[str, Stored] = {}
+            snapshot, known = self.snapshot, set(self.snapshot.digests)
+            left: dict[str, FolderPhotograph] = {}
             for one in here:
                 digest = self._memory.digest(one.path, one.changed)
                 if digest and digest not in known and self._memory.of(digest) is not None:
@@ -150,11 +150,11 @@ class Teacher:
             if not left:
                 return [], 0
             rows = np.stack([row for d in left if (row := self._memory.of(d)) is not None])
-            said = None if lesson.head is None else softmax(lesson.head.logits(rows))
-            order = worth_labelling(rows, said, lesson.features, count)
+            said = None if snapshot.head is None else softmax(snapshot.head.logits(rows))
+            order = worth_labelling(rows, said, snapshot.features, count)
             return [self._unlabelled[i] for i in order], len(left)
 
-    def unlabelled(self, key: str) -> Stored:
+    def unlabelled(self, key: str) -> FolderPhotograph:
         """An unlabelled photograph by its key.
 
         Raises:
@@ -165,16 +165,16 @@ class Teacher:
                 return one
         raise UsageError(f"no such photograph: {key[:20]!r}")
 
-    def knows(self, one: Stored) -> bool:
+    def knows(self, one: FolderPhotograph) -> bool:
         """Whether a photograph of this content is in a class."""
-        return self._memory.digest(one.path, one.changed) in self.lesson.digests
+        return self._memory.digest(one.path, one.changed) in self.snapshot.digests
 
     def _told(self, done: int, total: int) -> None:
         self.done, self.total = done, total
 
     def _learnt(
-        self, version: int, classes: tuple[str, ...], photographs: tuple[Stored, ...]
-    ) -> Lesson:
+        self, version: int, classes: tuple[str, ...], photographs: tuple[FolderPhotograph, ...]
+    ) -> Snapshot:
         memory = self._memory
         digests = tuple(memory.digest(one.path, one.changed) for one in photographs)
         reasons = {
@@ -194,24 +194,24 @@ class Teacher:
             with few_threads(features):
                 numbers = np.array([known.index(label) for label in labels], np.int64)
                 head = Problem(features.copy(), numbers, len(known)).solve(self._penalty)
-        return Lesson(
+        return Snapshot(
             version=version, classes=classes, photographs=photographs, digests=digests,
             reasons=reasons, head=head, learnt=known, features=features,
             seconds=time.perf_counter() - begin,
         )  # fmt: skip
 
-    def _predictor(self, lesson: Lesson, head: LinearHead) -> LivePredictor:
-        """Of the newest lesson; two threads may make it twice, which does no harm."""
+    def _predictor(self, snapshot: Snapshot, head: LinearHead) -> LivePredictor:
+        """Of the newest snapshot; two threads may make it twice, which does no harm."""
         made = self._live
-        if made is not None and made[0] == lesson.version:
+        if made is not None and made[0] == snapshot.version:
             return made[1]
         member = Member(
             self._frozen.with_head(head), self._frozen.extractor, self._job.entry.mirror
         )
         classes, novelty = self._novelty
         live = LivePredictor(
-            [member], self._temperature, 1, novelty if classes == lesson.learnt else None,
+            [member], self._temperature, 1, novelty if classes == snapshot.learnt else None,
             self._job.max_pixels,
         )  # fmt: skip
-        self._live = lesson.version, live
+        self._live = snapshot.version, live
         return live
