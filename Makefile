@@ -15,7 +15,7 @@ LOWEST := .venv-lowest
 # Collections of images for the battery; where the registry has none, it makes its own alone.
 CORPORA := .corpora
 
-.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures runtime wheel clean
+.PHONY: demo test plain lowest check slow bench battery conformance fuzz pictures studies runtime wheel docs clean
 
 demo: $(READY)
 	$(BIN)/tortie demo
@@ -76,6 +76,11 @@ pictures: $(READY)
 	for name in $(DRAWN); do $(BIN)/tortie networks $$name --plot docs/pictures/$$name.svg || exit 1; done
 	$(BIN)/tortie cost --compare alexnet vgg16 googlenet resnet50 resnet152 --plot docs/pictures/networks.png
 
+# The claims of the case studies, run and written to docs/studies; finished cells are kept.
+studies: $(READY)
+	$(BIN)/tortie study --all -o .studies
+	$(BIN)/python -m tortie.experiments.documentation .studies docs/studies
+
 # What exported pages run on (onnxruntime-web): one version, checked by its SHA-256.
 RUNTIME := tortie/export/runtime.wasm.gz
 runtime: $(RUNTIME)
@@ -98,6 +103,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install -q --retries 1 $(addprefix --extra-index-url ,$(TORCH_INDEX)) -c constraints.txt torch
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+# The pages of docs/ and a reference of the package, in site/.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(FUZZ)

@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
+import matplotlib
 import pytest
 import torch
 
-from tests.conftest import lay_out
+from tests.conftest import lay_out, photograph
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -14,10 +15,14 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 def test_every_example_in_python_runs(tmp_path, monkeypatch):
     lay_out(tmp_path / "photos")
-    lay_out(tmp_path / "others")
+    for label in ("blobs", "stripes"):
+        (tmp_path / "others" / label).mkdir(parents=True)
+        for number in range(5):
+            photograph(label, 500 + number).save(tmp_path / "others" / label / f"{number}.png")
     (tmp_path / "new.jpg").write_bytes(min((tmp_path / "photos").rglob("*.*")).read_bytes())
     (tmp_path / "broken.jpg").write_bytes(b"no photograph")
     monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
     torch.manual_seed(0)
     namespace: dict[str, object] = {}
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

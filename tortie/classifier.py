@@ -9,6 +9,7 @@ from tortie.errors import short_traceback
 from tortie.images.inputs import Images, Labels, labelled, with_split
 from tortie.learning.training_weights import ClassWeight
 from tortie.trained import TrainedClassifier
+from tortie.watched import is_watched, progress_of, say, say_outcome
 
 if TYPE_CHECKING:
     from tortie.learning.job import Events
@@ -212,7 +213,10 @@ class ImageClassifier(TrainedClassifier):
         from tortie.learning.fit import fit
         from tortie.learning.job import Events
 
-        options, events = self._options, events or Events()
+        options = self._options
+        if events is None and is_watched():
+            return self._fit_watched(images, labels, sample_weight, plan_only)
+        events = events or Events()
         collection, sources = labelled(images, labels, sample_weight, splits=options.splits)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")
@@ -220,6 +224,22 @@ class ImageClassifier(TrainedClassifier):
             collection, sources = with_split(collection, sources, options.test, "test")
         store = ActivationStore.default(events.note)
         return fit(collection, sources, options, store, events, plan_only)
+
+    def _fit_watched(
+        self,
+        images: Images,
+        labels: Labels | None,
+        sample_weight: Iterable[float] | None,
+        plan_only: bool,
+    ) -> "FitResult":
+        """The fit, with bars, and in the end what was left out and noted."""
+        from tortie.learning.job import Events
+
+        with progress_of("photographs", None) as images_done, progress_of("steps", None) as steps:
+            events = Events(progress=images_done, steps=steps, note=say)
+            found = self._fit(images, labels, sample_weight, events, plan_only)
+        say_outcome(list(found.data.skipped), found.notes)
+        return found
 
     def _take(self, fitted: "FitResult") -> None:
         from tortie.learning.metadata import describe, training_sha256

@@ -14,6 +14,7 @@ from tortie.images.inputs import Images, named, unlabelled
 from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.processes import ALONE, core_count
+from tortie.watched import progress_of
 
 if TYPE_CHECKING:
     from tortie.activations.extract import Extractor
@@ -26,7 +27,7 @@ def features(
     network: str = "efficientnet-lite0",
     stage: str | int | None = None,
     weights: str | None = "auto",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] | None = None,
     **choices: object,
 ) -> NDArray[np.float32]:
     """What a stage of a trained network makes of photographs, float32 ``(N, ...)``.
@@ -41,7 +42,7 @@ def features(
         stage: name or number of a stage (``tortie networks NAME`` lists them); ``None`` for the
             last, which yields one vector an image, ``(N, D)``; others yield maps ``(N, C, H, W)``.
         weights: as :class:`tortie.ImageClassifier` takes them.
-        progress: told images done and images in all.
+        progress: told images done and images in all; by default a bar where somebody watches.
         choices: ``input``, ``device``, ``precision``, ``engine``, ``threads``, ``max_megapixels``,
             as :class:`tortie.ImageClassifier` takes them.
 
@@ -62,7 +63,8 @@ def features(
         from tortie.learning.backbone import make_backbone
 
         extractor = make_backbone(job, 2).extractor
-    return extract(extractor, sources, options.threads or core_count(), progress)
+    with progress_of("photographs", progress) as told:
+        return extract(extractor, sources, options.threads or core_count(), told)
 
 
 def extract(

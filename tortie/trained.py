@@ -10,47 +10,34 @@ from numpy.typing import NDArray
 
 from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
+from tortie.described import DescribedClassifier
 from tortie.errors import TortieError, UsageError, short_traceback
-from tortie.estimator import Estimator
 from tortie.evaluation.evaluate import Evaluated, evaluate
-from tortie.evaluation.member import MemberNetwork
-from tortie.evaluation.novelty import Novelty
-from tortie.evaluation.prediction import Evaluation, Prediction, to_predictions
-from tortie.evaluation.prediction_sets import PredictionSets, arrays_of, check_confidence
+from tortie.evaluation.prediction import Evaluation, PredictionList, to_predictions
+from tortie.evaluation.prediction_sets import arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
 from tortie.feature_extraction import extract
 from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
-from tortie.images.labels import labels_of
 from tortie.learning.options import FitOptions
 from tortie.networks.arguments import network_of
 from tortie.processes import core_count
+from tortie.watched import progress_of
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.evaluation.activation_maps import ActivationMap
     from tortie.evaluation.live import LivePredictor
     from tortie.evaluation.predict import Member, Predictions
-    from tortie.learning.result import FitResult
     from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
 
 
-def _silent(done: int, total: int) -> None:
-    """Nobody is told of the progress."""
+class TrainedClassifier(DescribedClassifier):
+    """What an :class:`~tortie.ImageClassifier` does once it is fitted or loaded."""
 
-
-class TrainedClassifier(Estimator):
-    """What an :class:`~tortie.ImageClassifier` does once it is fitted or loaded.
-
-    Attributes:
-        fitted_: all that ``fit`` made and measured; ``None`` where the classifier was loaded.
-    """
-
-    crops: int
     device: str
     precision: str
     engine: str
@@ -59,66 +46,22 @@ class TrainedClassifier(Estimator):
     splits: str
 
     fit: Callable[..., "TrainedClassifier"]
-
-    fitted_: "FitResult | None" = None
-    _metadata: Metadata | None = None
-    _parts: Sequence[MemberNetwork] = ()
-    _novelty: Novelty | None = None
-    _sets: dict[str, PredictionSets] = {}  # noqa: RUF012 (replaced, never changed)
-    _training_sha256: NDArray[np.uint8] | None = np.zeros((0, 32), np.uint8)
     _members: "list[Member] | None" = None
-
-    @property
-    def metadata(self) -> Metadata:
-        """What the classifier's file says of it.
-
-        Raises:
-            UsageError: it is not fitted yet.
-        """
-        if self._metadata is None:
-            raise self._not_fitted()
-        return self._metadata
-
-    @property
-    def member_networks(self) -> Sequence[MemberNetwork]:
-        """The trained networks, whose probabilities are averaged."""
-        return self._parts
-
-    @property
-    def novelty(self) -> Novelty | None:
-        """What tells how far a photograph is from the training photographs, where it was fitted."""
-        return self._novelty
-
-    @property
-    def training_sha256(self) -> NDArray[np.uint8]:
-        """SHA-256 of the training photographs ``(n, 32)``; none where the file does not say."""
-        told = self._training_sha256
-        return np.zeros((0, 32), np.uint8) if told is None else told
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels, of the type that was learnt, in the order of the probabilities."""
-        return labels_of(self.metadata.classes, self.metadata.label_type)
-
-    @property
-    def accuracy_(self) -> Accuracy | None:
-        """Measured share of right answers with its 95% interval; ``None`` if too little to tell."""
-        return self.metadata.accuracy
 
     @short_traceback
     def classify(
         self,
         images: Images,
-        progress: Progress = _silent,
+        progress: Progress | None = None,
         *,
         reject_below: float = 0.0,
         confidence: float | None = None,
-    ) -> list[Prediction]:
+    ) -> PredictionList:
         """What the classifier says of each photograph; one that cannot be read has a reason.
 
         Args:
             images: files, folders, or images in memory.
-            progress: told images done and images in all.
+            progress: told images done and images in all; by default a bar where somebody watches.
             reject_below: a photograph whose most probable class has less gets no label.
             confidence: percent of new photographs, of the same kind as those it was calibrated on,
                 whose ``prediction_set`` holds the right class; ``None`` for no sets.
@@ -216,7 +159,8 @@ class TrainedClassifier(Estimator):
         sources = unlabelled(images) if self.metadata else []
         with self._lock:
             members = self._ready()
-        found = [extract(one.extractor, sources, self._threads) for one in members]
+        with progress_of("photographs", None) as told:
+            found = [extract(one.extractor, sources, self._threads, told) for one in members]
         return np.concatenate(
             [one.reshape(len(one), int(np.prod(one.shape[1:]))) for one in found], 1
         )
@@ -227,10 +171,9 @@ class TrainedClassifier(Estimator):
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """A name for each column of :meth:`transform`: the network's, and a number."""
-        described = [network_of(member).title for member in self.metadata.members]
         names = [
             f"{title}_{number}"
-            for title, part in zip(described, self._parts, strict=True)
+            for title, part in zip(self._titles, self._parts, strict=True)
             for number in range(int(np.prod(part.prefix.output)))
         ]
         return np.array(names, dtype=object)
@@ -252,7 +195,7 @@ class TrainedClassifier(Estimator):
         self,
         images: Images,
         labels: Labels | None = None,
-        progress: Progress = _silent,
+        progress: Progress | None = None,
     ) -> Evaluation:
         """Every figure on labelled photographs; those that were trained on are not counted.
 
@@ -260,7 +203,7 @@ class TrainedClassifier(Estimator):
             images: as :meth:`fit` takes them. Of a folder with splits, the test photographs are
                 counted, or the validation photographs where it has no test.
             labels: of the images, where these are a sequence.
-            progress: told images done and images in all.
+            progress: told images done and images in all; by default a bar where somebody watches.
 
         Raises:
             UsageError: no photograph of a class that the classifier knows.
@@ -309,26 +252,11 @@ class TrainedClassifier(Estimator):
         if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
             remember(digest, self._parts)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether it is fitted, as scikit-learn's ``check_is_fitted`` asks."""
-        return self._metadata is not None
-
     def _changed(self) -> None:
         self._members = None  # made for another device, precision, engine or thread count
 
     def _transient(self) -> dict[str, Any]:
         return {"_members": None}
-
-    @property
-    def prediction_sets(self) -> PredictionSets | None:
-        """What sets for this number of crops are made from; ``None`` where there is too little."""
-        return self._sets.get(str(self.crops))
-
-    @property
-    def temperature(self) -> float:
-        """What log-probabilities are divided by: that of ``crops``, or of one where it has none."""
-        own = self.metadata.temperature
-        return own.get(str(self.crops), own.get("1", 1.0))
 
     @property
     def _options(self) -> FitOptions:
@@ -342,7 +270,7 @@ class TrainedClassifier(Estimator):
     def _predict(
         self,
         sources: Sequence[Source],
-        progress: Progress = _silent,
+        progress: Progress | None = None,
         sha256: Sequence[str | None] | None = None,
     ) -> "Predictions":
         from tortie.evaluation.predict import predict
@@ -351,9 +279,10 @@ class TrainedClassifier(Estimator):
         with self._lock:  # what belongs together, whatever other threads set meanwhile
             members, novelty = self._ready(), self._novelty
             crops, temperature = self._options.crops, self.temperature
-        return predict(
-            members, temperature, sources, digests, progress, crops=crops, novelty=novelty
-        )
+        with progress_of("photographs", progress) as told:
+            return predict(
+                members, temperature, sources, digests, told, crops=crops, novelty=novelty
+            )
 
     @property
     def _networks(self) -> "list[Network]":

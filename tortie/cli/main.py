@@ -24,6 +24,7 @@ from tortie.cli import (
     serve,
     show,
     studio,
+    study,
 )
 from tortie.errors import TortieError
 
@@ -41,8 +42,8 @@ _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    fit, predict, evaluate, export, push, serve, studio, check, augment, networks, cost, bench,
-    cache, demo,
+    fit, predict, evaluate, export, push, serve, studio, check, augment, networks, cost, study,
+    bench, cache, demo,
 )  # fmt: skip
 for verb in _VERBS:
     app.command(verb.NAME)(verb.command)
@@ -111,7 +112,7 @@ def _stopped(arguments: list[str] | None) -> int:
     if arguments is None:  # the process ends with us: a second one has nothing to stop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     words = sys.argv[1:] if arguments is None else arguments
-    keeps = bool({"fit", "predict", "evaluate", "check"}.intersection(words[:1]))
+    keeps = bool({"fit", "predict", "evaluate", "check", "study"}.intersection(words[:1]))
     kept = "; what was computed is kept, the same command goes on" if keeps else ""
     return show.failure(f"stopped{kept}", 1)
 

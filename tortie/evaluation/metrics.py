@@ -8,12 +8,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tortie.evaluation.calibration import brier, expected_calibration_error
+from tortie.evaluation.frames import frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,24 @@ class Scores:
     per_class: dict[str, ClassScore]
     confusion: list[list[float]]
     baseline: Baseline
+
+    def __repr__(self) -> str:
+        """The figures of all classes together."""
+        right = self.accuracy
+        return (
+            f"Scores(accuracy {right.value:.1%} ({right.low:.1%} to {right.high:.1%}), log_loss "
+            f"{self.log_loss:.3f}, ece {self.ece:.3f}, brier {self.brier:.3f}, "
+            f"{len(self.per_class)} classes)"
+        )
+
+    def to_frame(self) -> "DataFrame":
+        """Precision, recall and F1 of each class, and how many were counted of it."""
+        each = self.per_class.values()
+        columns = {
+            name: [getattr(one, name) for one in each]
+            for name in ("precision", "recall", "f1", "n")
+        }
+        return frame(columns, index=list(self.per_class))
 
     @property
     def is_beyond_baseline(self) -> bool:

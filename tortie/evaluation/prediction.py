@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.errors import UsageError
 from tortie.evaluation.coverage import Covered, coverage_curve
-from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.frames import frame
+from tortie.evaluation.metrics import Scores, score, shown_probability
+from tortie.evaluation.notebook import NotebookCard, accuracy_line, evaluation_card
+from tortie.evaluation.plots import PLOTS, PlotKind, check_kind, plotted
 from tortie.evaluation.prediction_sets import MeasuredSets
 from tortie.evaluation.report import EnsembleRow, Report
 from tortie.images import Source, Split
 from tortie.images.inputs import Skipped
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
     from tortie.evaluation.predict import Predictions
+
+_SHOWN = 3  # predictions in a line
+_ROWS = 50  # predictions in a notebook's table
 
 STRANGE = 99.0
 """Percent of the training photographs beyond which a photograph is called unlike them."""
@@ -43,6 +53,14 @@ class Prediction:
     rejected: bool = False
     novelty_percentile: float | None = None
     prediction_set: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        """The photograph, its label and that label's probability."""
+        if self.reason:
+            return f"Prediction({_named(self.source)}: {self.reason})"
+        label = "rejected" if self.label is None else repr(self.label)
+        said = shown_probability(self.probability or 0.0)
+        return f"Prediction({_named(self.source)}: {label} {said})"
 
     def rejecting(self, below: float) -> "Prediction":
         """The same, rejected where its highest probability is below this."""
@@ -81,13 +99,62 @@ class Prediction:
         }
 
 
+class PredictionList(list[Prediction]):
+    """Predictions in the order of the photographs: a list that can be a table."""
+
+    def __repr__(self) -> str:
+        """The first few, and how many there are."""
+        shown_ones = ", ".join(map(repr, self[:_SHOWN]))
+        more = f", … {len(self):,} in all" if len(self) > _SHOWN else ""
+        return f"[{shown_ones}{more}]"
+
+    def to_frame(self) -> "DataFrame":
+        """A row for each photograph: source, label, probability, reason, and each class's own."""
+        classes = sorted({name for one in self for name in one.probabilities})
+        columns: dict[str, list[Any]] = {
+            "source": [_named(one.source) for one in self],
+            "label": [one.label for one in self],
+            "probability": [one.probability for one in self],
+            "novelty_percentile": [one.novelty_percentile for one in self],
+            "reason": [one.reason for one in self],
+        }
+        each = {name: [one.probabilities.get(name) for one in self] for name in classes}
+        return frame(columns | {f"p({name})": values for name, values in each.items()})
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                _named(one.source),
+                one.reason or one.label or "rejected",
+                "" if one.probability is None else shown_probability(one.probability),
+            )
+            for one in self[:_ROWS]
+        ]
+        return NotebookCard(
+            f"{len(self):,} predictions" + (f", the first {_ROWS}" if len(self) > _ROWS else ""),
+            head=("photograph", "label", "probability"),
+            rows=rows,
+        ).html()
+
+
+def _named(source: Source) -> str:
+    """A photograph in a few words: its path, or what it is."""
+    if isinstance(source, Path):
+        return str(source)
+    if isinstance(source, bytes):
+        return f"{len(source):,} bytes"
+    if isinstance(source, np.ndarray):
+        return f"array {source.shape}"
+    return f"image {source.width}×{source.height}"
+
+
 def to_predictions(
     sources: Sequence[Source],
     found: "Predictions",
     classes: Sequence[str],
     reject_below: float = 0.0,
     held: NDArray[np.bool_] | None = None,
-) -> list[Prediction]:
+) -> PredictionList:
     """What a classifier says of each source, in words of its classes.
 
     Args:
@@ -98,7 +165,9 @@ def to_predictions(
         held: which classes are in the prediction set of each photograph that can be read
             ``(n, K)``; ``None`` where no confidence was asked for.
     """
-    predictions = [Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)]
+    predictions = PredictionList(
+        Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)
+    )
     for number, (position, row) in enumerate(zip(found.rows, found.probabilities, strict=True)):
         ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
         far = None if found.percentiles is None else float(found.percentiles[number])
@@ -181,6 +250,49 @@ class Evaluation:
     temperature: float = 1.0
     members: Sequence[MemberScores] = ()
     sets: Sequence[MeasuredSets] = ()
+
+    def __repr__(self) -> str:
+        """The accuracy with its interval, and what was counted."""
+        line = accuracy_line(self.scores, self.reason, self.split or "photographs given")
+        return f"Evaluation({line}; {len(self.classes)} classes)"
+
+    def to_frame(self) -> "DataFrame":
+        """A row for each photograph counted: path, label, prediction, and each class's probability.
+
+        ``weight`` is what it counts: those of a group of copies add up to one.
+        """
+        predicted = self.probabilities.argmax(axis=1) if len(self.labels) else self.labels
+        top = self.probabilities.max(axis=1) if len(self.labels) else self.weights
+        columns: dict[str, Any] = {
+            "path": [str(path) for path in self.paths],
+            "label": [self.classes[i] for i in self.labels],
+            "predicted": [self.classes[i] for i in predicted],
+            "right": predicted == self.labels,
+            "probability": top,
+            "weight": self.weights,
+        }
+        each = {f"p({name})": self.probabilities[:, k] for k, name in enumerate(self.classes)}
+        return frame(columns | each)
+
+    def plot(self, kind: PlotKind = "confusion", ax: "Axes | None" = None) -> "Axes":
+        """A picture of it, on ``ax`` or on the axes of a new figure.
+
+        Args:
+            kind: ``"confusion"``, ``"reliability"`` or ``"coverage"``.
+            ax: matplotlib's axes.
+
+        Raises:
+            UsageError: no such picture, or no photograph was counted.
+        """
+        check_kind(kind, PLOTS[:3])
+        if self.scores is None:
+            raise UsageError(f"nothing to plot: {self.reason}")
+        return plotted(
+            kind, ax, self.scores, self.classes, self.probabilities, self.labels, self.weights
+        )
+
+    def _repr_html_(self) -> str:
+        return evaluation_card(self.report("Evaluation")).html()
 
     @property
     def uncalibrated_scores(self) -> Scores | None:

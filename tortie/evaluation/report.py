@@ -172,7 +172,7 @@ def _context(report: Report) -> dict[str, Any]:
         maps = beside.submit(_maps, report, held, explained)
         shown = cards(held, [*mistakes, *positions, *explained], folder)
     curve = coverage_curve(report.probabilities, report.labels, report.weights)
-    rows = _class_rows(report)
+    rows = class_rows(report)
     return {
         "trust": advice.trust(report.scores, report.reason),
         "chance": advice.chance(report.labels, report.classes, report.weights),
@@ -180,9 +180,9 @@ def _context(report: Report) -> dict[str, Any]:
         "folder": folder,
         "rows": rows,
         "weakest": _weakest(rows),
-        "confusion": _confusion(report.scores),
-        "calibration": _calibration(report),
-        "coverage": _coverage(curve),
+        "confusion": confusion_of(report.scores),
+        "calibration": calibration_of(report),
+        "coverage": coverage_of(curve),
         "mistakes": [shown[i] for i in mistakes],
         "wrong": len(held.apart(np.flatnonzero(held.taken_for != report.labels))),
         "galleries": [_gallery(one, held, shown) for one in classes],
@@ -201,7 +201,7 @@ def _explained(mistakes: Sequence[int], classes: Sequence[OfClass]) -> list[int]
     return [*mistakes[: max(MAPS // 2, MAPS - len(typical))], *typical][:MAPS]
 
 
-def _class_rows(report: Report) -> list[dict[str, Any]]:
+def class_rows(report: Report) -> list[dict[str, Any]]:
     """The table of the classes; the interval is that of the recall, and ``None`` without any.
 
     What no photograph bears on is left open: recall and F1 of a class without one, and the
@@ -229,7 +229,7 @@ def _weakest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(counted, key=lambda row: row["one"].recall)[:10]
 
 
-def _confusion(scores: Scores | None) -> dict[str, Any]:
+def confusion_of(scores: Scores | None) -> dict[str, Any]:
     """The confusion as a table of counts with the share of their row, or as a picture."""
     if scores is None:
         return {}
@@ -240,7 +240,7 @@ def _confusion(scores: Scores | None) -> dict[str, Any]:
     return {"table": rows}
 
 
-def _calibration(report: Report) -> dict[str, Any]:
+def calibration_of(report: Report) -> dict[str, Any]:
     """Reliability and its error, before and after; empty without scores."""
     if report.scores is None:
         return {}
@@ -261,7 +261,7 @@ def _calibration(report: Report) -> dict[str, Any]:
     return found
 
 
-def _coverage(curve: Sequence[Covered]) -> dict[str, Any]:
+def coverage_of(curve: Sequence[Covered]) -> dict[str, Any]:
     """The curve, a few of its points as rows, and the one worth a sentence."""
     curve = [one for one in curve if one.n >= min(_ENOUGH, curve[0].n)]
     if not curve or curve[-1].n == curve[0].n:

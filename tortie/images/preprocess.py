@@ -2,12 +2,15 @@
 
 import json
 import math
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+if TYPE_CHECKING:
+    from tortie.images.transform import ImageTransform
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 REDUCED = 4
@@ -57,6 +60,12 @@ class Preprocessing(BaseModel):
     def shape(self) -> tuple[int, int, int]:
         """``(height, width, channels)`` of the pixels."""
         return self.height, self.width, self.channels
+
+    def transform(self) -> "ImageTransform":
+        """This preprocessing for a data loader: an image to a tensor, float32 ``(C, H, W)``."""
+        from tortie.images.transform import ImageTransform
+
+        return ImageTransform(self)
 
     @property
     def at_least(self) -> int:

@@ -7,13 +7,16 @@ same network keeps and takes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.activations.store import ActivationStore
 from tortie.activations.stored_facts import stored_facts
+from tortie.evaluation.frames import frame
+from tortie.evaluation.notebook import NotebookCard
 from tortie.images import Source, hash_all
 from tortie.images.find import Collection
-from tortie.images.finding import Finding, ranked
+from tortie.images.finding import Finding, by_kind, ranked, summary
 from tortie.images.findings import file_findings
 from tortie.images.inputs import Images, labelled
 from tortie.images.inspection import Inspection
@@ -22,6 +25,9 @@ from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.softmax import Floats, few_threads
 from tortie.processes import ALONE, core_count
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,34 @@ class CheckResult:
     inspection: Inspection
     findings: list[Finding]
     computed: int
+
+    def __repr__(self) -> str:
+        """How many images, and how many findings of each severity."""
+        count = len(self.collection.photographs)
+        return f"CheckResult({count:,} images: {summary(self.findings)})"
+
+    def to_frame(self) -> "DataFrame":
+        """A row for each finding: severity, kind, detail and paths."""
+        columns: dict[str, list[Any]] = {
+            "severity": [one.severity for one in self.findings],
+            "kind": [one.kind for one in self.findings],
+            "detail": [one.detail for one in self.findings],
+            "paths": [list(one.paths) for one in self.findings],
+        }
+        return frame(columns)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (severity, f"{kind.title}: {len(own):,}", own[0].detail, ", ".join(own[0].paths[:2]))
+            for kind, severity, own in by_kind(self.findings)
+        ]
+        count = len(self.collection.photographs)
+        return NotebookCard(
+            "Check",
+            [f"{count:,} images: {summary(self.findings)}"],
+            head=("severity", "finding", "the first", "files") if rows else (),
+            rows=rows,
+        ).html()
 
     @property
     def is_serious(self) -> bool:

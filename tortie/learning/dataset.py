@@ -85,6 +85,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.photographs)
 
+    def __repr__(self) -> str:
+        """How many photographs there are, and what they are for."""
+        parts = ", ".join(f"{count:,} {name}" for name, count in self.split_counts.items())
+        return f"Dataset({len(self):,} photographs in {len(self.classes)} classes: {parts})"
+
     @property
     def sha256(self) -> list[str]:
         """Of each photograph's content."""

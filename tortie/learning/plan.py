@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tortie.evaluation.notebook import NotebookCard
 from tortie.learning.freeze import Freeze
 
 
@@ -146,6 +147,20 @@ class Plan(BaseModel):
     depth_rule: str | None = None
     prediction: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Network, photographs and time."""
+        return (
+            f"Plan({self.network}, {self.images:,} photographs in {self.classes} classes, "
+            f"{self.trained_parameters:,} parameters to train, {duration(self.seconds)})"
+        )
+
+    def __str__(self) -> str:
+        """The plan as the command line prints it."""
+        return "\n".join(f"{heading:>12}  {line}" for heading, line in self.lines())
+
+    def _repr_html_(self) -> str:
+        return NotebookCard("Plan", self.notes, self.lines()).html()
 
     def _views_line(self) -> list[tuple[str, str]]:
         if self.augment == "none":

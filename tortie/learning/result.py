@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.errors import UsageError
 from tortie.evaluation.calibration import tempered
+from tortie.evaluation.frames import frame
 from tortie.evaluation.metrics import Scores, score
+from tortie.evaluation.notebook import accuracy_line, evaluation_card
 from tortie.evaluation.novelty import Novelty
+from tortie.evaluation.plots import (
+    PLOTS,
+    PlotKind,
+    check_kind,
+    new_axes,
+    plot_learning_curve,
+    plotted,
+)
 from tortie.evaluation.prediction_sets import (
     MeasuredSets,
     PredictionSets,
@@ -28,6 +39,9 @@ from tortie.learning.plan import Plan
 from tortie.networks.entry import Entry
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
     from tortie.activations.extract import Extractor
     from tortie.evaluation.member import MemberNetwork
     from tortie.networks.network import Network
@@ -74,6 +88,54 @@ class FitResult:
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()
+
+    def __repr__(self) -> str:
+        """Network, photographs and accuracy."""
+        line = accuracy_line(self.scores, self.data.too_few, self.data.split.on)
+        count = f"{len(self.data):,} photographs in {len(self.data.classes)} classes"
+        return f"FitResult({self.plan.network}, {count}; {line})"
+
+    def to_frame(self) -> "DataFrame":
+        """A row for each photograph: path, label, split and group."""
+        rows = list(self.split_rows())
+        columns: dict[str, list[Any]] = {
+            "path": [str(row.path) for row in rows],
+            "label": [row.label for row in rows],
+            "split": [row.split for row in rows],
+            "group": [row.group for row in rows],
+        }
+        return frame(columns)
+
+    def plot(self, kind: PlotKind | None = None, ax: "Axes | None" = None) -> "Axes":
+        """A picture of it, on ``ax`` or on the axes of a new figure.
+
+        Args:
+            kind: ``"learning curve"``, the default of a training by steps, ``"confusion"``,
+                ``"reliability"`` or ``"coverage"``.
+            ax: matplotlib's axes.
+
+        Raises:
+            UsageError: no such picture, or nothing to draw.
+        """
+        kind = kind or ("learning curve" if self.history else "confusion")
+        check_kind(kind, PLOTS)
+        if kind == "learning curve":
+            if not self.history:
+                raise UsageError("no learning curve: the softmax layer was solved for, in no steps")
+            ax = new_axes(ax)
+            plot_learning_curve(ax, self.history, self.best_epoch)
+            return ax
+        if self.scores is None:
+            raise UsageError(f"nothing to plot: {self.data.too_few}")
+        return plotted(
+            kind, ax, self.scores, self.data.classes, self.probabilities, self.scored_labels,
+            self.scored_weights,
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        from tortie.learning.fit_report import report_of
+
+        return evaluation_card(report_of(self, f"Fit of {self.plan.network}")).html()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the engine, which is made anew."""

@@ -6,12 +6,12 @@ Every network of the table is a function here, hyphens as underscores:
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tortie.errors import UsageError
+from tortie.networks.functions import NetworkFunction
 from tortie.networks.table import TABLE, find
 
 if TYPE_CHECKING:
@@ -72,4 +72,8 @@ def __getattr__(name: str) -> Callable[..., "Network"]:
         entry = find(name)
     except UsageError as error:
         raise AttributeError(str(error)) from None
-    return partial(build, entry.name)
+    return NetworkFunction(entry, build)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name.replace("-", "_") for name in names())])

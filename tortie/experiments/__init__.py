@@ -1,0 +1,1 @@
+"""What all studies share: cells, resuming, intervals, verdict, table, figure, pages."""
