@@ -23,6 +23,8 @@ class ImageClassifier(TrainedClassifier):
     Args:
         network: a name of the table of networks, with arguments where it has others than the
             table's: ``"lenet5(pooling=average)"``; several, with commas, make an ensemble.
+        quality: a rung of the ladder of trained networks in place of ``network``: ``"embedded"``,
+            ``"high"``, ``"small"``, ``"base"``, ``"best"``; ``None`` for ``network``.
         weights: where the network's parameters begin: ``"auto"`` for the published ones that it
             has; ``"imagenet"`` or another name of its row in the table, a file,
             ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
@@ -83,6 +85,7 @@ class ImageClassifier(TrainedClassifier):
     def __init__(
         self,
         network: str = "efficientnet-lite0",
+        quality: str | None = None,
         *,
         weights: str | None = "auto",
         freeze: str | int = "all",
@@ -118,6 +121,7 @@ class ImageClassifier(TrainedClassifier):
         force: bool = False,
     ) -> None:
         self.network = network
+        self.quality = quality
         self.weights = weights
         self.freeze = freeze
         self.head = head

@@ -38,6 +38,15 @@ def command(
             "between them make an ensemble."
         ),
     ] = "efficientnet-lite0",
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            help="A rung of the ladder of trained networks in place of --network: embedded, high, "
+            "small, base or best; tortie networks --transfer shows what they are and cost.",
+            show_default=False,
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
     freeze: Annotated[
         str,
         typer.Option(
@@ -258,7 +267,8 @@ def command(
     run = _check_outputs(output, may_replace or plan, [] if plan else inputs)
     begun = _begun(run)
     choices = ImageClassifier(
-        network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
+        network, quality=quality, weights=None if weights == "none" else weights,
+        freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         class_weight=class_weight,  # type: ignore[arg-type]  # text, which is checked later
         side_heads=side_heads, accumulate=accumulate, track=track, input=input,

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from tortie.errors import UsageError
 from tortie.images.labels import names_of
 from tortie.images.layout import parse_splits
 from tortie.learning.training_weights import ClassWeight
+from tortie.networks.ladder import Quality, rung
 
 
 def _fraction_or_folder(value: object) -> object:
@@ -122,6 +123,8 @@ class FitOptions(BaseModel):
         network: its name in the table of networks, with arguments of its builder where others than
             the table's are wanted, as ``lenet5(pooling=average)``; several, for an ensemble, with
             commas between.
+        quality: a rung of the ladder of trained networks in place of ``network``: ``embedded``,
+            ``high``, ``small``, ``base``, ``best``; see :mod:`tortie.networks.ladder`.
         weights: where its parameters begin: ``auto`` for the published ones that it has, ImageNet's
             before others; a name of the network's row in the table (``imagenet``), a file,
             ``hf://OWNER/NAME``, or ``None`` for fresh ones. Several, with commas between, for the
@@ -180,6 +183,7 @@ class FitOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str = "efficientnet-lite0"
+    quality: Quality | None = None
     weights: str | None = "auto"
     freeze: str | int = "all"
     head: Annotated[str, AfterValidator(_known_head)] = "linear"
@@ -212,6 +216,20 @@ class FitOptions(BaseModel):
     run: Path | None = None
     resume: bool = False
     force: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _network_of_the_quality(cls, choices: dict[str, Any]) -> dict[str, Any]:
+        quality = choices.get("quality")
+        if quality is None or quality not in get_args(Quality):
+            return choices
+        network = rung(quality).network
+        if choices.get("network", network) not in (cls.model_fields["network"].default, network):
+            raise ValueError(
+                f"quality {quality} is the network {network}: take it, or network "
+                f"{choices['network']}, not both"
+            )
+        return {**choices, "network": network}
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "FitOptions":
