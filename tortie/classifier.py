@@ -12,9 +12,11 @@ from tortie.trained import TrainedClassifier
 from tortie.watched import is_watched, progress_of, say, say_outcome
 
 if TYPE_CHECKING:
+    from tortie.augment import ColourBasis, Policy
     from tortie.learning.job import Events
     from tortie.learning.plan import Plan
     from tortie.learning.result import FitResult
+    from tortie.training.recipe import Recipe
 
 
 class ImageClassifier(TrainedClassifier):
@@ -32,8 +34,10 @@ class ImageClassifier(TrainedClassifier):
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
             number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
             compare depths.
-        head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
-        recipe: name of the training recipe; ``None`` for the one that suits.
+        head: ``"linear"``, ``"mlp:N"`` with N hidden units, or ``"mlp:512,256"`` with several
+            hidden layers.
+        recipe: name of the training recipe, a JSON file, or a
+            :class:`~tortie.training.recipe.Recipe`; ``None`` for the one that suits.
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
@@ -49,10 +53,10 @@ class ImageClassifier(TrainedClassifier):
         test: test set: a folder with one folder per class, or a fraction.
         splits: which folders are splits: ``"auto"`` tells, ``"none"`` takes them for classes,
             ``"train=Training,test=Testing"`` names them.
-        augment: name of the augmentation; ``None`` for none where everything is
-            frozen, and the recipe's elsewhere.
-        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
-            ``"imagenet"``.
+        augment: name of the augmentation, a JSON file, or a :class:`~tortie.augment.Policy`;
+            ``None`` for none where everything is frozen, and the recipe's elsewhere.
+        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``,
+            ``"imagenet"``, or a :class:`~tortie.augment.ColourBasis`.
         mirror: whether a mirrored photograph keeps its class.
         views: number of augmented views of each training photograph, where stages are frozen.
         crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
@@ -90,7 +94,7 @@ class ImageClassifier(TrainedClassifier):
         weights: str | None = "auto",
         freeze: str | int = "all",
         head: str = "linear",
-        recipe: str | None = None,
+        recipe: "str | Recipe | None" = None,
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
@@ -102,8 +106,8 @@ class ImageClassifier(TrainedClassifier):
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
         splits: str = "auto",
-        augment: str | None = None,
-        colour_basis: str = "photographs",
+        augment: "str | Path | Policy | None" = None,
+        colour_basis: "str | Path | ColourBasis" = "photographs",
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,

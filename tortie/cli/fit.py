@@ -58,9 +58,9 @@ def command(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Augmentation: none, mirror, standard, full, or the name of a paper's. Ranges "
-            "may be changed in brackets: 'full(channel_shift=20, channel_shift_draw=uniform)'. "
-            "tortie augment shows what they do.",
+            help="Augmentation: none, mirror, standard, full, the name of a paper's, or a JSON "
+            "file. Ranges may be changed in brackets: 'full(channel_shift=20, "
+            "channel_shift_draw=uniform)'. tortie augment shows what they do.",
             show_default="none, or the recipe's",
         ),
     ] = None,
@@ -82,7 +82,8 @@ def command(
     head: Annotated[
         str,
         typer.Option(
-            help="Head of the network: linear, or mlp:N for a hidden layer of N units.",
+            help="Head of the network: linear, or mlp:N for a hidden layer of N units; mlp:512,256 "
+            "has two.",
             rich_help_panel=options.TRAINING,
         ),
     ] = "linear",
@@ -149,7 +150,7 @@ def command(
         str,
         typer.Option(
             help="Principal colours of PCA colour (policies full, alexnet, vgg, resnet): those of "
-            "the training photographs, or imagenet.",
+            "the training photographs, imagenet, or a JSON file of axes and spreads.",
             rich_help_panel=options.TRAINING,
         ),
     ] = "photographs",
@@ -258,6 +259,7 @@ def command(
     from tortie.learning.job import Events
 
     inputs = [images, *(Path(one) for one in (*split_weights(weights), recipe, valid, test) if one)]
+    inputs += [Path(one) for one in (augment, colour_basis) if one and one.endswith(".json")]
     # What lies beside a classifier that is not there was written by the run that goes on.
     may_replace = force or (resume and not os.path.lexists(output))
     if resume and not may_replace and output.exists():
