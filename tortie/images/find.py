@@ -134,7 +134,7 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
 
 
 class Files(NamedTuple):
-    """Files to judge, and what was met and passed over; a line each."""
+    """Files to classify, and what was met and passed over; a line each."""
 
     paths: list[Path]
     notes: list[str]

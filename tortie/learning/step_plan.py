@@ -77,7 +77,7 @@ class StepPlan:
     notes: tuple[str, ...] = ()
 
     def epoch_seconds(self, data: Dataset, live: bool) -> float:
-        """What an epoch will take, its judgement included, with the frozen part live or stored.
+        """What an epoch will take, its validation included, with the frozen part live or stored.
 
         A validation photograph costs a third of one that is trained on: it has no backward pass.
         """
