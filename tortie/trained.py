@@ -306,7 +306,7 @@ class TrainedClassifier(DescribedClassifier):
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 
-        store = ActivationStore.default()
+        store, _ = ActivationStore.default(), self._options  # a module that is given is known then
         device = device_name(self.device)
         choice = choose(self.engine, device, chosen_precision(self.precision, device))
         members = []
