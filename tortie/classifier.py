@@ -12,9 +12,11 @@ from tortie.trained import TrainedClassifier
 from tortie.watched import is_watched, progress_of, say, say_outcome
 
 if TYPE_CHECKING:
+    from tortie.augment import ColourBasis, Policy
     from tortie.learning.job import Events
     from tortie.learning.plan import Plan
     from tortie.learning.result import FitResult
+    from tortie.training.recipe import Recipe
 
 
 class ImageClassifier(TrainedClassifier):
@@ -23,6 +25,8 @@ class ImageClassifier(TrainedClassifier):
     Args:
         network: a name of the table of networks, with arguments where it has others than the
             table's: ``"lenet5(pooling=average)"``; several, with commas, make an ensemble.
+        quality: a rung of the ladder of trained networks in place of ``network``: ``"embedded"``,
+            ``"high"``, ``"small"``, ``"base"``, ``"best"``; ``None`` for ``network``.
         weights: where the network's parameters begin: ``"auto"`` for the published ones that it
             has; ``"imagenet"`` or another name of its row in the table, a file,
             ``"hf://OWNER/NAME"``, or ``None`` for fresh ones; several, with commas, make an
@@ -30,8 +34,10 @@ class ImageClassifier(TrainedClassifier):
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
             number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
             compare depths.
-        head: ``"linear"``, or ``"mlp:N"`` with N hidden units.
-        recipe: name of the training recipe; ``None`` for the one that suits.
+        head: ``"linear"``, ``"mlp:N"`` with N hidden units, or ``"mlp:512,256"`` with several
+            hidden layers.
+        recipe: name of the training recipe, a JSON file, or a
+            :class:`~tortie.training.recipe.Recipe`; ``None`` for the one that suits.
         epochs: number of epochs (overrides the recipe).
         batch: batch size (overrides the recipe).
         learning_rate: learning rate (overrides the recipe).
@@ -47,10 +53,10 @@ class ImageClassifier(TrainedClassifier):
         test: test set: a folder with one folder per class, or a fraction.
         splits: which folders are splits: ``"auto"`` tells, ``"none"`` takes them for classes,
             ``"train=Training,test=Testing"`` names them.
-        augment: name of the augmentation; ``None`` for none where everything is
-            frozen, and the recipe's elsewhere.
-        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``, or
-            ``"imagenet"``.
+        augment: name of the augmentation, a JSON file, or a :class:`~tortie.augment.Policy`;
+            ``None`` for none where everything is frozen, and the recipe's elsewhere.
+        colour_basis: of PCA colour: the principal colours of the training ``"photographs"``,
+            ``"imagenet"``, or a :class:`~tortie.augment.ColourBasis`.
         mirror: whether a mirrored photograph keeps its class.
         views: number of augmented views of each training photograph, where stages are frozen.
         crops: number of crops of each photograph: 1, 10 or 144. A fit of more than one fits their
@@ -83,11 +89,12 @@ class ImageClassifier(TrainedClassifier):
     def __init__(
         self,
         network: str = "efficientnet-lite0",
+        quality: str | None = None,
         *,
         weights: str | None = "auto",
         freeze: str | int = "all",
         head: str = "linear",
-        recipe: str | None = None,
+        recipe: "str | Recipe | None" = None,
         epochs: int | None = None,
         batch: int | None = None,
         learning_rate: float | None = None,
@@ -99,8 +106,8 @@ class ImageClassifier(TrainedClassifier):
         valid: float | str | Path | None = None,
         test: float | str | Path | None = None,
         splits: str = "auto",
-        augment: str | None = None,
-        colour_basis: str = "photographs",
+        augment: "str | Path | Policy | None" = None,
+        colour_basis: "str | Path | ColourBasis" = "photographs",
         mirror: bool = True,
         views: int = 4,
         crops: int = 1,
@@ -118,6 +125,7 @@ class ImageClassifier(TrainedClassifier):
         force: bool = False,
     ) -> None:
         self.network = network
+        self.quality = quality
         self.weights = weights
         self.freeze = freeze
         self.head = head

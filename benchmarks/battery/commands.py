@@ -73,7 +73,18 @@ def commands(folder: Path, cache: Path) -> Iterator[Commands]:
 def ways(folder: Path) -> dict[str, Words]:
     """Commands that write, without the name of what they write."""
     photographs = folder / "photographs"
-    steps = ("--network", "lenet5", "--weights", "none", "--freeze", "none", "--epochs", "3")
+    steps = (
+        "--network",
+        "lenet5",
+        "--weights",
+        "none",
+        "--freeze",
+        "none",
+        "--epochs",
+        "3",
+        "--precision",
+        "float32",
+    )  # not the faster of two, which a busy machine draws
     frozen = ("--network", "resnet20-cifar", "--weights", random_weights(folder))
     return {
         "fit, all frozen": ("fit", photographs, *frozen, "--quiet", "-o"),
@@ -165,6 +176,9 @@ def try_full_disks(folder: Path, rows: Rows, scale: float, seed: int) -> None:
                 whole = folder / f"{list(ways(folder)).index(way)}.safetensors"
                 for number in range(round(30 * scale)):
                     row.add(f"{way} {number}", *crowded(server, words, disk, whole, drawn))
+                    resize(disk, 50_000)
+                    for path in disk.iterdir():
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
         row = rows.setdefault("full disks: the store", Tally())
         for number in range(round(20 * scale)):
             resize(disk, drawn.choice((8, 64, 256, 1024)))
@@ -201,8 +215,6 @@ def crowded(server: Commands, words: Words, disk: Path, whole: Path, drawn: rand
         code, said = server.run((*words, output, *again(output)))
     left = list(disk.rglob("*.part"))
     good = code == 0 and is_same(output, whole) and not left
-    for path in disk.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
     return ("right", "") if good else ("wrong", f"then exit code {code}: {said} {left}")
 
 

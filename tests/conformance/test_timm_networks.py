@@ -23,6 +23,8 @@ from tortie import networks
 from tortie.cost.count import count
 from tortie.cost.meta_network import meta_network
 from tortie.errors import TortieError, UsageError
+from tortie.networks.arguments import parse_network
+from tortie.networks.ladder import LADDER
 from tortie.networks.network import Network
 from tortie.weights.layouts import translate
 
@@ -363,3 +365,35 @@ def test_the_command_line_counts_and_describes_it(capsys: pytest.CaptureFixture[
     assert '"s4"' in run.output
     run = CliRunner().invoke(app, ["cost", "timm:resnet18", "--input", "64x64x3", "--json"])
     assert run.exit_code == 0, run.output
+
+
+def test_a_side_of_the_images_is_timms_own():
+    """timm's network of that side, with the same tensors, is the oracle."""
+    name = "vit_tiny_patch16_224"
+    torch.manual_seed(0)
+    whole = timm.create_model(name, img_size=96, num_classes=7).eval()
+    network = networks.build(f"timm:{name}", classes=7, img_size=96).eval()
+    assert network.input_shape == (96, 96, 3)
+    entry = networks.find(f"timm:{name}")
+    network.load_state_dict(translate(entry, network, whole.state_dict()))
+    images = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        assert relative(network(images), whole(images)) < 1e-5
+
+
+def test_what_takes_no_side_says_so():
+    with pytest.raises(UsageError, match="takes no img_size=96"):
+        networks.build("timm:resnet18", img_size=96)
+
+
+@pytest.mark.parametrize("one", LADDER[2:], ids=lambda one: one.network)
+def test_the_ladder_says_what_timm_has(one):
+    """Bytes are four of each of timm's parameters; multiplications are counted on its network."""
+    entry, given = parse_network(one.network)
+    cost = count(meta_network(entry.name, **given))
+    assert cost.multiplications - cost.stages[-1].multiplications == one.multiplications
+    with torch.device("meta"):
+        whole = timm.create_model(entry.arguments["model"])
+    assert one.fetched == 4 * sum(parameter.numel() for parameter in whole.parameters())
+    published = timm.models.get_pretrained_cfg(entry.arguments["model"])
+    assert published.license == one.licence.lower()

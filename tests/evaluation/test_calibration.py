@@ -16,7 +16,7 @@ from tortie.evaluation.calibration import (
     fit_temperature,
     reliability,
     temperature_error,
-    tempered,
+    temperature_scaled,
     too_little_to_calibrate,
 )
 
@@ -30,7 +30,7 @@ def drawn(n, temperature, classes=3, seed=0):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 2, (n, classes))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = tempered(probabilities.astype(np.float32), temperature)
+    truth = temperature_scaled(probabilities.astype(np.float32), temperature)
     labels = (truth.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(max=classes - 1)
     return probabilities.astype(np.float32), labels
 
@@ -65,10 +65,10 @@ def test_brier_by_hand():
 
 def test_tempered_by_hand():
     # At T = 2 the square roots count: 0.9 and 0.1 become 3 to 1; at T = 1/2 the squares: 81 to 1.
-    np.testing.assert_allclose(tempered(FOUR[:1], 2), [[0.75, 0.25]], rtol=1e-5)
-    np.testing.assert_allclose(tempered(FOUR[:1], 0.5), [[81 / 82, 1 / 82]], rtol=1e-5)
-    assert tempered(FOUR, 1) is FOUR
-    certain = tempered(np.array([[1, 0]], np.float32), 16)
+    np.testing.assert_allclose(temperature_scaled(FOUR[:1], 2), [[0.75, 0.25]], rtol=1e-5)
+    np.testing.assert_allclose(temperature_scaled(FOUR[:1], 0.5), [[81 / 82, 1 / 82]], rtol=1e-5)
+    assert temperature_scaled(FOUR, 1) is FOUR
+    certain = temperature_scaled(np.array([[1, 0]], np.float32), 16)
     assert np.isfinite(certain).all()
 
 
@@ -116,7 +116,7 @@ def test_the_log_loss_is_never_worse_and_the_order_stays(case):
     probabilities, labels = case
     temperature = fit_temperature(probabilities, labels)
     assert 1 / 16 <= temperature <= 16
-    after = tempered(probabilities, temperature)
+    after = temperature_scaled(probabilities, temperature)
     assert loss(after, labels) <= loss(probabilities, labels) + 1e-5
     np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-5)
     assert (after.argmax(axis=1) == probabilities.argmax(axis=1)).mean() == 1 or (

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import tortie
 from tests.conftest import lay_out, photograph
 from tortie.activations import extract
-from tortie.evaluation.calibration import tempered
+from tortie.evaluation.calibration import temperature_scaled
 from tortie.evaluation.crops import crop_views
 from tortie.evaluation.predict import Predictions
 from tortie.evaluation.prediction import to_predictions
@@ -55,7 +55,7 @@ def members(tmp_path_factory):
 def test_an_ensemble_is_the_mean_of_what_its_members_say(members, tmp_path):
     ensemble = joined(*members, temperature={"1": 1.7})
     alone = [joined(one).predict_proba(IMAGES) for one in members]
-    wanted = tempered(np.mean(alone, axis=0), 1.7)
+    wanted = temperature_scaled(np.mean(alone, axis=0), 1.7)
     np.testing.assert_allclose(ensemble.predict_proba(IMAGES), wanted, atol=1e-6)
     ensemble.save(tmp_path / "a.safetensors")
     again = tortie.load(tmp_path / "a.safetensors")
@@ -181,7 +181,7 @@ def test_a_temperature_of_its_own_for_each_crop_setting(members):
         classifier.set_params(crops=crops)
         assert classifier.temperature == temperature
     found = classifier.set_params(crops=10)._predict(IMAGES[:2])
-    np.testing.assert_allclose(found.probabilities, tempered(found.uncalibrated, 0.5))
+    np.testing.assert_allclose(found.probabilities, temperature_scaled(found.uncalibrated, 0.5))
 
 
 def test_a_photograph_below_the_threshold_has_no_label():

@@ -8,7 +8,7 @@ import pytest
 import tortie
 from tests.conftest import lay_out, photograph
 from tests.learning.examples import dataset_of, labelled, learn, split_of
-from tortie.evaluation.calibration import fit_temperature, tempered
+from tortie.evaluation.calibration import fit_temperature, temperature_scaled
 from tortie.learning import cross_fitting
 from tortie.learning.calibration import CropFeatures, calibrate, crop_rows
 from tortie.learning.cross_fitting import LabelledFeatures, cross_validate, predict_by, train_on
@@ -172,7 +172,7 @@ def test_a_file_keeps_its_temperatures_and_predictions_follow(tmp_path):
     assert again.crops == 1
     new = [photograph("blobs", 77)]
     raw = again._predict(new).uncalibrated
-    np.testing.assert_allclose(again.predict_proba(new), tempered(raw, temperature["1"]))
+    np.testing.assert_allclose(again.predict_proba(new), temperature_scaled(raw, temperature["1"]))
     again.set_params(crops=10)
     np.testing.assert_array_equal(again.predict_proba(new), fitted.predict_proba(new))
     json.dumps(metadata.model_dump(mode="json"))

@@ -9,7 +9,7 @@ import tortie
 from tests.conftest import lay_out
 from tests.learning.examples import jobs_of
 from tortie.errors import UsageError
-from tortie.evaluation.calibration import tempered
+from tortie.evaluation.calibration import temperature_scaled
 from tortie.learning.cross_fitting import HeldOut
 from tortie.learning.ensemble import _mean
 from tortie.learning.job import Events
@@ -134,7 +134,9 @@ def test_an_ensemble_averages_outputs_and_is_one_file(tmp_path):
     mean = (one.held_out.probabilities + other.held_out.probabilities) / 2
     np.testing.assert_allclose(fitted.held_out.probabilities, mean, rtol=1e-5)
     temperature = fitted.calibration.temperature["1"]
-    np.testing.assert_allclose(fitted.probabilities, tempered(mean, temperature), rtol=1e-4)
+    np.testing.assert_allclose(
+        fitted.probabilities, temperature_scaled(mean, temperature), rtol=1e-4
+    )
     assert [path.name for path in sorted((tmp_path / "a.run").iterdir())] == [
         "member-1",
         "member-2",

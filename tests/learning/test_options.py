@@ -6,7 +6,7 @@ import pytest
 
 from tests.learning.examples import job_of
 from tortie.errors import UsageError
-from tortie.learning.options import FitOptions, hidden_units
+from tortie.learning.options import FitOptions, hidden_layers
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,6 @@ def test_what_goes_by_steps(freeze, head, steps):
     assert job_of(freeze=freeze, head=head).by_steps is steps
 
 
-def test_hidden_units():
-    assert hidden_units("linear") == 0
-    assert hidden_units("mlp:256") == 256
+def test_hidden_layers():
+    assert hidden_layers("linear") == ()
+    assert hidden_layers("mlp:256") == (256,)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tortie.evaluation.calibration import fit_temperature, held_out_gain, tempered
+from tortie.evaluation.calibration import fit_temperature, held_out_gain, temperature_scaled
 from tortie.learning.temperature import choose_temperature
 
 
@@ -13,7 +13,7 @@ def drawn(n, temperature, seed):
     """Probabilities, and labels drawn by them at a temperature."""
     generator = np.random.default_rng(seed)
     said = generator.dirichlet([0.4, 0.4, 0.4], n).astype(np.float32)
-    meant = tempered(said, temperature)
+    meant = temperature_scaled(said, temperature)
     labels = np.array([generator.choice(3, p=row / row.sum()) for row in meant.astype(float)])
     return said, labels
 
@@ -47,6 +47,6 @@ def test_the_gain_of_those_held_out_is_that_of_leaving_each_out():
     for i in range(80):
         others = np.arange(80) != i
         own = fit_temperature(said[others], labels[others])
-        before, after = said[i, labels[i]], tempered(said[[i]], own)[0, labels[i]]
+        before, after = said[i, labels[i]], temperature_scaled(said[[i]], own)[0, labels[i]]
         exact += math.log(after) - math.log(before)
     assert held_out_gain(said, labels, temperature) == pytest.approx(exact, rel=0.05, abs=0.05)

@@ -72,11 +72,14 @@ def policy(name: str) -> Policy:
     """The policy of that name, such as ``none``, ``mirror``, ``standard`` or ``full``.
 
     In brackets, some of its ranges may be changed: ``full(rotate=-30:30, channel_shift=20,
-    channel_shift_draw=uniform)``; a range is LOW:HIGH.
+    channel_shift_draw=uniform)``; a range is LOW:HIGH. A text that begins with a brace is
+    the JSON of a policy.
 
     Raises:
         UsageError: no such policy or operation, or a range that cannot be.
     """
+    if name.lstrip().startswith("{"):
+        return Policy.of_json(name)
     found = re.fullmatch(r"\s*([^()]*?)\s*(?:\(([^()]*)\))?\s*", name)
     base, listed = (found[1], found[2]) if found else (name, None)
     if base not in POLICIES:

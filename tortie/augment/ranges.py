@@ -136,6 +136,25 @@ class Policy(BaseModel):
         fields = {"version": VERSION, **self.model_dump(mode="json")}
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
+    def text(self) -> str:
+        """JSON of what is not at rest, as ``--augment FILE.json`` and :func:`policy` take it."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True))
+
+    @classmethod
+    def of_json(cls, text: str | bytes) -> "Policy":
+        """The policy that :meth:`text` or ``model_dump_json`` wrote.
+
+        Raises:
+            UsageError: no JSON object, or one that is no policy.
+        """
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise UsageError(f"augmentation: no JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise UsageError(f"augmentation: expected a JSON object, not {fields!r}")
+        return cls(**fields)
+
     @property
     def colour_operations(self) -> tuple[str, ...]:
         """The operations asked for that mean nothing on grey images, by name."""

@@ -38,6 +38,15 @@ def command(
             "between them make an ensemble."
         ),
     ] = "efficientnet-lite0",
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            help="A rung of the ladder of trained networks in place of --network: embedded, high, "
+            "small, base or best; tortie networks --transfer shows what they are and cost.",
+            show_default=False,
+            rich_help_panel=options.TRAINING,
+        ),
+    ] = None,
     freeze: Annotated[
         str,
         typer.Option(
@@ -49,9 +58,9 @@ def command(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Augmentation: none, mirror, standard, full, or the name of a paper's. Ranges "
-            "may be changed in brackets: 'full(channel_shift=20, channel_shift_draw=uniform)'. "
-            "tortie augment shows what they do.",
+            help="Augmentation: none, mirror, standard, full, the name of a paper's, or a JSON "
+            "file. Ranges may be changed in brackets: 'full(channel_shift=20, "
+            "channel_shift_draw=uniform)'. tortie augment shows what they do.",
             show_default="none, or the recipe's",
         ),
     ] = None,
@@ -73,7 +82,8 @@ def command(
     head: Annotated[
         str,
         typer.Option(
-            help="Head of the network: linear, or mlp:N for a hidden layer of N units.",
+            help="Head of the network: linear, or mlp:N for a hidden layer of N units; mlp:512,256 "
+            "has two.",
             rich_help_panel=options.TRAINING,
         ),
     ] = "linear",
@@ -140,7 +150,7 @@ def command(
         str,
         typer.Option(
             help="Principal colours of PCA colour (policies full, alexnet, vgg, resnet): those of "
-            "the training photographs, or imagenet.",
+            "the training photographs, imagenet, or a JSON file of axes and spreads.",
             rich_help_panel=options.TRAINING,
         ),
     ] = "photographs",
@@ -249,6 +259,7 @@ def command(
     from tortie.learning.job import Events
 
     inputs = [images, *(Path(one) for one in (*split_weights(weights), recipe, valid, test) if one)]
+    inputs += [Path(one) for one in (augment, colour_basis) if one and one.endswith(".json")]
     # What lies beside a classifier that is not there was written by the run that goes on.
     may_replace = force or (resume and not os.path.lexists(output))
     if resume and not may_replace and output.exists():
@@ -258,7 +269,8 @@ def command(
     run = _check_outputs(output, may_replace or plan, [] if plan else inputs)
     begun = _begun(run)
     choices = ImageClassifier(
-        network, weights=None if weights == "none" else weights, freeze=freeze, head=head,
+        network, quality=quality, weights=None if weights == "none" else weights,
+        freeze=freeze, head=head,
         recipe=recipe, epochs=epochs, batch=batch, learning_rate=learning_rate,
         class_weight=class_weight,  # type: ignore[arg-type]  # text, which is checked later
         side_heads=side_heads, accumulate=accumulate, track=track, input=input,

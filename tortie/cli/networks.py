@@ -35,6 +35,13 @@ def command(
             "layer's filters."
         ),
     ] = None,
+    transfer: Annotated[
+        bool,
+        typer.Option(
+            help="List a ladder of trained networks by what their frozen features are worth, with "
+            "what they cost on this machine (fit --quality takes them)."
+        ),
+    ] = False,
     weights: Annotated[
         str,
         typer.Option(
@@ -56,6 +63,11 @@ def command(
     show.begin(json)
     from tortie.networks.table import TABLE
 
+    if transfer:
+        if name is not None or plot is not None or photo is not None:
+            raise UsageError("--transfer lists a ladder of networks: give it alone")
+        show.result(*_ladder())
+        return
     if photo is not None:
         if name is None or plot is None:
             raise UsageError("--photo is for --plot of one network: name it, and a file for it")
@@ -91,6 +103,42 @@ def _table(entries: "tuple[Entry, ...]") -> list[str]:
         "top-1, top-5: error in percent, as published, measured on:",
         *legend,
     ]
+
+
+def _ladder() -> tuple[list[dict[str, Any]], list[str]]:
+    """The ladder as JSON, and as lines."""
+    import torch
+
+    from tortie.cost.machine import measure
+    from tortie.networks.ladder import LADDER
+
+    rates = measure(torch.device("cpu"), seconds=0.3).matrix_rates
+    documents, rows = [], []
+    for one in LADDER:
+        seconds = 1000 * one.multiplications / max(rates.values())
+        documents.append(one.document() | {"least_seconds_for_1000": round(seconds, 1)})
+        rows.append(
+            (
+                one.quality or "", f"{one.accuracy:.1f}%", str(one.side),
+                short_count(one.multiplications), f"{one.fetched / 1e6:,.0f} MB" if one.fetched
+                else "none", f"{seconds:,.0f} s", one.network,
+            )
+        )  # fmt: skip
+    heading = ("quality", "top-1", "side", "mult.", "fetched", "1,000", "network")
+    sources = dict.fromkeys(f"{one.protocol}: {one.source}" for one in LADDER)
+    lines = [
+        *columns(heading, rows, right=(1, 2, 3, 4, 5)),
+        "",
+        "quality: as fit --quality takes it; the others go by --network",
+        "top-1: of ImageNet's validation photographs, in percent, as published, none of it",
+        "measured here:",
+        *[f"  {source}" for source in sources],
+        "1,000: seconds for so many photographs at least, at this machine's matrix rate of",
+        f"{short_count(round(max(rates.values())))} multiplications a second",
+        "licence of the weights: Apache-2.0; what is fetched needs pip install 'tortie[timm]',",
+        "quality high needs pip install 'tortie[lite]'",
+    ]
+    return documents, lines
 
 
 def _section(title: str, rows: list[tuple[str | int, ...]]) -> list[str]:

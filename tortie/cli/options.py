@@ -16,7 +16,8 @@ OUTPUT = "Output options"
 LabelledImages = Annotated[
     Path,
     typer.Argument(
-        help="A folder with one folder per class, with or without splits above them, or a CSV "
+        help="A folder with one folder per class, with or without splits above them; such folders "
+        "in a .zip, .tar or .tar.gz; shards of webdataset, as 'shards/{000..127}.tar'; or a CSV "
         "with the columns path and label.",
         show_default=False,
     ),

@@ -43,7 +43,7 @@ class Bin:
     count: float
 
 
-def tempered(
+def temperature_scaled(
     probabilities: NDArray[np.float32], temperature: float | NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Probabilities whose logarithm was divided by a temperature; the order of classes stays.
@@ -125,7 +125,7 @@ def held_out_gain(
     """
     logs = np.log(np.maximum(probabilities, FLOOR)).astype(np.float64)
     weights, scaled = _ones(labels, weights), logs / temperature
-    shares = tempered(probabilities, temperature).astype(np.float64)
+    shares = temperature_scaled(probabilities, temperature).astype(np.float64)
     mean = (shares * scaled).sum(axis=1)
     slopes = scaled[np.arange(len(labels)), labels] - mean
     variance = (shares * (scaled - mean[:, None]) ** 2).sum(axis=1)
@@ -140,14 +140,14 @@ def temperature_error(
 ) -> float:
     """Standard error of ln T where it was fitted on these photographs.
 
-    By the Fisher information of ln T: the variance of the tempered log-probabilities under the
-    tempered probabilities, added up. Photographs that the classifier is sure of tell nothing.
+    By the Fisher information of ln T: the variance of the scaled log-probabilities under the
+    scaled probabilities, added up. Photographs that the classifier is sure of tell nothing.
 
     Returns:
         Infinite where they tell nothing at all.
     """
     scaled = np.log(np.maximum(probabilities, FLOOR)).astype(np.float64) / temperature
-    shares = tempered(probabilities, temperature).astype(np.float64)
+    shares = temperature_scaled(probabilities, temperature).astype(np.float64)
     mean = (shares * scaled).sum(axis=1, keepdims=True)
     variance = (shares * (scaled - mean) ** 2).sum(axis=1)
     information = float(variance @ _ones(variance, weights))
@@ -259,7 +259,7 @@ def _losses(
     labels: NDArray[np.int64],
     temperature: float | NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """−log of the tempered probability of the right class; one temperature, or ``(N, 1)``."""
+    """−log of the scaled probability of the right class; one temperature, or ``(N, 1)``."""
     scaled = logs / temperature
     most = scaled.max(axis=1)
     total = most + np.log(np.exp(scaled - most[:, None]).sum(axis=1))

@@ -1,6 +1,6 @@
 """One network of a classifier: what predicts with it needs, and torch's modules on demand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ Doubles = NDArray[np.float64]
 
 _HEAD = "head."
 _LINEAR = {"weight", "bias"}
-_HIDDEN = {"0.weight", "0.bias", "2.weight", "2.bias"}
 
 
 class MemberNetwork:
@@ -90,12 +89,11 @@ class MemberNetwork:
         }
         if own.keys() == _LINEAR and own["weight"].ndim == 2:
             return lambda features: features.astype(np.float64) @ own["weight"].T + own["bias"]
-        if own.keys() == _HIDDEN:
-            return lambda features: (
-                np.maximum(features.astype(np.float64) @ own["0.weight"].T + own["0.bias"], 0)
-                @ own["2.weight"].T
-                + own["2.bias"]
-            )
+        layers = [
+            (own.get(f"{2 * i}.weight"), own.get(f"{2 * i}.bias")) for i in range(len(own) // 2)
+        ]
+        if own.keys() == {f"{2 * i}.{kind}" for i in range(len(layers)) for kind in _LINEAR}:
+            return lambda features: _perceptron(features.astype(np.float64), layers)
         return self._published_head
 
     def _published_head(self, features: Floats) -> Floats:
@@ -113,3 +111,13 @@ class MemberNetwork:
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
             shares = powers / powers.sum(axis=1, keepdims=True)
         return shares.astype(np.float32)
+
+
+def _perceptron(
+    features: Doubles, layers: "Sequence[tuple[Doubles | None, Doubles | None]]"
+) -> Doubles:
+    """Linear maps, with ReLU between them."""
+    for number, (weight, bias) in enumerate(layers):
+        assert weight is not None and bias is not None
+        features = (np.maximum(features, 0) if number else features) @ weight.T + bias
+    return features

@@ -1,4 +1,4 @@
-"""Probabilities of photographs: the mean over crops, then over the members, then tempered."""
+"""Probabilities of photographs: the mean over crops, then members, then temperature scaling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.activations.extract import Extraction, Extractor, Reader
-from tortie.evaluation.calibration import tempered
+from tortie.evaluation.calibration import temperature_scaled
 from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
@@ -38,7 +38,7 @@ class Predictions:
 
     Attributes:
         rows: their positions among the sources, ascending.
-        probabilities: float32 ``(n, K)``: the mean over crops and members, tempered.
+        probabilities: float32 ``(n, K)``: the mean over crops and members, with temperature.
         uncalibrated: float32 ``(n, K)``: the mean as it is.
         members: float32 ``(M, n, K)``: each member's mean over the crops.
         centre: float32 ``(M, n, K)``: each member's of the undistorted view alone.
@@ -163,7 +163,7 @@ def predict(
 def combined(
     each_member: "Sequence[MemberPredictions]", temperature: float, novelty: Novelty | None
 ) -> Predictions:
-    """The mean over the members, tempered, of the photographs that all of them could read."""
+    """The mean over the members, with temperature, of the photographs that all of them read."""
     rows = np.flatnonzero(np.all([one.read for one in each_member], axis=0))
     reasons: dict[int, str] = {}
     facts: list[Facts | None] = [None] * len(each_member[0].facts)
@@ -177,7 +177,7 @@ def combined(
     distances = None if distances is None else distances[rows]
     return Predictions(
         rows=rows,
-        probabilities=tempered(mean, temperature),
+        probabilities=temperature_scaled(mean, temperature),
         uncalibrated=mean,
         members=each,
         centre=np.stack([one.centre[rows] for one in each_member]),

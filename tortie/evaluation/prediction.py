@@ -229,7 +229,7 @@ class Evaluation:
         temperature: that the logarithm of the probabilities was divided by.
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.
-        sets: what prediction sets of the usual confidences came to.
+        sets: coverage and mean size of prediction sets of the usual confidences.
     """
 
     scores: Scores | None

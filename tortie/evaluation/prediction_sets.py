@@ -78,7 +78,7 @@ class PredictionSets:
 
 @dataclass(frozen=True)
 class MeasuredSets:
-    """What sets of one confidence came to on labelled photographs.
+    """Coverage and size of sets of one confidence on labelled photographs.
 
     Attributes:
         confidence: percent that was asked for.

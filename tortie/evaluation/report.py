@@ -84,7 +84,7 @@ class Report:
             is one.
         groups: number of each one's group ``(n,)``; ``None`` where each is on its own.
         uncalibrated: theirs before the temperature, ``(n, K)``; ``None`` where there is none.
-        sets: what prediction sets of the usual confidences came to.
+        sets: coverage and mean size of prediction sets of the usual confidences.
         plan: headings and lines of the plan.
         outcome: what was planned, the estimate, the measured value.
         history: a mapping an epoch, of ``epoch``, ``train_loss``, ``validation_loss``,

@@ -36,7 +36,7 @@ class Contents:
     """What an exported model computes.
 
     Attributes:
-        crops: of each image that are judged, 1 or 10.
+        crops: of each image, 1 or 10.
         reject_below: least probability of an answer; it is metadata, the graph does not reject.
         resized: whether the model takes batches that are resized and cropped already.
     """

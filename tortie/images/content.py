@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from tortie.images.archives import Archived, member_bytes, member_of
 from tortie.images.formats import ENOUGH, format_of, refuse
 from tortie.images.header import MAX_BYTES, MAX_PIXELS
 from tortie.images.pixels import examine
@@ -26,12 +27,25 @@ def file_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         UnreadableImage: it cannot be opened, is no regular file (reading a pipe would hang), or is
             large and of none of the formats that are read, over 512 MiB or over another limit.
     """
+    if (inside := _archived(path)) is not None:
+        content = member_bytes(inside)
+        if len(content) > _SMALL:
+            _check_header(path, content[:_SMALL], len(content), max_pixels)
+        return content
     with _opened(path) as descriptor:
         size = os.fstat(descriptor).st_size
         if size > _SMALL:
             _check_header(path, _read(descriptor, _SMALL), size, max_pixels)
             os.lseek(descriptor, 0, os.SEEK_SET)
         return _read(descriptor, size)
+
+
+def _archived(path: Path) -> Archived | None:
+    """The member of an archive that a path names, where it is no file itself."""
+    if ":" not in str(path) or os.path.lexists(path):
+        return None
+    member = member_of(path)
+    return member if member and member.name else None
 
 
 def _check_header(path: Path, head: bytes, size: int, max_pixels: int) -> None:
@@ -49,6 +63,8 @@ def file_digest(path: Path) -> str:
     Raises:
         UnreadableImage: as :func:`file_bytes`.
     """
+    if (inside := _archived(path)) is not None:
+        return hashlib.sha256(member_bytes(inside)).hexdigest()
     with _opened(path) as descriptor:
         digest = hashlib.sha256()
         while piece := os.read(descriptor, 2**20):

@@ -3,11 +3,12 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.images.archives import Archived, images_in, is_file_in, member_of
 from tortie.images.class_names import LONGEST, class_name
 from tortie.images.csv_paths import CsvPaths
 from tortie.images.labels import LabelType, in_order, is_missing
@@ -19,9 +20,10 @@ from tortie.images.layout import (
     parse_splits,
     read_layout,
 )
+from tortie.images.shards import expanded, read_shards, shards_of
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
-from tortie.images.walk import Strays, entries, images, listed, sort_files, telling
+from tortie.images.walk import Strays, each_image, entries, images, listed, sort_files, telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
         TortieError: a folder or the CSV that cannot be read.
     """
     asked = parse_splits(splits)
+    if (sharded := _find_in_shards(source, asked, known)) is not None:
+        return sharded
     with telling(source):
         exists, is_folder = source.exists(), source.is_dir()
     if is_folder:
@@ -107,8 +111,30 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
     )
 
 
+def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collection | None:
+    """The images of archives, or of what a pattern stands for; ``None`` for any other source."""
+    sources = expanded(source)
+    if len(sources) == 1 and sources[0] != source:
+        return find(sources[0], "auto" if asked == "auto" else "none", known)
+    with telling(source):
+        shards = [shard for one in sources for shard in shards_of(one)]
+    if not shards:
+        if sources != [source]:
+            raise UsageError(
+                f"{str(source)!r} stands for {len(sources):,} files that are no archives: give "
+                f"{ONE_EACH}"
+            )
+        return None
+    sharded = read_shards(shards, asked, known)
+    photographs = sorted(
+        (Photograph(*one) for one in sharded.places), key=lambda one: str(one.path)
+    )
+    collection = Collection(source, tuple(photographs), sharded.notes, sharded.label_type)
+    return replace(collection, notes=(*sharded.notes, *missing_classes(collection)))
+
+
 class Files(NamedTuple):
-    """Files to judge, and what was met and passed over; a line each."""
+    """Files to classify, and what was met and passed over; a line each."""
 
     paths: list[Path]
     notes: list[str]
@@ -125,8 +151,24 @@ def find_files(sources: Sequence[Path]) -> Files:
     files: list[Path] = []
     strays = Strays()
     for source in sources:
-        files.extend(images(source, strays) if os.path.isdir(source) else [source])
+        files.extend(each_source(source, strays))
     return Files(files, list(strays.notes()))
+
+
+def each_source(source: Path, strays: Strays) -> Iterator[Path]:
+    """The images that a path or a pattern stands for: of a folder, of an archive, a file itself.
+
+    Raises:
+        UsageError: a pattern that nothing matches.
+        TortieError: a folder or an archive that cannot be read.
+    """
+    for one in expanded(source):
+        if os.path.isdir(one):
+            yield from each_image(one, strays)
+        elif (member := member_of(one)) is not None and not is_file_in(member):
+            yield from (Archived(member.archive, name).path for name in images_in(member, strays))
+        else:
+            yield one
 
 
 def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:

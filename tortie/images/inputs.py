@@ -92,7 +92,7 @@ def labelled(
 
 
 def unlabelled(images: Images) -> list[Source]:
-    """Photographs to judge: files, folders, or images in memory.
+    """Photographs to classify: files, folders, or images in memory.
 
     Raises:
         UsageError: something that is no image.

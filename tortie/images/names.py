@@ -9,7 +9,8 @@ from queue import Empty, Full, Queue
 from typing import NamedTuple
 
 from tortie.errors import TortieError
-from tortie.images.walk import Strays, each_image
+from tortie.images.find import each_source
+from tortie.images.walk import Strays
 
 STANDARD_INPUT = Path("-")
 _BLOCK = 2**16  # bytes read at once
@@ -42,7 +43,7 @@ def survey(sources: Sequence[Path]) -> Survey:
     strays = Strays()
     total, empty = 0, []
     for source in sources:
-        count = sum(1 for _ in _each(source, strays)) if source != STANDARD_INPUT else 0
+        count = sum(1 for _ in each_source(source, strays)) if source != STANDARD_INPUT else 0
         total += count
         if not count and source != STANDARD_INPUT:
             empty.append(source)
@@ -69,9 +70,9 @@ def each_name(
     for source in sources:
         if source == STANDARD_INPUT:
             for name in _read_names(standard_input(), ends):
-                yield from _each(name, strays)
+                yield from each_source(name, strays)
         else:
-            yield from _each(source, strays)
+            yield from each_source(source, strays)
         strays = Strays()
 
 
@@ -124,10 +125,6 @@ def _take(names: Iterator[Path], ahead: "Queue[Item]", wanted: threading.Event) 
             put(None)
     except BaseException as error:
         put(error)
-
-
-def _each(source: Path, strays: Strays) -> Iterator[Path]:
-    return each_image(source, strays) if os.path.isdir(source) else iter([source])
 
 
 def _read_names(descriptor: int, ends: bytes) -> Iterator[Path]:

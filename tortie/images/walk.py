@@ -19,7 +19,7 @@ SUFFIXES = (
 )
 """Suffixes of image files, in lower case; what a file holds is found out when it is decoded."""
 
-_SYSTEM = {
+SYSTEM = {
     "__macosx",  # in archives that macOS wrote
     *("network trash folder", "temporary items", "thevolumesettingsfolder"),  # macOS, on a server
     *("@eadir", "@tmp", "#recycle", "#snapshot"),  # Synology: thumbnails, deleted files, old ones
@@ -46,6 +46,8 @@ class Strays:
     empty: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
     def notes(self) -> Iterator[str]:
         """One line for each kind that was met."""
@@ -57,6 +59,8 @@ class Strays:
             (self.empty, "no class, without an image"),
             (self.loose, "left out, in no class's folder"),
             (self.repeated, "met twice, counted once"),
+            (self.damaged, "read as far as it goes"),
+            (self.unlabelled, "left out, without a label"),
         )
         for names, what in kinds:
             if names:
@@ -92,7 +96,7 @@ def entries(folder: Path, strays: Strays) -> tuple[list[str], list[str]]:
             if entry.name.startswith("."):
                 strays.hidden.append(entry.name)
             elif _is_folder(entry):
-                own = entry.name.lower() not in _SYSTEM
+                own = entry.name.lower() not in SYSTEM
                 (folders if own else strays.system).append(entry.name)
             else:
                 files.append(entry.name)

@@ -11,7 +11,7 @@ from tortie.activations.extract import Extractor
 from tortie.activations.prefix import Prefix
 from tortie.learning.freeze import Freeze, resolve
 from tortie.learning.job import Job
-from tortie.learning.options import hidden_units
+from tortie.learning.options import hidden_layers
 from tortie.learning.side_heads import hang_side_heads
 from tortie.learning.softmax import LinearHead
 from tortie.networks import build
@@ -89,7 +89,7 @@ def make_backbone(job: Job, classes: int, freeze: Freeze | None = None) -> Backb
         TortieError: weights that cannot be fetched, or are damaged.
     """
     options, entry = job.options, job.entry
-    hidden = hidden_units(options.head)
+    hidden = hidden_layers(options.head)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.draw_seed)
         if options.weights is None:

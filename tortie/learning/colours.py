@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tortie.activations.views import Undistorted
 from tortie.augment import Policy
-from tortie.augment.colour import ColourBasis
+from tortie.augment.colour import IMAGENET_COLOURS, ColourBasis
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
 from tortie.training.decoded import DecodedPhotographs
@@ -34,10 +34,16 @@ def with_own_colours(
         photographs: the same, where they are decoded already.
 
     Returns:
-        the policy as it was where it draws no PCA colour, or ImageNet's basis was asked for.
+        the policy as it was where it draws no PCA colour, or has a basis of its own.
     """
-    if policy is None or not policy.pca_colour or job.options.colour_basis == "imagenet":
+    asked = job.options.colour_basis
+    if policy is None or not policy.pca_colour or asked == "imagenet":
         return policy, []
+    if policy.pca_basis != IMAGENET_COLOURS:  # of a policy of one's own
+        return policy, []
+    if asked != "photographs":
+        own = ColourBasis.model_validate_json(asked)
+        return policy.model_copy(update={"pca_basis": own}), ["PCA colour goes along a given basis"]
     basis = _rounded(ColourBasis.of(_undistorted(job, data, photographs)))
     axis = " ".join(f"{name} {by:+.2f}" for name, by in zip("RGB", basis.axes[0], strict=True))
     added = ", ".join(f"{by:+.1f}" for by in basis.added((_DRAW, 0.0, 0.0)))

@@ -6,6 +6,7 @@ depths have one dataset, one split and one decode, and the best is measured on t
 whichever it is.
 """
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -131,9 +132,11 @@ def _to_compare(
         asked = before["compared"]
     budget, dropped, comparison = job.options.budget, [], DepthComparison()
     for name in asked:
+        began = time.monotonic()
         candidate = make_candidate(
             job.with_freeze(name), data, photographs, document_of(run.folder / name)
         )
+        budget -= time.monotonic() - began  # its steps were timed
         estimate = candidate.plan.seconds
         if estimate > budget and before is None:
             dropped.append(f"{name} would take {duration(estimate)}")

@@ -10,6 +10,7 @@ from tortie.learning.job import Events, Job
 from tortie.learning.options import FitOptions
 from tortie.learning.result import FitResult
 from tortie.learning.tracking import check_tracker
+from tortie.networks.ladder import rung
 from tortie.processes import Processes, join
 from tortie.runs.folder import check_beginning, clear
 from tortie.text import json_text
@@ -45,6 +46,11 @@ def fit(
     shared = options.model_dump(mode="json", exclude=_OF_A_MACHINE)
     processes.check_equal("options", json_text(shared))
     heard = events if processes.first else Events()
+    if options.quality and (size := rung(options.quality).fetched):
+        heard.note(
+            f"quality {options.quality} is {options.network}: {size / 1e6:,.0f} MB are fetched "
+            "from Hugging Face unless they are there; --quality embedded needs no connection"
+        )
     jobs = member_jobs(collection, sources, options, store, processes, heard, plan_only)
     replaced = _replaced_run(jobs, options, processes)
     results: list[FitResult] = []

@@ -42,7 +42,7 @@ def report_of(result: FitResult, title: str) -> Report:
 
 
 def _outcome(result: FitResult) -> list[tuple[str, str, str]]:
-    """What was planned, the estimate, and what it came to."""
+    """What was planned, the estimate, and what it took."""
     plan, on, weights = result.plan, result.data.split.on, result.scored_weights
     phases = ("activations", "drawn views", "crops to calibrate", "training")
     spent = sum(result.seconds.get(phase, 0) for phase in phases)

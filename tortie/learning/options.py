@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -16,11 +16,16 @@ from pydantic import (
     model_validator,
 )
 
+from tortie.augment.colour import ColourBasis
 from tortie.augment.named import policy
+from tortie.augment.ranges import Policy
 from tortie.errors import UsageError
+from tortie.files import open_regular
 from tortie.images.labels import names_of
 from tortie.images.layout import parse_splits
 from tortie.learning.training_weights import ClassWeight
+from tortie.networks.ladder import Quality, rung
+from tortie.weights.classifier_file import HEADS
 
 
 def _fraction_or_folder(value: object) -> object:
@@ -38,6 +43,46 @@ def _between_0_and_1(value: object) -> object:
     return value
 
 
+def _text_of_file(value: object, what: str) -> object:
+    """The content of a JSON file that is named; any other value as it is.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if not (isinstance(value, str | Path) and str(value).endswith(".json")):
+        return value
+    try:
+        with open_regular(Path(value)) as file:
+            return file.read(_LONGEST).decode()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"cannot read this {what}: {reason}") from None
+
+
+def _policy_text(value: object) -> object:
+    value = _text_of_file(value, "policy")
+    return value.text() if isinstance(value, Policy) else value
+
+
+def _recipe_text(value: object) -> object:
+    """A recipe of one's own as JSON; names and files are read by the fit."""
+    return value.model_dump_json() if isinstance(value, BaseModel) else value
+
+
+def _basis_text(value: object) -> object:
+    value = _text_of_file(value, "colour basis")
+    if isinstance(value, ColourBasis):
+        return value.model_dump_json()
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return ColourBasis.model_validate_json(value).model_dump_json()
+        except ValidationError:
+            raise ValueError("no JSON of three axes of three numbers, and three spreads") from None
+    if value not in ("photographs", "imagenet"):
+        raise ValueError("expected photographs, imagenet, or a JSON file of axes and spreads")
+    return value
+
+
 def _known_policy(name: str | None) -> str | None:
     if name is not None:
         try:
@@ -48,7 +93,7 @@ def _known_policy(name: str | None) -> str | None:
 
 
 def _known_head(head: str) -> str:
-    hidden_units(head)
+    hidden_layers(head)
     return head
 
 
@@ -102,6 +147,7 @@ Part = Annotated[
 
 
 _VIEWS, _BUDGET = 4, 600.0
+_LONGEST = 1 << 20  # bytes of a policy's or a basis's file
 _OF_STEPS = (
     "recipe",
     "epochs",
@@ -122,6 +168,8 @@ class FitOptions(BaseModel):
         network: its name in the table of networks, with arguments of its builder where others than
             the table's are wanted, as ``lenet5(pooling=average)``; several, for an ensemble, with
             commas between.
+        quality: a rung of the ladder of trained networks in place of ``network``: ``embedded``,
+            ``high``, ``small``, ``base``, ``best``; see :mod:`tortie.networks.ladder`.
         weights: where its parameters begin: ``auto`` for the published ones that it has, ImageNet's
             before others; a name of the network's row in the table (``imagenet``), a file,
             ``hf://OWNER/NAME``, or ``None`` for fresh ones. Several, with commas between, for the
@@ -129,8 +177,8 @@ class FitOptions(BaseModel):
         freeze: what to freeze: ``all``, ``none``, the number of stages from the input, the last
             frozen stage's name, ``stages=A,B`` for these stages alone, ``train=A,B`` for all
             others, or ``auto`` to compare depths.
-        head: what is trained in place of the network's last layer: ``linear``, or ``mlp:N`` with
-            N hidden units.
+        head: what is trained in place of the network's last layer: ``linear``, ``mlp:N`` with N
+            hidden units, or ``mlp:N,M`` with several hidden layers.
         recipe: how the steps go, where there are any: a name of the table of recipes, or a JSON
             file; ``None`` for the one that suits network and depth.
         epochs: number of epochs (overrides the recipe).
@@ -153,10 +201,10 @@ class FitOptions(BaseModel):
             contents, ``none`` takes them for classes, and ``train=Training,test=Testing`` names
             them; ``*`` and ``?`` stand for any letters.
         augment: policy that drawn views follow, by its name, with some of its ranges changed where
-            that is wanted, as ``full(channel_shift=20)``; ``None`` for none where everything is
-            frozen, and for the recipe's elsewhere.
+            that is wanted, as ``full(channel_shift=20)``; a JSON file, or a ``Policy``; ``None``
+            for none where everything is frozen, and for the recipe's elsewhere.
         colour_basis: whose principal colours PCA colour goes along: the training ``photographs``',
-            or those of ``imagenet``, as in AlexNet's paper.
+            those of ``imagenet``, as in AlexNet's paper, of a JSON file, or of a ``ColourBasis``.
         mirror: whether a mirrored photograph keeps its class, so that a policy may mirror it.
         views: number of augmented views of each training photograph where stages are frozen;
             where none is, each epoch draws anew.
@@ -180,10 +228,11 @@ class FitOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str = "efficientnet-lite0"
+    quality: Quality | None = None
     weights: str | None = "auto"
     freeze: str | int = "all"
     head: Annotated[str, AfterValidator(_known_head)] = "linear"
-    recipe: str | None = None
+    recipe: Annotated[str | None, BeforeValidator(_recipe_text)] = None
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
@@ -195,8 +244,10 @@ class FitOptions(BaseModel):
     valid: Part = None
     test: Part = None
     splits: Annotated[str, AfterValidator(_known_splits)] = "auto"
-    augment: Annotated[str | None, AfterValidator(_known_policy)] = None
-    colour_basis: Literal["photographs", "imagenet"] = "photographs"
+    augment: Annotated[str | None, AfterValidator(_known_policy), BeforeValidator(_policy_text)] = (
+        None
+    )
+    colour_basis: Annotated[str, BeforeValidator(_basis_text)] = "photographs"
     mirror: bool = True
     views: int = Field(default=_VIEWS, ge=1, le=1000)
     crops: Literal[1, 10, 144] = 1
@@ -212,6 +263,20 @@ class FitOptions(BaseModel):
     run: Path | None = None
     resume: bool = False
     force: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _network_of_the_quality(cls, choices: dict[str, Any]) -> dict[str, Any]:
+        quality = choices.get("quality")
+        if quality is None or quality not in get_args(Quality):
+            return choices
+        network = rung(quality).network
+        if choices.get("network", network) not in (cls.model_fields["network"].default, network):
+            raise ValueError(
+                f"quality {quality} is the network {network}: take it, or network "
+                f"{choices['network']}, not both"
+            )
+        return {**choices, "network": network}
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "FitOptions":
@@ -281,17 +346,18 @@ def check_for_depth(options: FitOptions, by_steps: bool, frozen: bool) -> None:
         )
 
 
-def hidden_units(head: str) -> int:
-    """Units of the hidden layer of a head, ``linear`` or ``mlp:N``; 0 for ``linear``.
+def hidden_layers(head: str) -> tuple[int, ...]:
+    """Units of each hidden layer of a head, ``linear`` or ``mlp:N,M``; none for ``linear``.
 
     Raises:
         UsageError: neither of these.
     """
     if head == "linear":
-        return 0
-    match = re.fullmatch(r"mlp:([1-9]\d{0,4})", head)
+        return ()
+    match = re.fullmatch(HEADS, head)
     if match is None:
         raise UsageError(
-            f"head {head!r}: expected linear, or mlp:N with N hidden units, as mlp:256"
+            f"head {head!r}: expected linear, or mlp:N with N hidden units, as mlp:256 (of "
+            "several layers, 512,256)"
         )
-    return int(match[1])
+    return tuple(map(int, head.removeprefix("mlp:").split(",")))

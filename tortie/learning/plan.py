@@ -27,7 +27,7 @@ class Training(BaseModel):
         precision: of the steps' multiplications.
         seconds_per_step: of the trained part, timed on this machine.
         step_bytes: of the parameters, their gradients and averages, and the activations of a step.
-        epoch_seconds: of an epoch and its judgement, with the activations as said above.
+        epoch_seconds: of an epoch and its validation, with the activations as said above.
         epoch_seconds_live: the same, with the frozen part live.
     """
 

@@ -37,6 +37,8 @@ def restored(path: Path, kept: Mapping[str, Any]) -> dict[str, Any]:
         if name in FitOptions.model_fields and name not in _NOT_KEPT
     }
     try:
+        if any(str(known.get(name)).endswith(".json") for name in ("augment", "colour_basis")):
+            raise UsageError("a file's name, where its content is kept")
         FitOptions.of(**known)
     except (UsageError, TypeError) as error:
         raise TortieError(f"{path} does not describe a classifier: options: {error}") from None

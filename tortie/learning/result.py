@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.errors import UsageError
-from tortie.evaluation.calibration import tempered
+from tortie.evaluation.calibration import temperature_scaled
 from tortie.evaluation.frames import frame
 from tortie.evaluation.metrics import Scores, score
 from tortie.evaluation.notebook import accuracy_line, evaluation_card
@@ -172,7 +172,7 @@ class FitResult:
         """Of the photographs held out ``(n, K)``, calibrated without the photograph itself."""
         own = self.held_out.temperatures
         temperatures = self.calibration.temperature["1"] if own is None else own
-        return tempered(self.held_out.probabilities, temperatures)
+        return temperature_scaled(self.held_out.probabilities, temperatures)
 
     @cached_property
     def prediction_sets(self) -> dict[str, PredictionSets]:
@@ -187,7 +187,7 @@ class FitResult:
 
     @cached_property
     def measured_sets(self) -> list[MeasuredSets]:
-        """What prediction sets came to on a test or validation that they were not taken from."""
+        """Coverage of prediction sets on a test or validation set that they were not taken from."""
         if self.data.too_few is not None or self.data.split.on == "cross-validation":
             return []
         return measure_sets(

@@ -26,7 +26,7 @@ from tortie.learning.chosen_policy import chosen_policy
 from tortie.learning.colours import with_own_colours
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
-from tortie.learning.options import FitOptions, hidden_units
+from tortie.learning.options import FitOptions, hidden_layers
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
 from tortie.training.recipe import Recipe
@@ -77,7 +77,7 @@ class StepPlan:
     notes: tuple[str, ...] = ()
 
     def epoch_seconds(self, data: Dataset, live: bool) -> float:
-        """What an epoch will take, its judgement included, with the frozen part live or stored.
+        """What an epoch will take, its validation included, with the frozen part live or stored.
 
         A validation photograph costs a third of one that is trained on: it has no backward pass.
         """
@@ -103,6 +103,8 @@ def recipe_of(job: Job) -> Recipe:
     if asked is None:
         frozen_all = job.freeze is not None and job.freeze.is_complete
         chosen = recipe_for(job.entry, options.weights is not None, frozen_all)
+    elif asked.startswith("{"):
+        chosen = Recipe.of_json(asked)
     elif asked.endswith(".json"):
         try:
             with open_regular(Path(asked)) as file:
@@ -223,7 +225,7 @@ def _count_stored(
 
 
 def _is_probed(recipe: Recipe, options: FitOptions) -> bool:
-    return recipe.probe and options.weights is not None and not hidden_units(options.head)
+    return recipe.probe and options.weights is not None and not hidden_layers(options.head)
 
 
 def _prefix_seconds(live: Live, rows: NDArray[np.int64], workers: int) -> float:

@@ -95,7 +95,9 @@ def _preprocessing(name: str, data: dict[str, Any]) -> Preprocessing:
     )
 
 
-def build_timm(model: str, classes: int | None = None, in_channels: int | None = None) -> "Network":
+def build_timm(
+    model: str, classes: int | None = None, in_channels: int | None = None, img_size: int = 0
+) -> "Network":
     """A network of timm with fresh parameters.
 
     Args:
@@ -103,12 +105,15 @@ def build_timm(model: str, classes: int | None = None, in_channels: int | None =
         classes: length of the logits; by default those of its published head, 1,000 where it has
             none.
         in_channels: channels of the images; by default those it was published for.
+        img_size: side of the images of a vision transformer, whose positions are interpolated; 0
+            for the side it was published for.
 
     Returns:
         A network whose stages end where timm says that features are taken.
 
     Raises:
-        UsageError: timm is not installed, or the network cannot be cut into stages and a head.
+        UsageError: timm is not installed, the network takes no side of images, or it cannot be cut
+            into stages and a head.
     """
     from tortie.networks.network import Network
     from tortie.networks.tracing import trace_stages
@@ -124,7 +129,9 @@ def build_timm(model: str, classes: int | None = None, in_channels: int | None =
     arguments = {"num_classes": classes or published.num_classes or _CLASSES}
     if in_channels is not None:
         arguments["in_chans"] = in_channels
-    whole, fixed = timm.create_model(model, **arguments), bool(published.fixed_input_size)
+    if img_size:
+        arguments["img_size"], height, width = img_size, img_size, img_size
+    whole, fixed = _created(timm, model, arguments), bool(published.fixed_input_size)
     try:
         traced = trace_stages(whole, _ends(whole), classifier)
     except UsageError as error:
@@ -143,6 +150,19 @@ def build_timm(model: str, classes: int | None = None, in_channels: int | None =
     network.channels_last = getattr(whole, "output_fmt", "NCHW") == "NHWC"
     network.notes = _notes(name, published)
     return network
+
+
+def _created(timm: Any, model: str, arguments: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(model, **arguments)
+    except (AssertionError, TypeError, ValueError):
+        if "img_size" not in arguments:
+            raise
+        side = arguments["img_size"]
+        raise UsageError(
+            f"{PREFIX}{model} takes no img_size={side}, which is for vision transformers: of other "
+            f"networks, try --input {side}x{side}x3"
+        ) from None
 
 
 def _notes(name: str, published: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ trainable map. The last stage yields one vector an image, ``(N, D)``; the head t
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -238,7 +238,7 @@ class Network(TrainedPart):
         """Whether the last stage yields maps, not a vector (Network in Network)."""
         return self._head_matrices()[0].dim() == 4
 
-    def new_head(self, classes: int, hidden: int = 0) -> None:
+    def new_head(self, classes: int, hidden: Sequence[int] = ()) -> None:
         """Put a fresh head of ``classes`` logits in place of the head.
 
         Where the head saw maps (Network in Network), a last stage ``avgpool`` takes their means.
@@ -246,14 +246,15 @@ class Network(TrainedPart):
 
         Args:
             classes: length of the logits.
-            hidden: units of a hidden layer, with ReLU; 0 for a softmax layer alone.
+            hidden: units of each hidden layer, with ReLU; none for a softmax layer alone.
         """
         features = self.feature_count
         if self.head_sees_maps:
             self.stages.add_module("avgpool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-        if hidden:
-            layers = nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, classes)
-            self.head = nn.Sequential(*layers)
-        else:
-            self.head = nn.Linear(features, classes)
+        layers: list[nn.Module] = []
+        for units in hidden:
+            layers += [nn.Linear(features, units), nn.ReLU(inplace=True)]
+            features = units
+        last = nn.Linear(features, classes)
+        self.head = nn.Sequential(*layers, last) if layers else last
         self.side_heads = nn.ModuleDict()

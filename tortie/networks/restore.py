@@ -90,7 +90,7 @@ def _build(path: Path, described: StoredMember, classes: int) -> "Network":
                 network = entry.build(**own, classes=classes)
             else:
                 network = entry.build(**own)
-                network.new_head(classes, described.hidden_units)
+                network.new_head(classes, described.hidden_layers)
     except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise TortieError(f"{path} cannot be built: {shown(str(error)[:200])}") from None
     if described.frozen != [name for name in network.stage_names if name in described.frozen]:

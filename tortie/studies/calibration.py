@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def measure(task: Task) -> Measured:
     """Train a network; half of the test pictures fit the temperature, the others judge it."""
     from tortie import networks
-    from tortie.evaluation.calibration import expected_calibration_error, fit_temperature, tempered
+    from tortie.evaluation.calibration import (
+        expected_calibration_error,
+        fit_temperature,
+        temperature_scaled,
+    )
     from tortie.experiments.learn import learn, logits_of, seeded
 
     settings, channels = task.settings, task.pictures.pixels.shape[3]
@@ -31,7 +35,7 @@ def measure(task: Task) -> Measured:
     labels = split.test_labels.numpy()
     half = len(said) // 2
     temperature = fit_temperature(said[:half], labels[:half])
-    mended = tempered(said[half:], temperature)
+    mended = temperature_scaled(said[half:], temperature)
     before = expected_calibration_error(said[half:], labels[half:], settings["bins"])
     after = expected_calibration_error(mended, labels[half:], settings["bins"])
     base = {"right": 1 - learnt.test_error, "temperature": temperature}

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VERSION = 1
+HEADS = "mlp:[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,7}"
+"""A pattern of heads with hidden layers, up to eight."""
 _NUMPY = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
 MOST_MEMBERS = 100
 MOST_CLASSES = 100_000
@@ -93,7 +95,7 @@ class StoredMember(_Data):
         arguments: the builder's arguments.
         code: revision of the network's code that it was trained with.
         weights: where its parameters began.
-        head: ``linear`` for a softmax layer of one's own, ``mlp:N`` with N hidden units before it,
+        head: ``linear`` for a softmax layer of one's own, ``mlp:N,M`` with hidden layers before it,
             ``published`` for the paper's head.
         frozen: stages that were frozen, by name.
         preprocessing: how an image becomes its input.
@@ -104,7 +106,7 @@ class StoredMember(_Data):
     arguments: dict[str, Any]
     code: int = Field(ge=0, lt=2**63)
     weights: str | None = Field(max_length=10_000)
-    head: str = Field(pattern=r"\A(linear|published|mlp:[1-9][0-9]{0,4})\z")
+    head: str = Field(pattern=rf"\A(linear|published|{HEADS})\z")
     frozen: list[str] = Field(max_length=10_000)
     preprocessing: Preprocessing
     precision: Literal["float32", "bfloat16"]
@@ -121,9 +123,11 @@ class StoredMember(_Data):
         return self
 
     @property
-    def hidden_units(self) -> int:
-        """Units of the head's hidden layer; 0 where it has none."""
-        return int(self.head.removeprefix("mlp:")) if self.head.startswith("mlp:") else 0
+    def hidden_layers(self) -> tuple[int, ...]:
+        """Units of each of the head's hidden layers."""
+        if not self.head.startswith("mlp:"):
+            return ()
+        return tuple(map(int, self.head.removeprefix("mlp:").split(",")))
 
 
 class Metadata(_Data):

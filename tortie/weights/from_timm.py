@@ -33,7 +33,7 @@ def timm_library(asked: str) -> ModuleType:
         ) from None
 
 
-def pretrained_tensors(model: str) -> "dict[str, Tensor]":
+def pretrained_tensors(model: str, img_size: int = 0) -> "dict[str, Tensor]":
     """The trained tensors of a model of timm, by timm's names, fetched unless they are there.
 
     They come as safetensors where the hub has them so; timm reads the few others, pickles, with
@@ -41,6 +41,7 @@ def pretrained_tensors(model: str) -> "dict[str, Tensor]":
 
     Args:
         model: ``NAME.TAG``.
+        img_size: side of the images, to which timm interpolates the positions; 0 for its own.
 
     Raises:
         UsageError: timm is not installed.
@@ -56,7 +57,8 @@ def pretrained_tensors(model: str) -> "dict[str, Tensor]":
         except UsageError:  # the repository has no such file: timm knows what else to look for
             overlay = {}
     try:
-        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay)
+        sized = {"img_size": img_size} if img_size else {}
+        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, **sized)
     except Exception as error:  # of huggingface_hub, of its HTTP client, of torch
         raise refusal(wanted, error) from None
     return dict(network.state_dict())

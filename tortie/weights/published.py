@@ -78,7 +78,8 @@ def _obtain(entry: "Entry", source: str) -> tuple[Checkpoint, list[str]]:
     if source.startswith("packaged:"):
         return Checkpoint(load_packaged(source.removeprefix("packaged:"))), []
     if source.startswith("timm:"):
-        return Checkpoint(pretrained_tensors(source.removeprefix("timm:"))), []
+        side = entry.arguments.get("img_size", 0)
+        return Checkpoint(pretrained_tensors(source.removeprefix("timm:"), side)), []
     if source.startswith(("https://", "http://")):
         return read_checkpoint(fetch_address(source)), []
     if source.startswith("hf://"):

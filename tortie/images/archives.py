@@ -1,0 +1,277 @@
+"""Members of archives, read where they are: ``photos.zip:cats/1.jpg`` is a file's name like any.
+
+Zip files, tar files and tar files within gzip; nothing is unpacked to the disk. An archive is
+listed once, and again when it has changed. Any number of threads may read members.
+"""
+
+import os
+import tarfile
+import threading
+import weakref
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from tortie.errors import TortieError
+from tortie.files import open_regular
+from tortie.forks import reset_in_child
+from tortie.images.header import MAX_BYTES
+from tortie.images.unreadable import UnreadableImage
+from tortie.images.walk import SUFFIXES as IMAGES
+from tortie.images.walk import SYSTEM, Strays
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+_MOST_OPEN = 64  # archives that are kept listed
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+_SAYS = "cannot be read as an archive"
+
+
+class Archived(NamedTuple):
+    """A file in an archive.
+
+    Attributes:
+        archive: its path.
+        name: of the member, with ``/`` between folders.
+    """
+
+    archive: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """What the member goes by: ``photos.zip:cats/1.jpg``."""
+        return Path(f"{self.archive}:{self.name}")
+
+
+@dataclass
+class _Listed:
+    """An archive's members and how to read them."""
+
+    key: tuple[int, int]
+    sizes: dict[str, int]
+    read: Callable[[str], bytes]
+    notes: tuple[str, ...]
+
+
+class _Archives:
+    """The archives that are listed, the least used of many forgotten."""
+
+    def __init__(self) -> None:
+        self.reset()
+        reset_in_child(self)
+
+    def reset(self) -> None:
+        """None is listed: a forked child shares its parent's places in files, and opens its own."""
+        self._listed: OrderedDict[Path, _Listed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def listed(self, archive: Path) -> _Listed:
+        """The archive, listed; again where it has changed since.
+
+        Raises:
+            TortieError: it cannot be read.
+        """
+        try:
+            status = os.stat(archive)
+        except OSError as error:
+            raise TortieError(f"cannot read {str(archive)!r}: {error.strerror}") from None
+        key = (status.st_size, status.st_mtime_ns)
+        with self._lock:
+            found = self._listed.get(archive)
+            if found is None or found.key != key:
+                found = self._listed[archive] = _opened(archive, key)
+                while len(self._listed) > _MOST_OPEN:
+                    self._listed.popitem(last=False)
+            self._listed.move_to_end(archive)
+        return found
+
+
+_archives = _Archives()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is an archive by its name, and there."""
+    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+
+
+def member_of(path: Path) -> Archived | None:
+    """The member that a path names; ``None`` for a path that names none.
+
+    A folder of an archive counts, and so does the archive, as its folder of no name.
+    """
+    if is_archive(path):
+        return Archived(path, "")
+    text = str(path)
+    begin = text.find(":")
+    while begin > 0:
+        archive = Path(text[:begin])
+        if archive.name.lower().endswith(SUFFIXES) and archive.is_file():
+            return Archived(archive, text[begin + 1 :].strip("/"))
+        begin = text.find(":", begin + 1)
+    return None
+
+
+def is_file_in(member: Archived) -> bool:
+    """Whether a member is a file that its archive has.
+
+    Raises:
+        TortieError: the archive cannot be read.
+    """
+    return member.name in _of(member.archive).sizes
+
+
+def images_in(member: Archived, strays: Strays) -> list[str]:
+    """Names of the images in a folder of an archive, or in all of it, sorted.
+
+    Raises:
+        TortieError: the archive cannot be read.
+    """
+    listed = _of(member.archive)
+    strays.damaged.extend(f"{member.archive}: {note}" for note in listed.notes)
+    below = f"{member.name}/" if member.name else ""
+    found = []
+    for name in listed.sizes:
+        if not name.startswith(below):
+            continue
+        *above, last = name.split("/")
+        if any(part.startswith(".") for part in (*above, last)):
+            strays.hidden.append(last)
+        elif any(part.lower() in SYSTEM for part in above):
+            strays.system.append(name)
+        elif os.path.splitext(last)[1].lower() in IMAGES:
+            found.append(name)
+        else:
+            strays.others.append(last)
+    return sorted(found)
+
+
+def names_in(archive: Path) -> list[str]:
+    """Names of all members, in the archive's order.
+
+    Raises:
+        TortieError: the archive cannot be read.
+    """
+    return list(_of(archive).sizes)
+
+
+def member_bytes(member: Archived) -> bytes:
+    """The content of a member.
+
+    Raises:
+        UnreadableImage: it is not there, damaged, encrypted or too large.
+    """
+    path = member.path
+    try:
+        listed = _of(member.archive)
+        size = listed.sizes.get(member.name)
+        if size is None:
+            raise UnreadableImage("not in the archive", path)
+        if size > MAX_BYTES:
+            raise UnreadableImage(
+                f"{size / 2**20:,.0f} MiB is over the limit of {MAX_BYTES / 2**20:.0f}", path
+            )
+        content = listed.read(member.name)
+    except TortieError as error:
+        if isinstance(error, UnreadableImage):
+            raise
+        raise UnreadableImage(f"cannot be opened: {error}", path) from None
+    except RuntimeError:  # zipfile's word for a password that it lacks
+        raise UnreadableImage("encrypted", path) from None
+    except (*_DAMAGED, OSError) as error:
+        raise UnreadableImage(f"damaged in its archive: {error}", path) from None
+    if len(content) < size:
+        raise UnreadableImage("cut short in its archive", path)
+    return content
+
+
+def _of(archive: Path) -> _Listed:
+    return _archives.listed(archive)
+
+
+def _opened(archive: Path, key: tuple[int, int]) -> _Listed:
+    name = archive.name.lower()
+    file: IO[bytes] | None = None
+    try:
+        file = open_regular(archive)
+        if name.endswith(".zip"):
+            listed = _zip(file, key)
+        elif name.endswith(".tar"):
+            listed = _tar(file, key)
+        else:
+            file.close()
+            file = _seekable(archive)
+            listed = _tar(file, key)
+    except (OSError, *_DAMAGED) as error:
+        if file is not None:
+            file.close()
+        reason = getattr(error, "strerror", None) or error
+        raise TortieError(f"{str(archive)!r} {_SAYS}: {reason}") from None
+    weakref.finalize(listed, file.close)  # once no thread reads from it any more
+    return listed
+
+
+def _zip(file: IO[bytes], key: tuple[int, int]) -> _Listed:
+    """A zip file, which zipfile reads from several threads."""
+    archive = zipfile.ZipFile(file)
+    infos = {
+        name: info
+        for info in archive.infolist()
+        if not info.is_dir() and (name := _plain(info.filename))
+    }
+    return _Listed(
+        key, {name: info.file_size for name, info in infos.items()},
+        lambda name: archive.read(infos[name]), (),
+    )  # fmt: skip
+
+
+def _tar(file: IO[bytes], key: tuple[int, int]) -> _Listed:
+    """A tar file: where each member begins is found once, and read from there."""
+    places: dict[str, tuple[int, int]] = {}
+    notes: list[str] = []
+    for member in _members(file, notes):
+        name = _plain(member.name)
+        if member.isreg() and name:
+            places.pop(name, None)  # the last of a name is the one that counts, as tar has it
+            places[name] = member.offset_data, member.size
+    lock = threading.Lock()
+
+    def read(name: str) -> bytes:
+        offset, size = places[name]
+        with lock:
+            file.seek(offset)
+            return file.read(size)
+
+    return _Listed(key, {name: size for name, (_, size) in places.items()}, read, tuple(notes))
+
+
+def _members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:
+    """The members, up to where the file ends too soon, of which a note tells."""
+    seen = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # which it would keep
+                seen += 1
+                yield member
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if not seen:
+            raise
+        notes.append(f"cut short after {seen:,} members ({error})")
+
+
+def _seekable(archive: Path) -> IO[bytes]:
+    """A file within gzip, with points from which it can be read on."""
+    import indexed_gzip
+
+    found: IO[bytes] = indexed_gzip.IndexedGzipFile(str(archive), spacing=2**22)
+    return found
+
+
+def _plain(name: str) -> str:
+    """A member's name without ``./``; empty for one that leads out of the archive."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return "" if ".." in parts else "/".join(parts)
