@@ -1,7 +1,8 @@
 """Members of archives, read where they are: ``photos.zip:cats/1.jpg`` is a file's name like any.
 
-Zip files, tar files and tar files within gzip; nothing is unpacked to the disk. An archive is
-listed once, and again when it has changed. Any number of threads may read members.
+Zip files, tar files, tar files within gzip, and Parquet, whose rows are members. Nothing is
+unpacked to the disk. An archive is listed once, and again when it has changed. Any number of
+threads may read members.
 """
 
 import os
@@ -14,17 +15,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tortie.errors import TortieError
 from tortie.files import open_regular
 from tortie.forks import reset_in_child
 from tortie.images.header import MAX_BYTES
+from tortie.images.parquet import ParquetFile
 from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES as IMAGES
 from tortie.images.walk import SYSTEM, Strays
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+PARQUET = ".parquet"
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", PARQUET)
 _MOST_OPEN = 64  # archives that are kept listed
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 _SAYS = "cannot be read as an archive"
@@ -54,7 +57,8 @@ class _Listed:
     key: tuple[int, int]
     sizes: dict[str, int]
     read: Callable[[str], bytes]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    labels: Callable[[], list[Any]] | None = None
 
 
 class _Archives:
@@ -98,6 +102,11 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
+def is_table(path: Path) -> bool:
+    """Whether an archive's members are rows, each with its label."""
+    return path.name.lower().endswith(PARQUET)
+
+
 def member_of(path: Path) -> Archived | None:
     """The member that a path names; ``None`` for a path that names none.
 
@@ -132,6 +141,8 @@ def images_in(member: Archived, strays: Strays) -> list[str]:
     """
     listed = _of(member.archive)
     strays.damaged.extend(f"{member.archive}: {note}" for note in listed.notes)
+    if listed.labels is not None:
+        return list(listed.sizes)
     below = f"{member.name}/" if member.name else ""
     found = []
     for name in listed.sizes:
@@ -156,6 +167,18 @@ def names_in(archive: Path) -> list[str]:
         TortieError: the archive cannot be read.
     """
     return list(_of(archive).sizes)
+
+
+def row_labels(archive: Path) -> list[Any]:
+    """The labels of the rows of a Parquet file; ``None`` for a row that has none.
+
+    Raises:
+        UsageError: no row has one.
+        TortieError: it cannot be read.
+    """
+    labels = _of(archive).labels
+    assert labels is not None, archive
+    return labels()
 
 
 def member_bytes(member: Archived) -> bytes:
@@ -185,6 +208,8 @@ def member_bytes(member: Archived) -> bytes:
         raise UnreadableImage(f"damaged in its archive: {error}", path) from None
     if len(content) < size:
         raise UnreadableImage("cut short in its archive", path)
+    if not size and len(content) > MAX_BYTES:  # a row, of which the size is not known before
+        raise UnreadableImage(f"over the limit of {MAX_BYTES / 2**20:.0f} MiB", path)
     return content
 
 
@@ -194,6 +219,11 @@ def _of(archive: Path) -> _Listed:
 
 def _opened(archive: Path, key: tuple[int, int]) -> _Listed:
     name = archive.name.lower()
+    if name.endswith(PARQUET):
+        rows = ParquetFile(archive)
+        listed = _Listed(key, dict.fromkeys(rows.rows, 0), rows.read, labels=rows.labels)
+        weakref.finalize(listed, rows.close)
+        return listed
     file: IO[bytes] | None = None
     try:
         file = open_regular(archive)
@@ -224,7 +254,7 @@ def _zip(file: IO[bytes], key: tuple[int, int]) -> _Listed:
     }
     return _Listed(
         key, {name: info.file_size for name, info in infos.items()},
-        lambda name: archive.read(infos[name]), (),
+        lambda name: archive.read(infos[name]),
     )  # fmt: skip
 
 

@@ -18,9 +18,11 @@ from tortie.images.archives import (
     Archived,
     images_in,
     is_archive,
+    is_table,
     member_bytes,
     member_of,
     names_in,
+    row_labels,
 )
 from tortie.images.labels import LabelType, names_of
 from tortie.images.layout import ONE_EACH, Asked, read_layout
@@ -108,6 +110,11 @@ def read_shards(shards: Sequence[Path], asked: Asked, known: Sequence[str]) -> S
     """
     strays = Strays()
     members = [member for shard in shards if (member := member_of(shard)) is not None]
+    rows = [member for member in members if is_table(member.archive)]
+    if rows:
+        if len(rows) < len(members):
+            raise UsageError(f"Parquet beside other archives: {listed(map(str, shards))}")
+        return _in_rows([member.archive for member in rows], strays)
     images = {member: images_in(member, strays) for member in members}
     labels = {member: _label_members(member.archive) for member in members}
     if not any(images.values()):
@@ -173,6 +180,26 @@ def _labelled(
             met.splits.append(splits[member.archive])
     strays.unlabelled.extend(met.without)
     names_given, kind = names_of(_of_one_type(met.labels))
+    places = list(zip(met.paths, names_given, met.splits, strict=True))
+    return Sharded(places, tuple(strays.notes()), kind)
+
+
+def _in_rows(archives: Sequence[Path], strays: Strays) -> Sharded:
+    """Images that are rows of tables."""
+    met = _Samples()
+    splits = _splits(archives)
+    for archive in archives:
+        for name, label in zip(names_in(archive), row_labels(archive), strict=True):
+            path = Archived(archive, name).path
+            if label is None:
+                strays.unlabelled.append(str(path))
+                continue
+            met.paths.append(path)
+            met.labels.append(label)
+            met.splits.append(splits[archive])
+    if not met.paths:
+        raise UsageError(f"no image with a label in {listed(map(str, archives))}")
+    names_given, kind = names_of(met.labels)
     places = list(zip(met.paths, names_given, met.splits, strict=True))
     return Sharded(places, tuple(strays.notes()), kind)
 
