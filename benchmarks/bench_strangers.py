@@ -135,7 +135,7 @@ def compared(
 ) -> Figures:
     """AUROC of each score, and the share of strangers beyond 95% of the known."""
     _, labels = np.unique(labels, return_inverse=True)
-    head = Problem(train, labels, int(labels.max()) + 1).solve(PENALTY)
+    head = Problem(train.copy(), labels, int(labels.max()) + 1).solve(PENALTY)  # it keeps no copy
     figures = {}
     for name, make in SCORES.items():
         score = make((train, labels, head))

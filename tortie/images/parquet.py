@@ -8,7 +8,7 @@ import json
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tortie.errors import TortieError, UsageError
 
@@ -39,13 +39,14 @@ class ParquetFile:
 
     Args:
         path: of the file.
+        file: the file, opened, where it is not on this disk.
 
     Raises:
         UsageError: pyarrow is not installed, or there is no column of images.
         TortieError: it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: IO[bytes] | None = None) -> None:
         try:
             import pyarrow.parquet
         except ImportError:
@@ -54,7 +55,7 @@ class ParquetFile:
             ) from None
         self._path = path
         try:
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = pyarrow.parquet.ParquetFile(file or path)
         except (OSError, ValueError) as error:  # of pyarrow, whose errors are both
             reason = str(error).splitlines()[0]
             raise TortieError(f"{str(path)!r} cannot be read as Parquet: {reason}") from None

@@ -147,7 +147,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
     seen.unobserve(target);
-    smallImage(target.dataset.key).then((source) => { target.querySelector("img").src = source || "data:,"; });
+    smallImage(target.dataset.key).then((source) => { if (source) target.querySelector("img").src = source; });
   }
 }, { rootMargin: "200px" });
 

@@ -191,7 +191,8 @@ class Teacher:
         features = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
         begin, head = time.perf_counter(), None
         if len(known) > 1:
-            with few_threads(features):
+            with few_threads(features):  # which loads scipy, the first time
+                begin = time.perf_counter()
                 numbers = np.array([known.index(label) for label in labels], np.int64)
                 head = Problem(features.copy(), numbers, len(known)).solve(self._penalty)
         return Snapshot(
