@@ -13,7 +13,7 @@ RUN python -m venv /opt/tortie \
     && packages=$(/opt/tortie/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
     && find "$packages"/torch/bin -mindepth 1 ! -name torch_shm_manager -delete \
     && rm -rf "$packages"/torch/test "$packages"/torch/include "$packages"/onnx/backend/test \
- "$packages"/pip "$packages"/pip-*.dist-info \
+        "$packages"/pip "$packages"/pip-*.dist-info \
     && find "$packages"/numpy "$packages"/scipy "$packages"/sympy "$packages"/matplotlib \
         -type d -name tests -prune -exec rm -rf {} +
 
