@@ -25,6 +25,7 @@ class Chromium:
     """
 
     def __init__(self, folder, *arguments, host=None):
+        folder.mkdir(exist_ok=True)
         resolve = "MAP * ~NOTFOUND" + (f", EXCLUDE {host}" if host else "")
         to_read, to_write, theirs_in, theirs_out = self._pipes()
         command = [

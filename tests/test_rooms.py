@@ -19,7 +19,7 @@ RANKS = {
     "cost": 5, "evaluation": 5, "training": 5, "runs": 6, "learning": 7,
     "watched": 7, "estimator": 8, "feature_extraction": 8, "described": 8, "trained": 8,
     "image_folder": 8, "classifier": 8, "loading": 8,
-    "serving": 9, "export": 9, "experiments": 9, "studies": 10, "cli": 11,
+    "serving": 9, "export": 9, "experiments": 9, "studies": 10, "studio": 10, "cli": 11,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """A classifier of photographs, with scikit-learn's habits: fit, predict, score, save, load."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,13 @@ from tortie.trained import TrainedClassifier
 from tortie.watched import is_watched, progress_of, say, say_outcome
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tortie.augment import ColourBasis, Policy
     from tortie.learning.job import Events
     from tortie.learning.plan import Plan
     from tortie.learning.result import FitResult
+    from tortie.networks.own import OwnNetwork
     from tortie.training.recipe import Recipe
 
 
@@ -23,7 +26,8 @@ class ImageClassifier(TrainedClassifier):
     """Photographs to class names.
 
     Args:
-        network: a name of the table of networks, with arguments where it has others than the
+        network: a module of PyTorch, or an :class:`~tortie.networks.own.OwnNetwork` that says more
+            of it; or a name of the table of networks, with arguments where it has others than the
             table's: ``"lenet5(pooling=average)"``; several, with commas, make an ensemble.
         quality: a rung of the ladder of trained networks in place of ``network``: ``"embedded"``,
             ``"high"``, ``"small"``, ``"base"``, ``"best"``; ``None`` for ``network``.
@@ -34,8 +38,8 @@ class ImageClassifier(TrainedClassifier):
         freeze: which stages are frozen: ``"all"`` trains the softmax layer alone; ``"none"``, a
             number of stages, a stage's name, ``"stages=A,B"``, ``"train=A,B"``, or ``"auto"`` to
             compare depths.
-        head: ``"linear"``, ``"mlp:N"`` with N hidden units, or ``"mlp:512,256"`` with several
-            hidden layers.
+        head: ``"linear"``, ``"mlp:N"`` with N hidden units, ``"mlp:512,256"`` with several
+            hidden layers, or a module or a list of layers that maps features ``(N, D)`` to logits.
         recipe: name of the training recipe, a JSON file, or a
             :class:`~tortie.training.recipe.Recipe`; ``None`` for the one that suits.
         epochs: number of epochs (overrides the recipe).
@@ -88,12 +92,12 @@ class ImageClassifier(TrainedClassifier):
 
     def __init__(
         self,
-        network: str = "efficientnet-lite0",
+        network: "str | nn.Module | OwnNetwork" = "efficientnet-lite0",
         quality: str | None = None,
         *,
         weights: str | None = "auto",
         freeze: str | int = "all",
-        head: str = "linear",
+        head: "str | nn.Module | Sequence[nn.Module]" = "linear",
         recipe: "str | Recipe | None" = None,
         epochs: int | None = None,
         batch: int | None = None,

@@ -1,5 +1,6 @@
 """A classifier from its file, or a network of the table with its published head."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,10 @@ from tortie.networks.arguments import network_of
 from tortie.weights.classifier_file import Metadata, StoredMember, stored_digest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tortie.networks.network import Network
+    from tortie.networks.own import OwnNetwork
 
 
 def local_file(model: str | Path) -> Path:
@@ -39,17 +43,32 @@ def local_file(model: str | Path) -> Path:
 
 
 @short_traceback
-def load(path: str | Path) -> ImageClassifier:
+def load(
+    path: str | Path,
+    *,
+    network: "nn.Module | OwnNetwork | None" = None,
+    head: "nn.Module | Sequence[nn.Module] | None" = None,
+) -> ImageClassifier:
     """A classifier from its file, or from a hub. Nothing in the file can run code.
 
     Args:
         path: of the file, or ``hf://OWNER/NAME[@REVISION][/FILE]``.
+        network: the module that it was fitted on, where that was one of a user's own; its
+            parameters come from the file.
+        head: the head that it was fitted with, where that was one of a user's own.
 
     Raises:
-        UsageError: no such repository.
+        UsageError: no such repository; a network or a head of a user's own that is not given.
         TortieError: the file is no classifier of tortie, is damaged, or does not fit; or it cannot
             be fetched.
     """
+    if network is not None or head is not None:
+        from tortie.networks.own import register, register_head
+
+        if network is not None:
+            register(network)
+        if head is not None:
+            register_head(head)
     path = local_file(path)
     found = recall(path, _rebuilt)
     if found is None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +212,7 @@ class TrainedClassifier(DescribedClassifier):
         splits = self.splits if isinstance(images, str | Path) else "auto"
         collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
         evaluated = Evaluated(
-            predict=lambda found, sha256: self._predict(found, progress, sha256),
+            predict=lambda found, sha256: self._predict(found, progress, sha256, True),
             classes=self.metadata.classes,
             training_sha256=self._training_sha256,
             networks=[member.network for member in self.metadata.members],
@@ -219,7 +220,9 @@ class TrainedClassifier(DescribedClassifier):
             temperature=self.temperature,
             sets=self.prediction_sets,
         )
-        return evaluate(evaluated, collection, sources, self._threads)
+        evaluation = evaluate(evaluated, collection, sources, self._threads)
+        extractor = self._ready()[0].extractor
+        return replace(evaluation, network=self._parts[0], extractor=extractor)
 
     @short_traceback
     def save(self, path: str | Path, force: bool = False) -> None:
@@ -272,6 +275,7 @@ class TrainedClassifier(DescribedClassifier):
         sources: Sequence[Source],
         progress: Progress | None = None,
         sha256: Sequence[str | None] | None = None,
+        with_features: bool = False,
     ) -> "Predictions":
         from tortie.evaluation.predict import predict
 
@@ -279,6 +283,8 @@ class TrainedClassifier(DescribedClassifier):
         with self._lock:  # what belongs together, whatever other threads set meanwhile
             members, novelty = self._ready(), self._novelty
             crops, temperature = self._options.crops, self.temperature
+        if with_features:
+            members = [replace(members[0], keeps_features=True), *members[1:]]
         with progress_of("photographs", progress) as told:
             return predict(
                 members, temperature, sources, digests, told, crops=crops, novelty=novelty
@@ -300,7 +306,7 @@ class TrainedClassifier(DescribedClassifier):
         from tortie.activations.extract import Extractor
         from tortie.evaluation.predict import Member
 
-        store = ActivationStore.default()
+        store, _ = ActivationStore.default(), self._options  # a module that is given is known then
         device = device_name(self.device)
         choice = choose(self.engine, device, chosen_precision(self.precision, device))
         members = []

@@ -261,6 +261,22 @@ def test_copies_count_once_in_fit_evaluate_and_the_report(run, tmp_path):  # noq
     assert "right on 16 (64 photographs with near copies or groups) of the test" in page
 
 
+def test_evaluate_counts_mirrored_copies_once_and_shows_where_it_looked(run, model, tmp_path):  # noqa: F811
+    # Invariant: mirrored copies, which no hash tells, change neither n nor the interval.
+    from PIL import Image, ImageOps
+
+    new = lay_out(tmp_path / "new", 6, ("unused", "test")) / "test"
+    plain = json.loads(run("evaluate", model, new, "--json")[1])["accuracy"]
+    for path in sorted(new.glob("*/*.jpg")):
+        with Image.open(path) as image:
+            ImageOps.mirror(image).save(path.with_name(f"mirrored {path.name}"), quality=95)
+    page = tmp_path / "a.html"
+    copied = json.loads(run("evaluate", model, new, "--json", "--report", page)[1])["accuracy"]
+    assert (plain["n"], plain["photographs"]) == (12, 12)
+    assert (copied["n"], copied["photographs"]) == (12, 24)
+    assert "Where it looked" in page.read_text()
+
+
 def test_predict_names_a_set_and_evaluate_measures_it(run, model):  # noqa: F811
     new = model.parent / "new" / "test"
     document = json.loads(run("predict", model, new, "--confidence", "90", "--json")[1])

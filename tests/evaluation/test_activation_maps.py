@@ -48,6 +48,11 @@ def drawn(network, preprocessing, sources, classes, engine="onednn"):
     return activation_maps(last, extractor, sources, hash_all(sources, 1), classes)
 
 
+def lightness(uri):
+    """Grey levels of a map, 0 to 255."""
+    return levels(uri)[..., :3].astype(float) @ (0.299, 0.587, 0.114)
+
+
 def levels(uri):
     kind, data = uri.split(";base64,")
     assert kind == "data:image/png"
@@ -93,17 +98,30 @@ def test_light_lies_where_the_evidence_is(engine):
     image[:8, :8] = 255, 0, 0  # red at the top left
     image[24:, 24:] = 0, 0, 255  # blue at the bottom right
     red, blue = drawn(brightness_network(), GREY, [image, image], [0, 1], engine)
-    dark = levels(red.heat)[..., 3]  # opacity of the dark
-    assert dark.shape == (56, 56)
-    assert dark[4, 4] < 30 and dark[50, 50] > 150
-    dark = levels(blue.heat)[..., 3]
-    assert dark[50, 50] < 30 and dark[4, 4] > 150
+    light = lightness(red.heat)
+    assert light.shape == (56, 56)
+    assert light[4, 4] > 180 and light[50, 50] < 60
+    light = lightness(blue.heat)
+    assert light[50, 50] > 180 and light[4, 4] < 60
     seen = Image.open(io.BytesIO(base64.b64decode(red.image.split(",")[1])))
     assert seen.format == "JPEG" and seen.size == (224, 224)
 
 
-def test_where_nothing_speaks_for_it_all_is_dark():
-    assert (levels(heat(np.full((7, 7), -1, np.float32)))[..., 3] == round(255 * 0.78)).all()
+def test_where_nothing_speaks_for_it_all_is_of_one_dark_colour():
+    painted = levels(heat(np.full((7, 7), -1, np.float32)))
+    assert (painted == (38, 22, 77, round(255 * 0.72))).all()
+
+
+@pytest.mark.parametrize("grey", [0, 40, 128, 215, 255])
+def test_a_map_is_read_on_dark_and_on_light_pictures(grey):
+    # Oracle: WCAG 2's contrast of 3 to 1 for graphics, between most and nothing, over the grey.
+    lead = np.zeros((7, 7), np.float32)
+    lead[3, 3] = 1
+    painted = levels(heat(lead)).astype(float) / 255
+    over = painted[..., :3] * painted[..., 3:] + grey / 255 * (1 - painted[..., 3:])
+    linear = np.where(over <= 0.04045, over / 12.92, ((over + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    assert (luminance.max() + 0.05) / (luminance.min() + 0.05) > 3
 
 
 def test_what_cannot_be_read_any_more_has_none(tmp_path):

@@ -14,6 +14,7 @@ from tortie.activations.extract import Extractor
 from tortie.activations.store import ActivationStore
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.metrics import score, wilson
+from tortie.evaluation.page import breakable
 from tortie.evaluation.report import EnsembleRow, Report, write_report
 from tortie.images import hash_all
 
@@ -48,7 +49,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += attrs
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "link", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -246,6 +247,13 @@ def test_maps_lie_over_what_the_network_saw(tmp_path):
     text = html(tmp_path, shown)
     assert "Where it looked" in text
     assert text.count("data:image/png") == 2
+
+
+def test_names_of_files_go_on_after_a_separator():
+    # By hand: no empty piece, nothing lost, markup escaped.
+    assert breakable("a/IMG_2024-05.jpg") == "a/<wbr>IMG_<wbr>2024-<wbr>05.jpg"
+    assert breakable("plain") == "plain"
+    assert breakable("__x/<b>") == "__<wbr>x/<wbr>&lt;b&gt;"
 
 
 @pytest.mark.parametrize("classes", [2, 100])

@@ -238,10 +238,14 @@ def test_what_a_network_sees_as_one_joins_what_the_hash_found(examine, photograp
     assert joined.duplicates.groups == (tuple(sorted((three, five, again))),)
     (found,) = (one for one in file_findings(joined) if one.kind == "near-duplicate")
     assert sorted(path[-6:] for path in found.paths) == ["03.jpg", "05.jpg"]
-    # A whole class alike is a texture: the hash alone counts then.
+    # A whole class alike is a texture: the hash's copies alone stay together, and none is counted.
     blobs = [i for i, label in enumerate(inspection.labels) if label == "blobs"]
     texture = replace(inspection, feature_pairs=list(pairwise(blobs)))
-    assert texture.duplicates == inspection.duplicates
+    assert texture.duplicates.groups == inspection.duplicates.groups
+    assert texture.duplicates.pairs == inspection.duplicates.pairs
+    assert texture.duplicates.look_alikes == tuple(blobs)
+    assert not texture.weights.of(np.array(blobs)).any()
+    assert "too many to be copies" in texture.duplicates.notes[0]
 
 
 @pytest.mark.parametrize(

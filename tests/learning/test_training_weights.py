@@ -100,6 +100,7 @@ def test_by_steps_balanced_is_what_the_recipe_calls_balance_in_the_loss(tmp_path
             recipe=str(recipe),
             class_weight=weight,
             threads=1,
+            precision="float32",
         ).fit(folder)
         found.append(fitted._networks[0].state_dict())
     apart = [

@@ -61,7 +61,7 @@ function remarks(answer, strange) {
   if (answer.rejected) found.push("Rejected: no class is probable enough");
   const far = answer.novelty_percentile;
   if (far !== null && strange !== null && far >= strange) {
-    const few = far >= 99.95 ? "none" : "fewer than 1 in 100";
+    const few = far >= 99.95 ? "none" : "fewer than 1 in " + (far >= 99 ? 100 : 20);
     found.push("Unlike its training photographs: " + few + " of them lies so far from the others");
   }
   return found;

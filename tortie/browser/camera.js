@@ -1,6 +1,8 @@
 "use strict";
 // The camera of this device: one stream, shown in one video, out of which photographs are taken.
 
+const WARMING = 400; // milliseconds
+
 const camera = {
   stream: null,
   view: null,
@@ -14,6 +16,7 @@ const camera = {
     this.view = view;
     view.srcObject = this.stream;
     await new Promise((done) => (view.videoWidth ? done() : (view.onloadeddata = done)));
+    await new Promise((done) => setTimeout(done, WARMING)); // the first pictures are dark
   },
 
   close() {

@@ -385,6 +385,7 @@ def _written(
         "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
         "accuracy_reason": metadata.accuracy_reason,
         "warnings": warnings(fitted.scores) if fitted.scores else [],
+        "strangers": metadata.training["strangers"],
         "temperature": metadata.temperature,
         "calibration": metadata.training["calibration"],
         **calibration_metrics(fitted.scores, fitted.uncalibrated_scores),
@@ -396,6 +397,7 @@ def _written(
         f"{output}: {_named(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
         + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
         *show.accuracy(fitted.scores, metadata.accuracy_reason, fitted.data.split.on),
+        *([f"strangers: {fitted.strangers_told}"] if fitted.strangers_told else []),
         f"report {report}, split {split}",
     ]
     return document, lines

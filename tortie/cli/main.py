@@ -23,6 +23,7 @@ from tortie.cli import (
     push,
     serve,
     show,
+    studio,
     study,
 )
 from tortie.errors import TortieError
@@ -41,8 +42,8 @@ _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    fit, predict, evaluate, export, push, serve, check, augment, networks, cost, study, bench,
-    cache, demo,
+    fit, predict, evaluate, export, push, serve, studio, check, augment, networks, cost, study,
+    bench, cache, demo,
 )  # fmt: skip
 for verb in _VERBS:
     app.command(verb.NAME)(verb.command)

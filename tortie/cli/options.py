@@ -17,8 +17,8 @@ LabelledImages = Annotated[
     Path,
     typer.Argument(
         help="A folder with one folder per class, with or without splits above them; such folders "
-        "in a .zip, .tar or .tar.gz; shards of webdataset, as 'shards/{000..127}.tar'; or a CSV "
-        "with the columns path and label.",
+        "in a .zip, .tar or .tar.gz; shards of webdataset, as 'shards/{000..127}.tar'; "
+        "Parquet; or a CSV with the columns path and label.",
         show_default=False,
     ),
 ]

@@ -179,7 +179,8 @@ def _line(one: "Prediction", top: int) -> str:
     unsure = "rejected: " if one.rejected else ""
     far = ""
     if one.is_strange:
-        few = "none" if (one.novelty_percentile or 0) >= 99.95 else "fewer than 1 in 100"
+        beyond = one.novelty_percentile or 0
+        few = "none" if beyond >= 99.95 else f"fewer than 1 in {100 if beyond >= 99 else 20}"
         far = f"; unlike its training photographs: {few} of them lies so far from the others"
     held = ""
     if one.prediction_set is not None:

@@ -31,7 +31,11 @@ Floats = NDArray[np.float32]
 
 _SIDE = 224  # pixels of the longer side, of the picture
 _HEAT_SIDE = 56  # of the map over it: from 7×7 positions it is smooth, and the page enlarges it
-_SHADE = 0.78  # opacity of the dark that lies where nothing speaks for the class
+_VEIL = 0.72  # opacity: the picture stays to be seen
+_STOPS = (0.0, 0.3, 0.55, 0.8, 1.0)
+_COLOURS = ((38, 22, 77), (110, 31, 110), (205, 66, 72), (251, 155, 6), (252, 252, 160))
+"""From dark violet, where nothing speaks for the class, to light yellow: of rising lightness (after
+matplotlib's inferno), so that it is read on dark and on light pictures, and without colour."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def _of_maps(maps: LastMaps, extractor: Extractor) -> Extractor:
 
 
 def heat(lead: NDArray[np.float32]) -> str:
-    """A map as a PNG in a data URI: clear where the lead is greatest, dark where there is none.
+    """A map as a PNG in a data URI: yellow where the lead is greatest, violet where there is none.
 
     Args:
         lead: float32 ``(h, w)``.
@@ -157,7 +161,9 @@ def heat(lead: NDArray[np.float32]) -> str:
     levels = np.asarray(smooth.resize((width, height), Image.Resampling.BICUBIC))
     share = np.clip(levels / max(float(levels.max()), 1e-12), 0, 1)
     painted = np.zeros((height, width, 4), np.uint8)
-    painted[..., 3] = (255 * _SHADE * (1 - share) + 0.5).astype(np.uint8)
+    for channel in range(3):
+        painted[..., channel] = np.interp(share, _STOPS, [one[channel] for one in _COLOURS]) + 0.5
+    painted[..., 3] = round(255 * _VEIL)
     return _data_uri(Image.fromarray(painted), "PNG")
 
 

@@ -100,7 +100,7 @@ def evaluate(
         skipped.append(Skipped(str(path), reason))
     inspection = Inspection(
         [photographs[chosen[i]] for i in fresh], [sha256[i] for i in fresh],
-        found.facts, found.reasons,
+        found.facts, found.reasons, _copies_by_features(found),
     )  # fmt: skip
     found, counted, weights, groups = _counted(found, counted, inspection)
     labels = np.array([classes.index(photograph.label) for photograph in counted], np.int64)
@@ -121,6 +121,7 @@ def evaluate(
         groups=groups,
         not_counted=notes,
         read_as=(*collection.notes, *renamed),
+        sha256=[sha256[fresh[row]] for row in found.rows.tolist()],
         crops=crops,
         temperature=temperature,
         members=_members(found, labels, classes, networks, crops, weights) if counted else (),
@@ -139,6 +140,16 @@ def _as_known(labels: Sequence[str], classes: Sequence[str]) -> tuple[dict[str, 
         if label not in classes and len(known.get(plain_name(label), ())) == 1
     }
     return found, [f"class {label!r} is counted as {name!r}" for label, name in found.items()]
+
+
+def _copies_by_features(found: "Predictions") -> list[tuple[int, int]]:
+    """Copies that the first network proposes and the pixels confirm, as in a fit."""
+    if found.features is None:
+        return []
+    from tortie.activations.feature_duplicates import feature_duplicate_pairs
+
+    readable = [found.facts[row] for row in found.rows.tolist()]
+    return feature_duplicate_pairs(found.features, readable)
 
 
 def _counted(

@@ -6,6 +6,11 @@ under one covariance for all classes (Lee et al. 2018, "A Simple Unified Framewo
 Out-of-Distribution Samples"), shrunk towards a ball as Ledoit and Wolf (2004) do. Its leading
 directions are kept, and the others taken as equal, so that a file need not hold a square matrix.
 
+A photograph is called a stranger beyond the distance of 95% of the known ones that were held out.
+Of the scores of the literature that need stored features alone, this one notices most strangers
+there, on average (``benchmarks/bench_strangers.py``); by the area under the ROC curve ViM's is
+better, which notices fewer of what is quite unlike the known.
+
 What it is not: a proof. A stranger that looks to the network like a class is near, and a photograph
 of a known class in unknown light may be far. It knows what this network sees and nothing else.
 """
@@ -25,10 +30,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Weights = NDArray[np.float64]
 
 _DIRECTIONS = 64
 _LEAST = 20  # training photographs; of fewer there is no spread to speak of
 _MOST = 1000  # photographs that the spread is measured on: more move it little
+STRANGE = 95.0
+"""Percent of the held-out training photographs beyond which one is called unlike them."""
 _PREFIX = "novelty."
 
 
@@ -42,7 +50,8 @@ class Novelty:
         means: of each class, on that scale ``(K, D)``.
         directions: ``(R, D)``, the leading ones of the spread within classes. Their squared
             products with a difference are what the spread takes off its squared length.
-        quantiles: distances of training photographs that were held out, at 0, 1, … 100% ``(101,)``.
+        quantiles: distances of training photographs that were held out, at 0, 1, … 100% ``(101,)``,
+            such that of new photographs as many are beyond each as it says.
     """
 
     scale: Floats
@@ -95,7 +104,9 @@ class Novelty:
         return cls(**own)
 
 
-def fit_novelty(features: Floats, labels: Integers, folds: Integers) -> Novelty | None:
+def fit_novelty(
+    features: Floats, labels: Integers, folds: Integers, weights: Weights | None = None
+) -> Novelty | None:
     """Measure the spread of the training photographs, and the distances of those held out.
 
     Args:
@@ -103,34 +114,62 @@ def fit_novelty(features: Floats, labels: Integers, folds: Integers) -> Novelty 
         labels: class indices ``(N,)``.
         folds: of each photograph ``(N,)``: its distance is taken where its fold was left out,
             for a photograph is always near to what it was part of.
+        weights: of each photograph ``(N,)``: those of a group add up to one; by default each is
+            one.
 
     Returns:
         ``None`` where fewer than 20 photographs are given.
     """
     if len(features) < _LEAST:
         return None
-    held = []
+    held, counted = [], []
     for fold in np.unique(folds):
         outside = folds != fold
         if not outside.any():
             return None
-        spread = _spread(features[outside], labels[outside])
+        spread = spread_of(features[outside], labels[outside])
         held.append(spread.distances(features[~outside]))
+        counted.append(np.ones(len(held[-1])) if weights is None else weights[~outside])
         if len(features) > _MOST:  # one fold is enough to know how distances are distributed
             break
-    whole = _spread(features, labels)
-    quantiles = np.quantile(np.concatenate(held), np.linspace(0, 1, 101))
+    whole = spread_of(features, labels)
+    quantiles = quantiles_of(np.concatenate(held), np.concatenate(counted), np.linspace(0, 1, 101))
     return Novelty(whole.scale, whole.means, whole.directions, quantiles.astype(np.float32))
 
 
-def _spread(features: Floats, labels: Integers) -> Novelty:
-    """The distance of these photographs; its quantiles are not known yet."""
+def quantiles_of(
+    distances: NDArray[np.float64], weights: Weights, shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distances beyond which a share 1 − p of new photographs lies, for each p of ``shares``.
+
+    Of n distances the k-th is beyond k/(n + 1) of new ones, whatever their distribution, as in
+    conformal prediction; where photographs are few, beyond less than k/n. Those of a group count
+    as one.
+    """
+    order = np.argsort(distances, kind="stable")
+    reached = np.cumsum(weights[order])
+    kept = weights[order] > 0
+    if not kept.any():
+        return np.full(len(shares), np.inf)
+    wanted = shares * (reached[-1] + 1)
+    found: NDArray[np.float64] = np.interp(wanted, reached[kept], distances[order][kept])
+    return found
+
+
+def spread_of(features: Floats, labels: Integers, most: int = _MOST) -> Novelty:
+    """The distance of these photographs; its quantiles are not known yet.
+
+    Args:
+        features: activations ``(N, D)``.
+        labels: class indices ``(N,)``.
+        most: photographs that the spread is measured on, at most.
+    """
     rows = _of_length_one(features)
     present = np.unique(labels)
     means = np.stack([rows[labels == one].mean(axis=0, dtype=np.float64) for one in present])
     some = np.arange(len(rows))
-    if len(rows) > _MOST:
-        some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_MOST])
+    if len(rows) > most:
+        some = np.sort(np.random.default_rng(0).permutation(len(rows))[:most])
     residuals = rows[some] - means[np.searchsorted(present, labels[some])]
     directions, rest = _leading(residuals.astype(np.float32))
     return Novelty(

@@ -1,12 +1,16 @@
 """The templates of the HTML pages: what a value holds is text, and is seen."""
 
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tortie.text import shown
 
+_BREAK = re.compile(r"(?<=[/_,;@\\-])(?=[^/_ ,;@\\-])")  # at a blank it breaks anyhow
+
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from markupsafe import Markup
 
 
 def environment() -> "Environment":
@@ -16,10 +20,20 @@ def environment() -> "Environment":
     """
     from jinja2 import Environment, StrictUndefined
 
-    return Environment(
+    made = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=_seen,
     )  # fmt: skip
+    made.filters["breakable"] = breakable
+    return made
+
+
+def breakable(name: str) -> "Markup":
+    """A file's name that may go on in a new line after a separator, and within a word else."""
+    from markupsafe import Markup, escape
+
+    parts = _BREAK.split(shown(name))
+    return Markup("<wbr>").join(escape(one) for one in parts if one)
 
 
 def template(name: str, made_by: "Environment | None" = None) -> "Template":

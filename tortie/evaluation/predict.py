@@ -25,11 +25,13 @@ class Member:
         network: trained.
         extractor: computes what its last stage yields.
         mirror: whether a mirrored photograph keeps its class.
+        keeps_features: whether predictions hold its activations, too.
     """
 
     network: MemberNetwork
     extractor: Extractor
     mirror: bool = True
+    keeps_features: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Predictions:
         facts: of each source, ``None`` where it cannot be read.
         reasons: why a source cannot be read, by its position.
         computed: photographs that went through a network now, counted for each member.
+        features: of the first member, of the undistorted view ``(n, D)``; ``None`` where they were
+            not asked for.
     """
 
     rows: NDArray[np.int64]
@@ -59,6 +63,7 @@ class Predictions:
     facts: list[Facts | None]
     reasons: dict[int, str]
     computed: int
+    features: NDArray[np.float32] | None = None
 
     def only(self, places: NDArray[np.int64]) -> "Predictions":
         """Those of some of the photographs that can be read, by their place among ``rows``."""
@@ -71,6 +76,7 @@ class Predictions:
             centre=self.centre[:, places],
             distances=None if self.distances is None else self.distances[places],
             percentiles=None if self.percentiles is None else self.percentiles[places],
+            features=None if self.features is None else self.features[places],
         )
 
 
@@ -86,6 +92,7 @@ class MemberPredictions:
         distances: from the training photographs ``(n,)``; ``None`` where they are not asked for.
         reasons: why a photograph has no probabilities, by its position.
         computed: photographs that went through the network.
+        features: of the undistorted view ``(n, D)``; ``None`` where they are not kept.
     """
 
     mean: NDArray[np.float32]
@@ -95,13 +102,17 @@ class MemberPredictions:
     distances: NDArray[np.float64] | None
     reasons: dict[int, str] = field(default_factory=dict)
     computed: int = 0
+    features: NDArray[np.float32] | None = None
 
     @classmethod
-    def empty(cls, count: int, classes: int, novelty: Novelty | None) -> "MemberPredictions":
-        """Of photographs that none is known of yet."""
+    def empty(
+        cls, count: int, classes: int, novelty: Novelty | None, width: int | None = None
+    ) -> "MemberPredictions":
+        """Of photographs that none is known of yet; with ``width`` of their activations kept."""
         return cls(
             np.zeros((count, classes), np.float32), np.zeros((count, classes), np.float32),
             np.zeros(count, np.bool_), [None] * count, None if novelty is None else np.zeros(count),
+            features=None if width is None else np.zeros((count, width), np.float32),
         )  # fmt: skip
 
     def keep(
@@ -124,6 +135,8 @@ class MemberPredictions:
         self.read[rows] = True
         if novelty is not None and self.distances is not None:
             self.distances[rows] = novelty.distances(features[:, 0])
+        if self.features is not None:
+            self.features[rows] = features[:, 0].reshape(len(rows), -1)
 
 
 def predict(
@@ -173,7 +186,7 @@ def combined(
     each = np.stack([one.mean[rows] for one in each_member])
     # Sums in double precision come to the same whatever the order of the members.
     mean = each.mean(axis=0, dtype=np.float64).astype(np.float32)
-    distances = each_member[0].distances
+    distances, features = each_member[0].distances, each_member[0].features
     distances = None if distances is None else distances[rows]
     return Predictions(
         rows=rows,
@@ -186,6 +199,7 @@ def combined(
         facts=facts,
         reasons=reasons,
         computed=sum(one.computed for one in each_member),
+        features=None if features is None else features[rows],
     )
 
 
@@ -203,7 +217,8 @@ def _predict_member(
     each = 4 * len(views) * int(np.prod(member.extractor.output))
     step = max(1, _AT_ONCE // each)
     n = len(sources)
-    predictions = MemberPredictions.empty(n, member.network.classes, novelty)
+    width = int(np.prod(member.extractor.output)) if member.keeps_features else None
+    predictions = MemberPredictions.empty(n, member.network.classes, novelty, width)
     for begin in range(0, n, step):
         part = slice(begin, begin + step)
 

@@ -13,6 +13,7 @@ from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.frames import frame
 from tortie.evaluation.metrics import Scores, score, shown_probability
 from tortie.evaluation.notebook import NotebookCard, accuracy_line, evaluation_card
+from tortie.evaluation.novelty import STRANGE
 from tortie.evaluation.plots import PLOTS, PlotKind, check_kind, plotted
 from tortie.evaluation.prediction_sets import MeasuredSets
 from tortie.evaluation.report import EnsembleRow, Report
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
+    from tortie.activations.extract import Extractor
+    from tortie.evaluation.member import MemberNetwork
     from tortie.evaluation.predict import Predictions
 
 _SHOWN = 3  # predictions in a line
 _ROWS = 50  # predictions in a notebook's table
-
-STRANGE = 99.0
-"""Percent of the training photographs beyond which a photograph is called unlike them."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Prediction:
 
     @property
     def is_strange(self) -> bool:
-        """Whether it is unlike the training photographs: as far as the farthest of a hundred."""
+        """Whether it is unlike the training photographs: as far as the farthest of twenty."""
         return self.novelty_percentile is not None and self.novelty_percentile >= STRANGE
 
     @property
@@ -230,6 +230,9 @@ class Evaluation:
         members: each network and all together, with one crop and with those asked for; empty
             where that is one network and one crop.
         sets: coverage and mean size of prediction sets of the usual confidences.
+        sha256: of the content of each photograph counted.
+        network: the first network, which draws the report's activation maps.
+        extractor: of that network.
     """
 
     scores: Scores | None
@@ -250,6 +253,13 @@ class Evaluation:
     temperature: float = 1.0
     members: Sequence[MemberScores] = ()
     sets: Sequence[MeasuredSets] = ()
+    sha256: Sequence[str | None] = ()
+    network: "MemberNetwork | None" = None
+    extractor: "Extractor | None" = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but the engine, which is made anew."""
+        return {**vars(self), "extractor": None}
 
     def __repr__(self) -> str:
         """The accuracy with its interval, and what was counted."""
@@ -337,4 +347,7 @@ class Evaluation:
             weights=self.weights,
             groups=self.groups,
             notes=self.notes,
+            network=self.network,
+            extractor=self.extractor,
+            sha256=self.sha256,
         )

@@ -85,6 +85,7 @@ class Report:
         groups: number of each one's group ``(n,)``; ``None`` where each is on its own.
         uncalibrated: theirs before the temperature, ``(n, K)``; ``None`` where there is none.
         sets: coverage and mean size of prediction sets of the usual confidences.
+        strangers: how well kinds of things that were not trained on are noticed, in words.
         plan: headings and lines of the plan.
         outcome: what was planned, the estimate, the measured value.
         history: a mapping an epoch, of ``epoch``, ``train_loss``, ``validation_loss``,
@@ -115,6 +116,7 @@ class Report:
     groups: NDArray[np.int64] | None = None
     uncalibrated: NDArray[np.float32] | None = None
     sets: Sequence[MeasuredSets] = ()
+    strangers: str | None = None
     plan: Sequence[tuple[str, str]] = ()
     outcome: Sequence[tuple[str, str, str]] = ()
     history: Sequence[Mapping[str, float | None]] = ()
@@ -129,7 +131,7 @@ class Report:
     settings: Mapping[str, str] = field(default_factory=dict)
     network: "MemberNetwork | None" = None
     extractor: "Extractor | None" = None
-    sha256: Sequence[str] = ()
+    sha256: Sequence[str | None] = ()
 
 
 def write_report(path: Path, report: Report) -> None:

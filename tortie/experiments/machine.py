@@ -26,6 +26,7 @@ def machine() -> dict[str, Any]:
         or torch.backends.cpu.get_cpu_capability(),
         "bfloat16": native_bfloat16(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "tortie": __version__,

@@ -88,7 +88,9 @@ def machine_line(result: Result) -> str:
     """The machine, in words."""
     found = result.machine
     where = "" if found["device"] == "cpu" else f", {found['device']}"
-    return f"{found['processor']}, {found['cores']} cores, {found['instructions']}{where}"
+    load = found.get("load") or 0
+    busy = f", beside other work (load {load:g})" if load > found["cores"] + 1 else ""
+    return f"{found['processor']}, {found['cores']} cores, {found['instructions']}{where}{busy}"
 
 
 def versions_line(result: Result) -> str:

@@ -133,7 +133,7 @@ class Result:
             "seeds": list(self.seeds),
             "data": dict(self.data),
             "machine": dict(self.machine),
-            "seconds": round(self.seconds, 1),
+            "seconds": round(sum(round(one.seconds, 2) for one in self.cells), 1),
             "cells": [
                 {
                     "cell": one.cell,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from tortie.evaluation.calibration import FLOOR
@@ -47,20 +48,20 @@ def distance_and_percentile(
     def double(value: str) -> str:
         return add("Cast", value, to=TensorProto.DOUBLE)
 
-    def squared(rows: str, means: str) -> str:  # (N, K)
+    def squared(rows: str, means: NDArray[np.float64], columns: str) -> str:  # (N, K)
         own = add("ReduceSum", add("Mul", rows, rows), np.array([1]))
-        other = add("ReduceSum", add("Mul", means, means), np.array([1]), keepdims=0)
-        product = add("MatMul", rows, add("Transpose", means, perm=[1, 0]))
-        twice = add("Mul", product, np.float64(2))
-        return add("Add", add("Sub", own, twice), other)
+        twice = add("Mul", add("MatMul", rows, columns), np.float64(2))
+        return add("Add", add("Sub", own, twice), np.square(means).sum(axis=1))
 
     length = add("ReduceL2", double(features), np.array([1]))
     length = add("Max", add("Cast", length, to=TensorProto.FLOAT), _LEAST)
     rows = double(add("Mul", add("Div", features, length), novelty.scale))
-    means = double(program.constant(novelty.means))
-    directions = add("Transpose", double(program.constant(novelty.directions)), perm=[1, 0])
-    leading = squared(add("MatMul", rows, directions), add("MatMul", means, directions))
-    left = add("Max", add("Sub", squared(rows, means), leading), np.float64(0))
+    means, directions = novelty.means.astype(np.float64), novelty.directions.astype(np.float64)
+    led = means @ directions.T
+    turned = double(program.constant(np.ascontiguousarray(novelty.directions.T)))
+    leading = squared(add("MatMul", rows, turned), led, program.constant(led.T.copy()))
+    columns = double(program.constant(np.ascontiguousarray(novelty.means.T)))
+    left = add("Max", add("Sub", squared(rows, means, columns), leading), np.float64(0))
     distance = add("Sqrt", add("ReduceMin", left, np.array([1]), keepdims=0))
     add("Cast", distance, to=TensorProto.FLOAT, output=outputs[0])
     begins = novelty.quantiles[:-1].astype(np.float64)

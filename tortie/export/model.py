@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from tortie import __version__
 from tortie.errors import UsageError
 from tortie.evaluation.crops import crop_views
-from tortie.evaluation.prediction import STRANGE
+from tortie.evaluation.novelty import STRANGE
 from tortie.export.answers import averaged_and_tempered, distance_and_percentile
 from tortie.export.program import Program
 from tortie.export.resampling import crops_of

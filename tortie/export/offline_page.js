@@ -44,7 +44,7 @@ function readsPixels() {
 
 // A file as an upright RGB image of 8 bits, over white where it is transparent.
 async function decode(file) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const { width, height } = bitmap;
   const context = canvasOf(width, height);
   context.fillStyle = "#fff";

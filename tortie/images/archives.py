@@ -1,7 +1,8 @@
 """Members of archives, read where they are: ``photos.zip:cats/1.jpg`` is a file's name like any.
 
-Zip files, tar files and tar files within gzip; nothing is unpacked to the disk. An archive is
-listed once, and again when it has changed. Any number of threads may read members.
+Zip files, tar files, tar files within gzip, and Parquet, whose rows are members. Nothing is
+unpacked to the disk. An archive is listed once, and again when it has changed. Any number of
+threads may read members.
 """
 
 import os
@@ -14,17 +15,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tortie.errors import TortieError
 from tortie.files import open_regular
 from tortie.forks import reset_in_child
 from tortie.images.header import MAX_BYTES
+from tortie.images.parquet import ParquetFile
+from tortie.images.remote import is_remote, is_remote_file, located, open_remote
 from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES as IMAGES
 from tortie.images.walk import SYSTEM, Strays
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+PARQUET = ".parquet"
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", PARQUET)
+_SPACING = 2**22  # bytes between points in gzip, each of which takes 32 kB of memory
 _MOST_OPEN = 64  # archives that are kept listed
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 _SAYS = "cannot be read as an archive"
@@ -44,7 +49,7 @@ class Archived(NamedTuple):
     @property
     def path(self) -> Path:
         """What the member goes by: ``photos.zip:cats/1.jpg``."""
-        return Path(f"{self.archive}:{self.name}")
+        return located(Path(f"{self.archive}:{self.name}"))
 
 
 @dataclass
@@ -54,7 +59,8 @@ class _Listed:
     key: tuple[int, int]
     sizes: dict[str, int]
     read: Callable[[str], bytes]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    labels: Callable[[], list[Any]] | None = None
 
 
 class _Archives:
@@ -75,6 +81,8 @@ class _Archives:
         Raises:
             TortieError: it cannot be read.
         """
+        if is_remote(archive):
+            return self._remote(archive)
         try:
             status = os.stat(archive)
         except OSError as error:
@@ -89,13 +97,29 @@ class _Archives:
             self._listed.move_to_end(archive)
         return found
 
+    def _remote(self, archive: Path) -> _Listed:
+        """An archive that is not on this disk; what is listed of it holds for this process."""
+        with self._lock:
+            found = self._listed.get(archive)
+            if found is None:
+                file, key = open_remote(archive)
+                found = self._listed[archive] = _opened(archive, key, file)
+        return found
+
 
 _archives = _Archives()
 
 
 def is_archive(path: Path) -> bool:
     """Whether a path is an archive by its name, and there."""
-    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+    if not path.name.lower().endswith(SUFFIXES):
+        return False
+    return is_remote_file(path) if is_remote(path) else path.is_file()
+
+
+def is_table(path: Path) -> bool:
+    """Whether an archive's members are rows, each with its label."""
+    return path.name.lower().endswith(PARQUET)
 
 
 def member_of(path: Path) -> Archived | None:
@@ -108,8 +132,8 @@ def member_of(path: Path) -> Archived | None:
     text = str(path)
     begin = text.find(":")
     while begin > 0:
-        archive = Path(text[:begin])
-        if archive.name.lower().endswith(SUFFIXES) and archive.is_file():
+        archive = located(Path(text[:begin]))
+        if is_archive(archive):
             return Archived(archive, text[begin + 1 :].strip("/"))
         begin = text.find(":", begin + 1)
     return None
@@ -132,6 +156,8 @@ def images_in(member: Archived, strays: Strays) -> list[str]:
     """
     listed = _of(member.archive)
     strays.damaged.extend(f"{member.archive}: {note}" for note in listed.notes)
+    if listed.labels is not None:
+        return list(listed.sizes)
     below = f"{member.name}/" if member.name else ""
     found = []
     for name in listed.sizes:
@@ -156,6 +182,18 @@ def names_in(archive: Path) -> list[str]:
         TortieError: the archive cannot be read.
     """
     return list(_of(archive).sizes)
+
+
+def row_labels(archive: Path) -> list[Any]:
+    """The labels of the rows of a Parquet file; ``None`` for a row that has none.
+
+    Raises:
+        UsageError: no row has one.
+        TortieError: it cannot be read.
+    """
+    labels = _of(archive).labels
+    assert labels is not None, archive
+    return labels()
 
 
 def member_bytes(member: Archived) -> bytes:
@@ -185,6 +223,8 @@ def member_bytes(member: Archived) -> bytes:
         raise UnreadableImage(f"damaged in its archive: {error}", path) from None
     if len(content) < size:
         raise UnreadableImage("cut short in its archive", path)
+    if not size and len(content) > MAX_BYTES:  # a row, of which the size is not known before
+        raise UnreadableImage(f"over the limit of {MAX_BYTES / 2**20:.0f} MiB", path)
     return content
 
 
@@ -192,26 +232,31 @@ def _of(archive: Path) -> _Listed:
     return _archives.listed(archive)
 
 
-def _opened(archive: Path, key: tuple[int, int]) -> _Listed:
+def _opened(archive: Path, key: tuple[int, int], file: IO[bytes] | None = None) -> _Listed:
     name = archive.name.lower()
-    file: IO[bytes] | None = None
+    if name.endswith(PARQUET):
+        rows = ParquetFile(archive, file)
+        listed = _Listed(key, dict.fromkeys(rows.rows, 0), rows.read, labels=rows.labels)
+        weakref.finalize(listed, rows.close)
+        return listed
+    opened: list[IO[bytes]] = [] if file is None else [file]
     try:
-        file = open_regular(archive)
-        if name.endswith(".zip"):
-            listed = _zip(file, key)
-        elif name.endswith(".tar"):
-            listed = _tar(file, key)
-        else:
-            file.close()
-            file = _seekable(archive)
-            listed = _tar(file, key)
+        if not opened:
+            opened.append(open_regular(archive))
+        if name.endswith((".gz", ".tgz")):
+            opened.append(_seekable(opened[0]))
+        listed = (_zip if name.endswith(".zip") else _tar)(opened[-1], key)
     except (OSError, *_DAMAGED) as error:
-        if file is not None:
-            file.close()
+        _close(opened)
         reason = getattr(error, "strerror", None) or error
         raise TortieError(f"{str(archive)!r} {_SAYS}: {reason}") from None
-    weakref.finalize(listed, file.close)  # once no thread reads from it any more
+    weakref.finalize(listed, _close, opened)  # once no thread reads from it any more
     return listed
+
+
+def _close(opened: list[IO[bytes]]) -> None:
+    for file in reversed(opened):
+        file.close()
 
 
 def _zip(file: IO[bytes], key: tuple[int, int]) -> _Listed:
@@ -224,7 +269,7 @@ def _zip(file: IO[bytes], key: tuple[int, int]) -> _Listed:
     }
     return _Listed(
         key, {name: info.file_size for name, info in infos.items()},
-        lambda name: archive.read(infos[name]), (),
+        lambda name: archive.read(infos[name]),
     )  # fmt: skip
 
 
@@ -263,11 +308,11 @@ def _members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:
         notes.append(f"cut short after {seen:,} members ({error})")
 
 
-def _seekable(archive: Path) -> IO[bytes]:
+def _seekable(file: IO[bytes]) -> IO[bytes]:
     """A file within gzip, with points from which it can be read on."""
     import indexed_gzip
 
-    found: IO[bytes] = indexed_gzip.IndexedGzipFile(str(archive), spacing=2**22)
+    found: IO[bytes] = indexed_gzip.IndexedGzipFile(fileobj=file, spacing=_SPACING)
     return found
 
 

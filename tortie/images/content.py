@@ -7,10 +7,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tortie.images.archives import Archived, member_bytes, member_of
+from tortie.errors import TortieError
+from tortie.images.archives import member_bytes, member_of
 from tortie.images.formats import ENOUGH, format_of, refuse
 from tortie.images.header import MAX_BYTES, MAX_PIXELS
 from tortie.images.pixels import examine
+from tortie.images.remote import is_remote, remote_bytes
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SMALL = 2**20  # bytes: so much is read of anything
@@ -27,8 +29,7 @@ def file_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         UnreadableImage: it cannot be opened, is no regular file (reading a pipe would hang), or is
             large and of none of the formats that are read, over 512 MiB or over another limit.
     """
-    if (inside := _archived(path)) is not None:
-        content = member_bytes(inside)
+    if (content := _elsewhere(path)) is not None:
         if len(content) > _SMALL:
             _check_header(path, content[:_SMALL], len(content), max_pixels)
         return content
@@ -40,12 +41,19 @@ def file_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         return _read(descriptor, size)
 
 
-def _archived(path: Path) -> Archived | None:
-    """The member of an archive that a path names, where it is no file itself."""
+def _elsewhere(path: Path) -> bytes | None:
+    """The content of a member of an archive, or of a file that is not on this disk."""
     if ":" not in str(path) or os.path.lexists(path):
         return None
-    member = member_of(path)
-    return member if member and member.name else None
+    try:
+        member = member_of(path)
+        if member and member.name:
+            return member_bytes(member)
+        return remote_bytes(path, MAX_BYTES) if is_remote(path) else None
+    except UnreadableImage:
+        raise
+    except TortieError as error:
+        raise UnreadableImage(f"cannot be opened: {error}", path) from None
 
 
 def _check_header(path: Path, head: bytes, size: int, max_pixels: int) -> None:
@@ -63,8 +71,8 @@ def file_digest(path: Path) -> str:
     Raises:
         UnreadableImage: as :func:`file_bytes`.
     """
-    if (inside := _archived(path)) is not None:
-        return hashlib.sha256(member_bytes(inside)).hexdigest()
+    if (content := _elsewhere(path)) is not None:
+        return hashlib.sha256(content).hexdigest()
     with _opened(path) as descriptor:
         digest = hashlib.sha256()
         while piece := os.read(descriptor, 2**20):

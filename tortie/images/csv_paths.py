@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tortie.errors import UsageError
+from tortie.images.remote import is_remote, located
 from tortie.images.table import windows_text
 
 _FULL = re.compile(r"[A-Za-z]:[\\/]|[\\/]")  # a path that begins at a drive, a server or the root
@@ -31,6 +32,8 @@ class CsvPaths:
 
     def path(self, cell: str) -> Path:
         """The file that a cell names; one that is not there as it is written."""
+        if is_remote(Path(cell)):
+            return located(Path(cell))
         found = next(filter(os.path.lexists, self._candidates(cell)), None)
         return self._folder / cell if found is None else found
 

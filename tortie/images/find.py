@@ -20,10 +20,20 @@ from tortie.images.layout import (
     parse_splits,
     read_layout,
 )
-from tortie.images.shards import expanded, read_shards, shards_of
+from tortie.images.remote import is_remote, is_remote_file, located, remote_files
+from tortie.images.shards import Sharded, expanded, in_tree, read_shards, shards_of
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
-from tortie.images.walk import Strays, each_image, entries, images, listed, sort_files, telling
+from tortie.images.walk import (
+    Strays,
+    each_image,
+    entries,
+    image_files,
+    images,
+    listed,
+    sort_files,
+    telling,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,11 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
             train misses and another split has.
         TortieError: a folder or the CSV that cannot be read.
     """
-    asked = parse_splits(splits)
+    asked, source = parse_splits(splits), located(source)
     if (sharded := _find_in_shards(source, asked, known)) is not None:
         return sharded
     with telling(source):
-        exists, is_folder = source.exists(), source.is_dir()
+        exists, is_folder = source.exists() or is_remote(source), source.is_dir()
     if is_folder:
         collection = _find_in_folder(source, asked, known)
     elif exists and source.suffix.lower() == ".csv":
@@ -118,6 +128,8 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
         return find(sources[0], "auto" if asked == "auto" else "none", known)
     with telling(source):
         shards = [shard for one in sources for shard in shards_of(one)]
+    if not shards and is_remote(source):
+        return _find_remote(source, asked, known)
     if not shards:
         if sources != [source]:
             raise UsageError(
@@ -125,7 +137,26 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
                 f"{ONE_EACH}"
             )
         return None
-    sharded = read_shards(shards, asked, known)
+    return _collected(source, read_shards(shards, asked, known))
+
+
+def _find_remote(source: Path, asked: Asked, known: Sequence[str]) -> Collection | None:
+    """The images below an address, or of a CSV there (``None``, as it is read as any other)."""
+    if is_remote_file(source):
+        if source.suffix.lower() == ".csv":
+            return None
+        raise UsageError(
+            f"{str(source)!r} is neither a folder of images nor a .csv: give {ONE_EACH}"
+        )
+    strays = Strays()
+    paths = image_files(remote_files(source), strays)
+    if not paths:
+        raise UsageError(f"no image in {str(source)!r}: give {ONE_EACH}")
+    inside = dict(zip(paths, paths, strict=True))
+    return _collected(source, in_tree(source, inside, asked, known, strays))
+
+
+def _collected(source: Path, sharded: Sharded) -> Collection:
     photographs = sorted(
         (Photograph(*one) for one in sharded.places), key=lambda one: str(one.path)
     )
@@ -162,8 +193,10 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
         UsageError: a pattern that nothing matches.
         TortieError: a folder or an archive that cannot be read.
     """
-    for one in expanded(source):
-        if os.path.isdir(one):
+    for one in expanded(located(source)):
+        if is_remote(one) and not is_remote_file(one) and not member_of(one):
+            yield from image_files(remote_files(one), strays)
+        elif os.path.isdir(one):
             yield from each_image(one, strays)
         elif (member := member_of(one)) is not None and not is_file_in(member):
             yield from (Archived(member.archive, name).path for name in images_in(member, strays))

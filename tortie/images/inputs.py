@@ -74,6 +74,7 @@ def labelled(
     if len(names) != len(sources):
         raise UsageError(f"{len(sources)} images need as many labels, got {len(names)}")
     weights = _weights(sample_weight, len(sources))
+    _check_weighted(names, weights)
     splits_given = given.splits or [None] * len(sources)
     groups = given.groups or [None] * len(sources)
     photographs = tuple(
@@ -141,6 +142,17 @@ def named(source: Source, position: int) -> str:
 def _group(cell: object) -> str | None:
     """The group of a table's cell; ``None`` for an empty one."""
     return None if is_missing(cell) or cell == "" else str(cell)
+
+
+def _check_weighted(names: Sequence[str], weights: Sequence[float]) -> None:
+    """Refuse weights that leave nothing of a class to learn from."""
+    weighted = {name for name, weight in zip(names, weights, strict=True) if weight}
+    missing = sorted(set(names) - weighted)
+    if missing:
+        raise UsageError(
+            f"sample_weight is zero for every image of class {missing[0]!r}: give one of them a "
+            "weight above 0, or leave the class out"
+        )
 
 
 def _weights(given: Iterable[float] | None, count: int) -> list[float]:

@@ -59,8 +59,8 @@ class Inspection:
     def duplicates(self) -> Groups:
         """Copies among the images that take part, as indices into :attr:`rows`.
 
-        What a network proposed joins what the hash found, unless the group would then be too
-        large to be copies: there the hash alone counts.
+        What a network proposed joins what the hash found. A group that is then too large to be
+        copies is one of look-alikes, of which the hash's copies alone stay together.
         """
         facts = [fact for i in self.rows if (fact := self.facts[i])]
         found = duplicate_groups(self.keys, facts)
@@ -75,7 +75,7 @@ class Inspection:
         pairs = {(pair.first, pair.second): pair for pair in (*joined.pairs, *sure.pairs)}
         ordered = [pairs[place] for place in sorted(pairs)]
         gathered = _gathered(len(self.rows), ordered)
-        return replace(gathered, notes=sure.notes, look_alikes=sure.look_alikes)
+        return replace(gathered, notes=joined.notes, look_alikes=joined.look_alikes)
 
     @cached_property
     def groups(self) -> list[int | None]:

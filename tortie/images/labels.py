@@ -30,7 +30,7 @@ def names_of(labels: Iterable[object]) -> tuple[list[str], LabelType]:
     """
     names: list[str] = []
     first: LabelType | None = None
-    for position, label in enumerate(labels):
+    for position, label in enumerate(_one_column(labels)):
         name, kind = _name_of(_plain(label), position)
         if first is None:
             first = kind
@@ -77,6 +77,16 @@ def labels_of(names: Sequence[str], kind: LabelType) -> NDArray[Any]:
     return np.array(labels, {"int": np.int64, "float": np.float64, "bool": np.bool_}[kind])
 
 
+def _one_column(labels: Iterable[object]) -> Iterable[object]:
+    """The labels of a table or an array of one column."""
+    shape = getattr(labels, "shape", None)
+    if not isinstance(shape, tuple) or len(shape) == 1:
+        return labels
+    if len(shape) == 2 and shape[1] == 1:
+        return np.asarray(labels)[:, 0].tolist()
+    raise UsageError(f"labels of shape {shape}: expected one for each image, (N,)")
+
+
 def _plain(label: object) -> object:
     """A scalar of NumPy or of torch as Python's own."""
     if getattr(label, "ndim", None) == 0 and callable(getattr(label, "item", None)):
@@ -97,6 +107,8 @@ def _name_of(label: object, position: int) -> tuple[str, LabelType]:
         raise UsageError(
             f"label {position} is {label}: every image needs a label; leave out those without"
         )
-    if isinstance(label, int | float):
+    if isinstance(label, float):
+        raise UsageError(f"label {position} is {label!r}, a continuous target: {_EXPECTED}")
+    if isinstance(label, int):
         raise UsageError(f"label {position} is {label!r}: {_EXPECTED}")
     raise UsageError(f"label {position} is a {type(label).__name__}: {_EXPECTED}")

@@ -18,15 +18,18 @@ from tortie.images.archives import (
     Archived,
     images_in,
     is_archive,
+    is_table,
     member_bytes,
     member_of,
     names_in,
+    row_labels,
 )
 from tortie.images.labels import LabelType, names_of
 from tortie.images.layout import ONE_EACH, Asked, read_layout
+from tortie.images.remote import is_remote, is_remote_file, remote_files
 from tortie.images.split import Split
 from tortie.images.split_words import EXACT
-from tortie.images.walk import SUFFIXES, Strays, each_image, listed
+from tortie.images.walk import SUFFIXES, Strays, each_image, image_files, listed
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 _MOST = 10**6  # names that braces may stand for
@@ -58,7 +61,9 @@ def expanded(source: Path) -> list[Path]:
         UsageError: a pattern that nothing matches, or with files missing that braces name.
     """
     text = str(source)
-    if not any(one in text for one in "*?[{") or os.path.lexists(source) or member_of(source):
+    if not any(one in text for one in "*?[{") or os.path.lexists(source) or is_remote(source):
+        return [source]
+    if member_of(source):
         return [source]
     found: list[Path] = []
     for name in _braces(text):
@@ -89,6 +94,9 @@ def shards_of(source: Path) -> list[Path]:
     """The archives that a source is: itself, or those in a folder that holds no image."""
     if is_archive(source) or (":" in str(source) and member_of(source)):
         return [source]
+    if is_remote(source):
+        files = [] if is_remote_file(source) else remote_files(source)
+        return [] if image_files(files, Strays()) else [one for one in files if is_archive(one)]
     if not source.is_dir() or next(each_image(source, Strays()), None) is not None:
         return []
     return sorted(path for path in source.rglob("*") if is_archive(path))
@@ -108,6 +116,11 @@ def read_shards(shards: Sequence[Path], asked: Asked, known: Sequence[str]) -> S
     """
     strays = Strays()
     members = [member for shard in shards if (member := member_of(shard)) is not None]
+    rows = [member for member in members if is_table(member.archive)]
+    if rows:
+        if len(rows) < len(members):
+            raise UsageError(f"Parquet beside other archives: {listed(map(str, shards))}")
+        return _in_rows([member.archive for member in rows], strays)
     images = {member: images_in(member, strays) for member in members}
     labels = {member: _label_members(member.archive) for member in members}
     if not any(images.values()):
@@ -177,6 +190,26 @@ def _labelled(
     return Sharded(places, tuple(strays.notes()), kind)
 
 
+def _in_rows(archives: Sequence[Path], strays: Strays) -> Sharded:
+    """Images that are rows of tables."""
+    met = _Samples()
+    splits = _splits(archives)
+    for archive in archives:
+        for name, label in zip(names_in(archive), row_labels(archive), strict=True):
+            path = Archived(archive, name).path
+            if label is None:
+                strays.unlabelled.append(str(path))
+                continue
+            met.paths.append(path)
+            met.labels.append(label)
+            met.splits.append(splits[archive])
+    if not met.paths:
+        raise UsageError(f"no image with a label in {listed(map(str, archives))}")
+    names_given, kind = names_of(met.labels)
+    places = list(zip(met.paths, names_given, met.splits, strict=True))
+    return Sharded(places, tuple(strays.notes()), kind)
+
+
 def _of_one_type(labels: list[object]) -> list[object]:
     """Whole numbers where all are, text otherwise."""
     texts = [str(label) for label in labels]
@@ -222,20 +255,38 @@ def _in_folders(
     """Images in folders of classes; the folders of several archives are one tree."""
     first = next(iter(images)).archive
     inside = {
-        Archived(member.archive, name): first.joinpath(*name.split("/"))
+        Archived(member.archive, name).path: first.joinpath(*name.split("/"))
         for member, names in images.items()
         for name in names
     }
-    layout = read_layout(first, list(inside.values()), asked, known)
+    return in_tree(first, inside, asked, known, strays)
+
+
+def in_tree(
+    root: Path, inside: dict[Path, Path], asked: Asked, known: Sequence[str], strays: Strays
+) -> Sharded:
+    """Images by the folders that they lie in.
+
+    Args:
+        root: of the tree.
+        inside: where each image lies below the root.
+        asked: what the user says of the splits.
+        known: names of classes, where a classifier has them.
+        strays: what was met on the way.
+
+    Raises:
+        UsageError: images in no class.
+    """
+    layout = read_layout(root, list(inside.values()), asked, known)
     depths = sorted({len(parts) for parts in layout.places})
     places: list[tuple[Path, str, Split | None]] = []
-    for member, path in inside.items():
-        above = path.relative_to(first).parts[:-1]
+    for path, below in inside.items():
+        above = below.relative_to(root).parts[:-1]
         place = next((layout.places[above[:n]] for n in depths if above[:n] in layout.places), None)
         if place is None:
-            strays.loose.append(str(member.path))
+            strays.loose.append(str(path))
         else:
-            places.append((member.path, *place))
+            places.append((path, *place))
     if not places:
-        raise UsageError(f"the images in {str(first)!r} lie in no class: give {ONE_EACH}")
+        raise UsageError(f"the images in {str(root)!r} lie in no class: give {ONE_EACH}")
     return Sharded(places, (*layout.notes, *strays.notes()))

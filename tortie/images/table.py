@@ -13,10 +13,12 @@ from pathlib import Path
 
 from tortie.errors import TortieError, UsageError
 from tortie.files import open_regular, replacing
+from tortie.images.remote import is_remote, remote_bytes
 from tortie.text import csv_text, from_cell
 
 COLUMNS = ("path", "label", "split", "group")
 EXPECTED = "path,label[,split[,group]] with commas between"
+_MOST = 2**30  # bytes of a CSV that is not on this disk
 _DELIMITERS = ",;\t"
 _LIVE = re.compile(r"[=+\-@\t\r']")
 
@@ -49,6 +51,8 @@ def write_table(
 
 
 def _shown(image: Path, folder: Path) -> str:
+    if is_remote(image):
+        return str(image)
     image = image.absolute()
     if not image.is_relative_to(folder):
         return str(image)
@@ -95,8 +99,11 @@ def windows_text(cell: str) -> str:
 
 def _text(source: Path) -> str:
     try:
-        with open_regular(source) as file:
-            content = file.read()
+        if is_remote(source):
+            content = remote_bytes(source, _MOST)
+        else:
+            with open_regular(source) as file:
+                content = file.read()
     except OSError as error:
         raise TortieError(f"cannot read {str(source)!r}: {error.strerror}") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -168,6 +168,21 @@ def sort_files(folder: Path, names: list[str], images: list[Path], strays: Stray
     images.extend(folder / name for name in _image_names(names, strays))
 
 
+def image_files(files: Iterable[Path], strays: Strays) -> list[Path]:
+    """Those of files with an image's suffix that are neither hidden nor a system's."""
+    found = []
+    for path in files:
+        if path.name.startswith("."):
+            strays.hidden.append(path.name)
+        elif any(part.lower() in SYSTEM for part in path.parts[:-1]):
+            strays.system.append(str(path))
+        elif path.suffix.lower() in SUFFIXES:
+            found.append(path)
+        else:
+            strays.others.append(path.name)
+    return found
+
+
 def _image_names(names: list[str], strays: Strays) -> Iterator[str]:
     """Those of an image's suffix; the others are strays."""
     for name in names:

@@ -17,6 +17,7 @@ from tortie.learning.softmax import LinearHead
 from tortie.networks import build
 from tortie.networks.entry import Entry
 from tortie.networks.network import Network, TrainedPart
+from tortie.networks.own import put_own_head
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,16 @@ def make_backbone(job: Job, classes: int, freeze: Freeze | None = None) -> Backb
         TortieError: weights that cannot be fetched, or are damaged.
     """
     options, entry = job.options, job.entry
-    hidden = hidden_layers(options.head)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.draw_seed)
         if options.weights is None:
             network, published = entry.build(classes=classes), classes
-            if hidden:
-                network.new_head(classes, hidden)
+            if options.head != "linear":
+                put_head(network, options.head, classes)
         else:
             network = build(entry.name, weights=options.weights, **dict(entry.arguments))
             published = network.classes
-            network.new_head(classes, hidden)
+            put_head(network, options.head, classes)
     chosen = freeze or job.freeze or resolve("all", network.stage_names)
     assert chosen is not None
     if options.side_heads is not None and options.weights is not None:
@@ -108,6 +108,18 @@ def make_backbone(job: Job, classes: int, freeze: Freeze | None = None) -> Backb
             hang_side_heads(network, entry, classes, chosen)
     network.freeze(chosen.names(network.stage_names))
     return Backbone(job, network, chosen, published)
+
+
+def put_head(network: Network, head: str, classes: int) -> None:
+    """Put a fresh head in place of a network's: linear, with hidden layers, or one that was given.
+
+    Raises:
+        UsageError: a head that does not fit.
+    """
+    if head.startswith("own:"):
+        put_own_head(network, head, classes)
+    else:
+        network.new_head(classes, hidden_layers(head))
 
 
 def fill_head(network: Network, head: LinearHead) -> None:

@@ -4,6 +4,7 @@ A fit and a check ask this same question of the same activations, and name the s
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tortie.evaluation.label_errors import label_error_findings, label_errors
 from tortie.images.finding import Finding
@@ -42,7 +43,19 @@ def check_labels(inspection: Inspection, features: Floats, seed: int) -> list[Fi
         probabilities, count = out_of_fold(data, seed)
     if not count:
         return []
-    return label_error_findings(inspection, everything, probabilities, classes, count)
+    rows = everything[_told_apart(data)]
+    return label_error_findings(inspection, rows, probabilities[rows], classes, count)
+
+
+def _told_apart(data: LabelledFeatures) -> NDArray[np.bool_]:
+    """Images whose class has another group too: the others' class was never trained without them.
+
+    A head that was trained without their only group knows nothing of their class.
+    """
+    units: dict[int, set[str | int]] = {}
+    for label, key, group in zip(data.labels.tolist(), data.keys, data.groups, strict=True):
+        units.setdefault(label, set()).add(key if group is None else group)
+    return np.array([len(units[label]) > 1 for label in data.labels.tolist()], bool)
 
 
 def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:

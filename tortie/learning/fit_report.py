@@ -22,6 +22,7 @@ def report_of(result: FitResult, title: str) -> Report:
         probabilities=result.probabilities,
         weights=result.scored_weights,
         sets=result.measured_sets,
+        strangers=result.strangers_told,
         groups=result.data.inspection.weights.groups[result.held_out.positions],
         plan=result.plan.lines(),
         outcome=_outcome(result),

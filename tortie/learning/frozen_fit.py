@@ -15,6 +15,7 @@ import numpy as np
 
 from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.evaluation.novelty import fit_novelty
+from tortie.evaluation.strangers import measure_strangers
 from tortie.images import read
 from tortie.learning.calibration import (
     Calibration,
@@ -150,7 +151,9 @@ def solve(
         head, penalty, held_out, calibration = train_and_measure(table, data, crops)
         train = data.train
         label_errors = check_labels(data.inspection, activations, data.seed) if few else []
-        novelty = fit_novelty(activations[train], data.labels[train], table.folds(data.seed, train))
+        known = activations[train], data.labels[train], table.folds(data.seed, train)
+        novelty = fit_novelty(*known, data.weights(train))
+        strangers = measure_strangers(*known, data.weights(train)) if novelty else None
     clock.lap("softmax layer")
     notes: Notes = {
         **dataset_notes(data, job.collection.notes, frozen.stages.notes, label_errors),
@@ -169,6 +172,7 @@ def solve(
         seconds=clock.seconds,
         penalty=penalty,
         novelty=novelty,
+        strangers=strangers,
     )
 
 

@@ -15,7 +15,7 @@ from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Source
 from tortie.learning.freeze import Freeze, check_weights_trained, chosen_weights, resolve
 from tortie.learning.input_size import resized
-from tortie.learning.options import FitOptions, check_for_depth, hidden_layers
+from tortie.learning.options import FitOptions, check_for_depth
 from tortie.learning.plan import Plan
 from tortie.networks.arguments import parse_network, varied
 from tortie.networks.entry import Entry
@@ -93,7 +93,7 @@ class Job:
     def by_steps(self) -> bool:
         """Whether training goes by steps; otherwise the softmax layer alone is solved for."""
         complete = self.freeze is not None and self.freeze.is_complete
-        return not complete or bool(hidden_layers(self.options.head))
+        return not complete or self.options.head != "linear"
 
     @property
     def draw_seed(self) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tortie import __version__
 from tortie.evaluation.coverage import REJECTED_BELOW, coverage_curve
 from tortie.evaluation.metrics import calibration_metrics
+from tortie.evaluation.strangers import Strangers
 from tortie.learning.options import FitOptions
 from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
@@ -64,6 +65,18 @@ def training_sha256(result: FitResult) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
 
 
+def strangers_document(strangers: Strangers) -> dict[str, float]:
+    """How well strangers are noticed, as JSON."""
+    noticed = strangers.noticed
+    return {
+        "noticed": noticed.value,
+        "low": noticed.low,
+        "high": noticed.high,
+        "doubted": strangers.doubted,
+        "classes": strangers.classes,
+    }
+
+
 def describe(result: FitResult, options: FitOptions) -> Metadata:
     """The metadata of the classifier's file.
 
@@ -87,6 +100,7 @@ def describe(result: FitResult, options: FitOptions) -> Metadata:
         "seed": result.data.seed,
         "penalty": result.penalty,
         "calibration": {"on": result.calibration.on, "n": result.calibration.n},
+        "strangers": result.strangers and strangers_document(result.strangers),
         "measured": _measured(result),
         "splits": result.data.split_counts,
         "skipped": skipped,

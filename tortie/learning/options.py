@@ -43,6 +43,26 @@ def _between_0_and_1(value: object) -> object:
     return value
 
 
+def _network_name(value: object) -> object:
+    """The name of a module that is given; a name as it is."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    from tortie.networks.own import OwnNetwork, register
+
+    if isinstance(value, OwnNetwork) or hasattr(value, "state_dict"):
+        return register(value)  # type: ignore[arg-type]
+    return value
+
+
+def _head_name(value: object) -> object:
+    """The name of a module, or of a list of layers, that is given; a name as it is."""
+    if hasattr(value, "state_dict") or isinstance(value, list | tuple):
+        from tortie.networks.own import register_head
+
+        return register_head(value)  # type: ignore[arg-type]
+    return value
+
+
 def _text_of_file(value: object, what: str) -> object:
     """The content of a JSON file that is named; any other value as it is.
 
@@ -93,7 +113,8 @@ def _known_policy(name: str | None) -> str | None:
 
 
 def _known_head(head: str) -> str:
-    hidden_layers(head)
+    if not head.startswith("own:"):
+        hidden_layers(head)
     return head
 
 
@@ -227,11 +248,11 @@ class FitOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    network: str = "efficientnet-lite0"
+    network: Annotated[str, BeforeValidator(_network_name)] = "efficientnet-lite0"
     quality: Quality | None = None
     weights: str | None = "auto"
     freeze: str | int = "all"
-    head: Annotated[str, AfterValidator(_known_head)] = "linear"
+    head: Annotated[str, AfterValidator(_known_head), BeforeValidator(_head_name)] = "linear"
     recipe: Annotated[str | None, BeforeValidator(_recipe_text)] = None
     epochs: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1)

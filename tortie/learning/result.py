@@ -29,6 +29,7 @@ from tortie.evaluation.prediction_sets import (
     fit_sets,
     measure_sets,
 )
+from tortie.evaluation.strangers import Strangers, told
 from tortie.images.finding import Finding, worst
 from tortie.images.findings import file_findings
 from tortie.images.split import Row
@@ -69,6 +70,8 @@ class FitResult:
         penalty: λ of the softmax layer; ``None`` where it was trained by steps.
         novelty: how far a photograph is from the training photographs; ``None`` where it cannot be
             told.
+        strangers: how well kinds of things that were not trained on are noticed; ``None`` where
+            that cannot be told.
         history: metrics of each epoch of the training; empty where there was none.
         best_epoch: the one whose weights were kept.
         members: the results of an ensemble's networks; empty for one network.
@@ -85,6 +88,7 @@ class FitResult:
     seconds: dict[str, float]
     penalty: float | None = None
     novelty: Novelty | None = None
+    strangers: Strangers | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()
@@ -204,6 +208,13 @@ class FitResult:
     def scored_weights(self) -> NDArray[np.float64]:
         """What each photograph held out counts ``(n,)``: those of a group add up to one."""
         return self.data.weights(self.held_out.positions)
+
+    @property
+    def strangers_told(self) -> str | None:
+        """How well strangers are noticed, in words; ``None`` where no distance tells them."""
+        if self.novelty is None:
+            return None
+        return told(self.strangers, len(self.data.classes))
 
     @property
     def notes(self) -> list[str]:

@@ -26,7 +26,7 @@ from tortie.learning.chosen_policy import chosen_policy
 from tortie.learning.colours import with_own_colours
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
-from tortie.learning.options import FitOptions, hidden_layers
+from tortie.learning.options import FitOptions
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
 from tortie.training.recipe import Recipe
@@ -225,7 +225,7 @@ def _count_stored(
 
 
 def _is_probed(recipe: Recipe, options: FitOptions) -> bool:
-    return recipe.probe and options.weights is not None and not hidden_layers(options.head)
+    return recipe.probe and options.weights is not None and options.head == "linear"
 
 
 def _prefix_seconds(live: Live, rows: NDArray[np.int64], workers: int) -> float:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tortie.errors import TortieError, UsageError
 from tortie.networks.arguments import network_of
+from tortie.networks.own import put_own_head
 from tortie.text import shown
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Metadata, StoredMember
@@ -90,7 +91,10 @@ def _build(path: Path, described: StoredMember, classes: int) -> "Network":
                 network = entry.build(**own, classes=classes)
             else:
                 network = entry.build(**own)
-                network.new_head(classes, described.hidden_layers)
+                if described.head.startswith("own:"):
+                    put_own_head(network, described.head, classes)
+                else:
+                    network.new_head(classes, described.hidden_layers)
     except (UsageError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise TortieError(f"{path} cannot be built: {shown(str(error)[:200])}") from None
     if described.frozen != [name for name in network.stage_names if name in described.frozen]:

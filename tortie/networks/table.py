@@ -8,6 +8,8 @@ from tortie.errors import UsageError
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.entry import Entry, Published
 from tortie.networks.from_timm import PREFIX, find_timm
+from tortie.networks.own import PREFIX as OWN
+from tortie.networks.own import find_own
 
 __all__ = ["TABLE", "Entry", "Published", "find"]
 
@@ -521,13 +523,15 @@ TABLE = (
 
 
 def find(name: str) -> Entry:
-    """The entry of that name; ``timm:NAME`` is a network of timm.
+    """The entry of that name; ``timm:NAME`` is a network of timm, ``own:NAME`` a given module.
 
     Raises:
         UsageError: no such network; the message names close matches. timm is not installed.
     """
     if name.lower().startswith(PREFIX):
         return find_timm(name)
+    if name.startswith(OWN):
+        return find_own(name)
     asked = name.lower().replace("_", "-")
     for entry in TABLE:
         if entry.name == asked:

@@ -85,7 +85,7 @@ def make_app(service: Service, limits: Limits, access: Access, reject_below: flo
         responses={code: {"model": Refused, "description": _REASONS[code]} for code in (403, 421)},
     )
     app.add_middleware(Guard, access=access)
-    _add_handlers(app)
+    add_handlers(app)
     _add_state(app, service)
     _add_predict(app, service, BodyReader(limits), limits, reject_below)
     add_pages(app)
@@ -96,8 +96,8 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
     return {code: {"model": Refused, "description": _REASONS[code]} for code in codes}
 
 
-def _add_handlers(app: FastAPI) -> None:
-    """Make every error JSON with its reason."""
+def add_handlers(app: FastAPI) -> None:
+    """Make every error of an application JSON with its reason."""
 
     @app.exception_handler(Refusal)
     async def refuse(request: Request, error: Refusal) -> Response:

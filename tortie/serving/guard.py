@@ -48,11 +48,13 @@ class Guard:
     Args:
         app: what answers.
         access: who may ask.
+        open_paths: that need no token.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, open_paths: frozenset[str] = OPEN) -> None:
         self._app = app
         self._access = access
+        self._open = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -88,7 +90,7 @@ class Guard:
         site = headers.get("sec-fetch-site", "none")
         if scope["method"] not in ("GET", "HEAD") and site not in ("none", "same-origin"):
             raise Refusal(HTTPStatus.FORBIDDEN, "a page of another site may not ask")
-        if self._access.token is not None and scope["path"] not in OPEN:
+        if self._access.token is not None and scope["path"] not in self._open:
             _check_token(headers.get("authorization", ""), self._access.token)
 
 

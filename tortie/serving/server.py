@@ -100,6 +100,18 @@ def serve(
         raise TortieError("the server could not start")
 
 
+def serve_app(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+    """Serve an application until SIGINT or SIGTERM, as :func:`serve` does.
+
+    Raises:
+        TortieError: it cannot start.
+    """
+    server = Server(make_config(app, limits))
+    server.run([listening])
+    if not server.started:
+        raise TortieError("the server could not start")
+
+
 def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
     """How uvicorn runs the application: it logs errors alone, and waits for nobody for ever."""
     logging.getLogger("uvicorn.error").addFilter(_is_ours)

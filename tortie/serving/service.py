@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from tortie.evaluation.prediction import STRANGE, Prediction, to_predictions
+from tortie.evaluation.novelty import STRANGE
+from tortie.evaluation.prediction import Prediction, to_predictions
 from tortie.processes import core_count
 from tortie.serving.batcher import Batcher
 from tortie.serving.limits import Limits, busy

@@ -73,7 +73,7 @@ def figure(axes: "Sequence[Axes]", result: "Result", theme: "Theme") -> None:
     arms = {RESIDUAL: "residual blocks, F(x) = 0", PLAIN: "plain layers"}
     lines(axes[0], result, theme, arms, "losses", epochs)
     axes[0].axvline(-0.5, color=theme.pale, linestyle="--", linewidth=1.2)
-    axes[0].set_yscale("log")
+    axes[0].set_ylim(bottom=0)
     axes[0].set_xticks(epochs, ["before", "after", *map(str, epochs[2:])])
     axes[0].set_xlabel("insertion, then epochs")
     axes[0].set_title("training loss")

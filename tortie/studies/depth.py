@@ -51,7 +51,7 @@ def figure(axes: "Sequence[Axes]", result: "Result", theme: "Theme") -> None:
     best = [100 * result.mean(plain[depths[0]], "error").value * 0.8**n for n in range(len(depths))]
     left.plot(depths, best, "--", color=theme.pale, label="plain, in theory")
     left.set_xticks(depths)
-    left.set_ylim(bottom=0)
+    left.set_ylim(0, 100)
     left.set_xlabel("layers")
     left.set_title("training error, %")
     left.legend()

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 VERSION = 1
 HEADS = "mlp:[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,7}"
 """A pattern of heads with hidden layers, up to eight."""
+OWN = "own:[A-Za-z0-9_]{1,100}-[0-9a-f]{8}"
+"""A pattern of the names of modules of a user's own."""
 _NUMPY = {"F32": np.float32, "I64": np.int64, "U8": np.uint8}
 MOST_MEMBERS = 100
 MOST_CLASSES = 100_000
@@ -106,7 +108,7 @@ class StoredMember(_Data):
     arguments: dict[str, Any]
     code: int = Field(ge=0, lt=2**63)
     weights: str | None = Field(max_length=10_000)
-    head: str = Field(pattern=rf"\A(linear|published|{HEADS})\z")
+    head: str = Field(pattern=rf"\A(linear|published|{HEADS}|{OWN})\z")
     frozen: list[str] = Field(max_length=10_000)
     preprocessing: Preprocessing
     precision: Literal["float32", "bfloat16"]

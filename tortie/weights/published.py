@@ -80,6 +80,10 @@ def _obtain(entry: "Entry", source: str) -> tuple[Checkpoint, list[str]]:
     if source.startswith("timm:"):
         side = entry.arguments.get("img_size", 0)
         return Checkpoint(pretrained_tensors(source.removeprefix("timm:"), side)), []
+    if source.startswith("own:"):
+        from tortie.networks.own import own_tensors
+
+        return Checkpoint(own_tensors(source)), []
     if source.startswith(("https://", "http://")):
         return read_checkpoint(fetch_address(source)), []
     if source.startswith("hf://"):

@@ -1,0 +1,145 @@
+"""Rows of a Parquet file as images, as Hugging Face's data sets write them.
+
+A column holds the images: the bytes of a file, or a struct of ``bytes`` and ``path``. Another holds
+the labels: numbers of classes, whose names are in the schema, or the labels themselves.
+"""
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from tortie.errors import TortieError, UsageError
+
+_IMAGES = ("image", "img", "bytes", "jpg", "png")
+_LABELS = ("label", "labels", "class", "cls")
+_GROUPS = 4  # groups of rows that are kept: images are read in their order, by several threads
+_DIGITS = 6
+
+
+class Columns(NamedTuple):
+    """Which columns hold what.
+
+    Attributes:
+        image: name of the column of images.
+        label: of the column of labels; ``None`` where there is none.
+        classes: names of the classes that the labels number; ``None`` where they are labels.
+        all: names of all columns.
+    """
+
+    image: str
+    label: str | None
+    classes: list[str] | None
+    all: list[str]
+
+
+class ParquetFile:
+    """A Parquet file of images, read a group of rows at a time.
+
+    Args:
+        path: of the file.
+        file: the file, opened, where it is not on this disk.
+
+    Raises:
+        UsageError: pyarrow is not installed, or there is no column of images.
+        TortieError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes] | None = None) -> None:
+        try:
+            import pyarrow.parquet
+        except ImportError:
+            raise UsageError(
+                f"{path}: Parquet needs pyarrow: pip install 'tortie[parquet]'"
+            ) from None
+        self._path = path
+        try:
+            self._file = pyarrow.parquet.ParquetFile(file or path)
+        except (OSError, ValueError) as error:  # of pyarrow, whose errors are both
+            reason = str(error).splitlines()[0]
+            raise TortieError(f"{str(path)!r} cannot be read as Parquet: {reason}") from None
+        self.columns = _columns(path, self._file.schema_arrow)
+        self._begins: list[int] = []
+        total = 0
+        for group in range(self._file.num_row_groups):
+            self._begins.append(total)
+            total += self._file.metadata.row_group(group).num_rows
+        digits = max(_DIGITS, len(str(total)))
+        self.rows = [f"{row:0{digits}}" for row in range(total)]
+        self._groups: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, row: str) -> bytes:
+        """The file that a row holds; empty where it holds none."""
+        number = int(row)
+        group = sum(begin <= number for begin in self._begins) - 1
+        with self._lock:
+            if group not in self._groups:
+                table = self._file.read_row_group(group, columns=[self.columns.image])
+                self._groups[group] = table.column(0)
+                while len(self._groups) > _GROUPS:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end(group)
+            column = self._groups[group]
+        value = column[number - self._begins[group]].as_py()
+        content = value.get("bytes") if isinstance(value, dict) else value
+        return content or b""
+
+    def labels(self) -> list[Any]:
+        """The label of each row: a class's name where they are known; ``None`` where it has none.
+
+        Raises:
+            UsageError: no column of labels, or a number that is no class's.
+        """
+        name, classes = self.columns.label, self.columns.classes
+        if name is None:
+            raise UsageError(
+                f"{str(self._path)!r} has no column of labels, but {', '.join(self.columns.all)}: "
+                f"expected {' or '.join(_LABELS[:2])}"
+            )
+        values = self._file.read(columns=[name]).column(0).to_pylist()
+        if classes is None:
+            return values
+        for row, value in enumerate(values):
+            if value is not None and value >= len(classes):
+                raise UsageError(
+                    f"{str(self._path)!r}, row {row}: label {value} is none of its "
+                    f"{len(classes):,} classes"
+                )
+        return [None if value is None or value < 0 else classes[value] for value in values]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _columns(path: Path, schema: Any) -> Columns:
+    """The columns by what the schema says of them, else by their names."""
+    names = list(schema.names)
+    features: dict[str, Any] = {}
+    try:
+        said = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = said["info"]["features"]
+    except (ValueError, KeyError, TypeError):  # not written by datasets
+        pass
+    kinds = {
+        name: feature.get("_type")
+        for name, feature in features.items()
+        if isinstance(feature, dict)
+    }
+    image = _first(names, kinds, "Image", _IMAGES)
+    if image is None:
+        raise UsageError(f"{str(path)!r} has no column of images: it has {', '.join(names)}")
+    label = _first(names, kinds, "ClassLabel", _LABELS)
+    classes = features[label].get("names") if label and kinds.get(label) == "ClassLabel" else None
+    if isinstance(classes, dict):  # as older versions wrote them
+        classes = [classes[str(number)] for number in range(len(classes))]
+    return Columns(image, label, classes, names)
+
+
+def _first(
+    names: list[str], kinds: dict[str, str | None], kind: str, usual: tuple[str, ...]
+) -> str | None:
+    found = [name for name in names if kinds.get(name) == kind]
+    return next(iter(found), next((name for name in usual if name in names), None))
