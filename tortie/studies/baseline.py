@@ -91,7 +91,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="8 layers become 20, on 600 digits of 8×8 pixels; 12 epochs before, 5 after.",
-            cells=(RESIDUAL, PLAIN), seeds=3, minutes=2,
+            cells=(RESIDUAL, PLAIN), seeds=3, minutes=1,
             settings={
                 "shallow": 8, "deep": 20, "train": 600, "epochs": 12, "on": 5, "rate": 2e-4,
             },

@@ -76,7 +76,7 @@ STUDY = Study(
             about="8, 20 and 56 layers on 600 digits of 8×8 pixels, 8 epochs of AdamW; the paper "
             "has 20 to 56 layers on 50,000 photographs for 164 epochs.",
             cells=tuple(f"{kind}-{depth}" for depth in QUICK for kind in ("plain", "resnet")),
-            seeds=3, minutes=3,
+            seeds=3, minutes=2,
             settings={"depths": QUICK, "train": 600, "epochs": 8, "recipe": "scratch"},
         ),
         "full": Scale(

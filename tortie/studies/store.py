@@ -96,7 +96,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="200 patches of photographs, enlarged to 64×64 pixels.",
-            cells=("both",), seeds=3, minutes=2, settings={"train": 200, "weights": "imagenet"},
+            cells=("both",), seeds=3, minutes=1, settings={"train": 200, "weights": "imagenet"},
         ),
         "full": Scale(
             about="5,000 photographs of a folder of one's own.",
