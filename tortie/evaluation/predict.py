@@ -1,5 +1,6 @@
 """Probabilities of photographs: the mean over crops, then members, then temperature scaling."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -136,7 +137,7 @@ class MemberPredictions:
         if novelty is not None and self.distances is not None:
             self.distances[rows] = novelty.distances(features[:, 0])
         if self.features is not None:
-            self.features[rows] = features[:, 0].reshape(len(rows), -1)
+            self.features[rows] = features[:, 0].reshape(len(rows), math.prod(features.shape[2:]))
 
 
 def predict(
