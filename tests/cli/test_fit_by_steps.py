@@ -249,7 +249,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(run, folder, mo
 
 
 def test_a_full_disk_at_the_end_loses_nothing(run, folder, tmp_path, monkeypatch):  # noqa: F811
-    def full(*_):
+    def full(*_, **__):
         raise TortieError(f"cannot write {output}: No space left on device")
 
     output = tmp_path / "pets.safetensors"
