@@ -91,3 +91,12 @@ def test_what_goes_by_steps(freeze, head, steps):
 def test_hidden_layers():
     assert hidden_layers("linear") == ()
     assert hidden_layers("mlp:256") == (256,)
+
+
+def test_a_value_of_any_length_is_refused_in_a_line():
+    """A classifier's file may say anything; the limit is that of the test of forged ones."""
+    for choices in ({"accumulate": ["x"] * 1000}, {"augment": "x" * 5000}, {"budget": "x" * 5000}):
+        with pytest.raises(UsageError) as refused:
+            FitOptions.of(**choices)
+        assert next(iter(choices)) in str(refused.value)
+        assert len(str(refused.value)) < 450

@@ -331,10 +331,15 @@ class FitOptions(BaseModel):
             if not first["loc"]:
                 raise UsageError(first["msg"].removeprefix("Value error, ")) from None
             name = str(first["loc"][0])
-            message = first["msg"].removeprefix("Value error, ")
+            message = _brief(first["msg"].removeprefix("Value error, "), 300)
             if message.startswith(f"{name} "):  # it names the value itself
                 raise UsageError(message) from None
-            raise UsageError(f"{name} is {choices.get(name)!r}: {message}") from None
+            raise UsageError(f"{name} is {_brief(repr(choices.get(name)))}: {message}") from None
+
+
+def _brief(text: str, most: int = 100) -> str:
+    """The text, its middle left out where a value of a file or of a script is very long."""
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 def check_for_depth(options: FitOptions, by_steps: bool, frozen: bool) -> None:
