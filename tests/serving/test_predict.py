@@ -78,7 +78,8 @@ def test_rejection_and_activation_map(client):
     mixed = io.BytesIO()
     Image.blend(photograph("blobs", 1), photograph("stripes", 1), 0.5).save(mixed, "PNG")
     (answer,) = client.predict(mixed.getvalue(), "?reject_below=1&activation_map=true").json
-    assert answer["rejected"] and answer["label"] is None and answer["probability"] < 1
+    assert answer["rejected"] and answer["label"] is None  # float32 may say exactly 1 of it
+    assert 0.5 <= answer["probability"] <= 1
     (answer,) = client.predict(jpeg(), "?activation_map=true").json
     assert answer["label"] == "blobs"
     assert answer["activation_map"]["image"].startswith("data:image/jpeg;base64,")

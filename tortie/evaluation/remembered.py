@@ -18,6 +18,7 @@ from tortie.errors import TortieError
 from tortie.evaluation.member import MemberNetwork
 from tortie.files import replacing, together
 from tortie.graphs.graph import Graph, UnknownOperator
+from tortie.networks.own import PREFIX as OWN
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import Metadata, StoredMember
 
@@ -86,6 +87,8 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
     if found is None:
         return None
     metadata, tensors = found
+    if any(described.head.startswith(OWN) for described in metadata.members):
+        return None  # of a module that has to be given, which building it asks for
     parts = []
     for number, (described, cut) in enumerate(zip(metadata.members, cuts, strict=True)):
         own = _own(tensors, f"members.{number}.")

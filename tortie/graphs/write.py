@@ -11,6 +11,7 @@ Operators are those of the table's networks. A module with another is refused, w
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,12 +19,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from tortie.graphs.functions import FUNCTIONS, METHODS
 from tortie.graphs.graph import INPUT, IR_VERSION, OPSET, OUTPUT, Graph, UnknownOperator, noise
 from tortie.graphs.layers import LAYERS
-from tortie.graphs.writer import GraphWriter, shape_of
+from tortie.graphs.writer import SHAPE, GraphWriter, shape_of
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.recording import Recorder
 
@@ -96,12 +96,28 @@ class _Recorder(Recorder):
         return type(m) in LAYERS or super().is_leaf_module(m, module_qualified_name)
 
 
+class _Shapes(fx.Interpreter):
+    """Notes the shape of what each call yields.
+
+    torch's own pass, and convolutions without numbers, import its compiler for that.
+    """
+
+    def run_node(self, n: fx.Node) -> Any:
+        """What the call yields."""
+        found = super().run_node(n)
+        if isinstance(found, torch.Tensor):
+            n.meta[SHAPE] = tuple(found.shape)
+        return found
+
+
 def _recorded(name: str, module: nn.Module, shape: Sequence[int]) -> fx.GraphModule:
-    """The module's calls, each with the shape of what it yields; nothing is computed."""
-    own = nn.Sequential(OrderedDict({name: copy.deepcopy(module)})).eval().to("meta")
+    """The module's calls, each with the shape of what it yields for one input of zeros."""
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    own = nn.Sequential(OrderedDict({name: copy.deepcopy(module, shared)})).eval()
     try:
         traced = fx.GraphModule(own, _Recorder().trace(own))
-        ShapeProp(traced).propagate(torch.empty(1, *shape, device="meta"))
+        with torch.inference_mode():
+            _Shapes(traced).run(torch.zeros(1, *shape))
     except Exception as error:  # whatever a pass that looks at values raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnknownOperator(f"its forward pass cannot be recorded ({reason})") from None

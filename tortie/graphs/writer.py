@@ -12,6 +12,9 @@ from torch import Tensor, fx
 
 from tortie.graphs.graph import UnknownOperator
 
+SHAPE = "shape"
+"""What a recorded node knows its shape by, in its ``meta``."""
+
 _TYPES = {torch.float32: TensorProto.FLOAT, torch.int64: TensorProto.INT64}
 
 
@@ -77,7 +80,8 @@ class GraphWriter:
 
 def shape_of(node: Any) -> tuple[int, ...]:
     """Shape of what a recorded node yields for a batch of one."""
-    return tuple(node.meta["tensor_meta"].shape)
+    shape: tuple[int, ...] = node.meta[SHAPE]
+    return shape
 
 
 def argument(node: fx.Node, place: int, name: str, default: Any = None) -> Any:
