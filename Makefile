@@ -28,7 +28,8 @@ plain: $(READY)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) $(PLAIN)
 
 PLAIN := tests/activations tests/cost tests/test_processor.py tests/cli/test_trust.py \
-	tests/cli/test_cost.py tests/cli/test_precision.py
+	tests/cli/test_cost.py tests/cli/test_precision.py tests/cli/test_imports.py tests/weights/test_meta.py \
+	tests/serving tests/learning/test_own_networks.py tests/evaluation
 
 # The lowest versions that pyproject.toml allows, torch apart. Old packages deprecate one another.
 lowest: $(LOWEST)/.ready

@@ -117,7 +117,7 @@ def test_the_command_line_gives_the_probabilities_of_python(classifier, fitted_f
 def test_the_head_is_the_softmax_of_the_networks_logits(classifier):
     """The classifier's probabilities against its own network run whole, in plain PyTorch."""
     image = photograph("stripes", 62)
-    network = classifier._networks[0].eval()
+    network = classifier.networks_[0].eval()
     preprocessing = classifier.metadata.members[0].preprocessing
     pixels = torch.from_numpy(preprocessing.pixels(image).copy()).permute(2, 0, 1)[None].float()
     with torch.inference_mode():

@@ -93,8 +93,8 @@ class ImageClassifier(TrainedClassifier):
     def __init__(
         self,
         network: "str | nn.Module | OwnNetwork" = "efficientnet-lite0",
-        quality: str | None = None,
         *,
+        quality: str | None = None,
         weights: str | None = "auto",
         freeze: str | int = "all",
         head: "str | nn.Module | Sequence[nn.Module]" = "linear",

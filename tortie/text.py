@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tortie.errors import UsageError
+
 # Zero-width joiners are part of words and of emoji; every other character that is not seen, steers
 # a terminal, ends a line or turns its direction has one of these categories.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -59,6 +61,25 @@ def csv_text(rows: Iterable[Sequence[object]], line_end: str = "\n", terminal: b
 def from_cell(cell: str) -> str:
     """The text that :func:`csv_text` wrote as this cell."""
     return cell[1:] if _GUARDED.match(cell) else cell
+
+
+def json_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """The fields of a JSON object.
+
+    Args:
+        text: JSON.
+        what: it is of, for the message.
+
+    Raises:
+        UsageError: no JSON, or no object.
+    """
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{what}: no JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"{what}: expected a JSON object, not {fields!r}")
+    return fields
 
 
 def json_text(document: Any, indent: int | None = None) -> str:

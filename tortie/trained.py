@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tortie.evaluation.activation_maps import ActivationMap
     from tortie.evaluation.live import LivePredictor
     from tortie.evaluation.predict import Member, Predictions
-    from tortie.networks.network import Network
 
 Progress = Callable[[int, int], None]
 
@@ -289,11 +288,6 @@ class TrainedClassifier(DescribedClassifier):
             return predict(
                 members, temperature, sources, digests, told, crops=crops, novelty=novelty
             )
-
-    @property
-    def _networks(self) -> "list[Network]":
-        """The members as torch's modules."""
-        return [part.network for part in self._parts]
 
     def _ready(self) -> "list[Member]":
         with self._lock:  # of threads that ask together, one makes them, and all get all of them

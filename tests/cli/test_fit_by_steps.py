@@ -136,16 +136,16 @@ def test_resume_goes_on_to_the_same_file(run, folder, stopped, tmp_path):  # noq
     logs = [(path.with_suffix(".run") / "metrics.jsonl").read_text() for path in (stopped, whole)]
     assert logs[0] == logs[1]
     one, other = tortie.load(stopped), tortie.load(whole)
-    for name, tensor in one._networks[0].state_dict().items():
-        assert torch.equal(tensor, other._networks[0].state_dict()[name])
+    for name, tensor in one.networks_[0].state_dict().items():
+        assert torch.equal(tensor, other.networks_[0].state_dict()[name])
     assert one.accuracy_ == other.accuracy_
     # A finished run can be taken up once more, and gives the same.
     before = stopped.read_bytes()
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--resume")
     assert code == 2 and "--resume with --force goes on with its run" in err
     assert run("fit", folder, "-o", stopped, *SHORT, "--resume", "--force", "--quiet")[0] == 0
-    again = tortie.load(stopped)._networks[0].state_dict()
-    for name, tensor in one._networks[0].state_dict().items():
+    again = tortie.load(stopped).networks_[0].state_dict()
+    for name, tensor in one.networks_[0].state_dict().items():
         assert torch.equal(tensor, again[name])
     assert len(stopped.read_bytes()) == pytest.approx(len(before), abs=400)  # seconds differ
 

@@ -77,7 +77,7 @@ def test_an_ensemble_of_one_is_the_network(members):
 def test_crops_are_averaged_as_probabilities(members):
     """Each crop through the network in plain PyTorch, its softmax averaged."""
     classifier = joined(members[0]).set_params(crops=10, precision="float32")
-    network, entry = members[0]._networks[0].eval(), find("efficientnet-lite0")
+    network, entry = members[0].networks_[0].eval(), find("efficientnet-lite0")
     wanted = []
     for image in IMAGES[:2]:
         views = crop_views(entry.preprocessing, 10)

@@ -76,7 +76,7 @@ def test_a_damaged_record_is_passed_over_and_written_anew(known):
 
 def test_modules_are_there_when_they_are_asked_for(known):
     path, _ = known
-    (network,) = tortie.load(path)._networks
+    (network,) = tortie.load(path).networks_
     assert network.classes == 2 and not network.training
 
 

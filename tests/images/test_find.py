@@ -100,7 +100,7 @@ def test_a_class_that_train_misses_is_refused(tree):
 
 def test_a_class_that_another_split_misses_is_said(tree):
     root = tree("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "test/b/1.jpg", "test/a/1.jpg")
-    assert find(root).notes == ("classes in train, but not in validation: 1 ('b')",)
+    assert find(root).incomplete == ("classes in train, but not in validation: 1 ('b')",)
 
 
 def test_a_test_alone_needs_no_train(tree):

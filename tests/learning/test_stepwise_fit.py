@@ -240,7 +240,7 @@ def test_what_was_learnt_is_saved_loaded_and_judges_alike(folder, tmp_path, choi
     new = [photograph("blobs", 70), photograph("stripes", 70)]
     np.testing.assert_array_equal(again.predict_proba(new), fitted.predict_proba(new))
     for name, tensor in fitted.fitted_.network.state_dict().items():
-        assert torch.equal(again._networks[0].state_dict()[name], tensor)
+        assert torch.equal(again.networks_[0].state_dict()[name], tensor)
     again.save(tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 

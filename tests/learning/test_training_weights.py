@@ -102,7 +102,7 @@ def test_by_steps_balanced_is_what_the_recipe_calls_balance_in_the_loss(tmp_path
             threads=1,
             precision="float32",
         ).fit(folder)
-        found.append(fitted._networks[0].state_dict())
+        found.append(fitted.networks_[0].state_dict())
     apart = [
         max(float((found[0][name] - other[name]).abs().max()) for name in found[0])
         for other in found[1:]

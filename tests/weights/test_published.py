@@ -310,7 +310,7 @@ def test_the_command_line_fetches_from_the_hub_of_the_environment(
 
     done = fit("hf://cats/pets")
     assert done.returncode == 0, done.stderr
-    network = tortie.load(tmp_path / "a.safetensors")._networks[0]
+    network = tortie.load(tmp_path / "a.safetensors").networks_[0]
     assert holds(network, published, HELD) and network.classes == 2
     assert fit("hf://cats/pets", HF_HUB_OFFLINE="1").returncode == 0
     assert server.fetched("model.safetensors") == 1

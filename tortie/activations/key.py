@@ -87,7 +87,7 @@ def facts_key(image_sha256: str, decoder: int) -> bytes:
 def hash_tensors(named: "Iterable[tuple[str, Tensor | NDArray[Any]]]") -> str:
     """SHA-256 of tensors: names, types, shapes and values, whatever their order and layout.
 
-    Two tensors of equal values hash alike whether contiguous or channels-last, on whatever device,
+    Tensors of equal values have equal hashes, contiguous or channels-last, on whatever device,
     torch's or numpy's.
 
     Args:

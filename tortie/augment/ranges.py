@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tortie.augment.colour import IMAGENET_COLOURS, ColourBasis
 from tortie.errors import UsageError
+from tortie.text import json_object
 
 # Part of every key: raised whenever the same draw would give other pixels.
 VERSION = 1
@@ -147,13 +148,7 @@ class Policy(BaseModel):
         Raises:
             UsageError: no JSON object, or one that is no policy.
         """
-        try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"augmentation: no JSON: {error}") from None
-        if not isinstance(fields, dict):
-            raise UsageError(f"augmentation: expected a JSON object, not {fields!r}")
-        return cls(**fields)
+        return cls(**json_object(text, "augmentation"))
 
     @property
     def colour_operations(self) -> tuple[str, ...]:

@@ -92,6 +92,14 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT),
 ]
+Host = Annotated[
+    str, typer.Option(help="Address to listen on. Others than this machine's need TORTIE_TOKEN.")
+]
+Port = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(help="Name by which the server may be called. May be repeated."),
+]
 
 
 def chosen_splits(splits: str, no_splits: bool) -> str:

@@ -18,15 +18,9 @@ _PANEL = "Limits of a request"
 
 def command(
     model: options.Model,
-    host: Annotated[
-        str,
-        typer.Option(help="Address to listen on. Others than this machine's need TORTIE_TOKEN."),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name by which the server may be called. May be repeated."),
-    ] = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    allow_host: options.AllowHost = None,
     crops: options.Crops = 1,
     reject_below: options.RejectBelow = 0.0,
     max_mb: Annotated[
@@ -112,4 +106,4 @@ def check_installed() -> None:
 
     wanted = {"fastapi", "uvicorn", "python_multipart", "prometheus_client"}
     if missing := sorted(name for name in wanted if find_spec(name) is None):
-        raise UsageError(f"tortie serve needs {', '.join(missing)}: pip install 'tortie[serve]'")
+        raise UsageError(f"a server needs {', '.join(missing)}: pip install 'tortie[serve]'")

@@ -24,15 +24,9 @@ def command(
             "into the classes."
         ),
     ] = None,
-    host: Annotated[
-        str,
-        typer.Option(help="Address to listen on. Others than this machine's need TORTIE_TOKEN."),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Name by which the server may be called. May be repeated."),
-    ] = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    allow_host: options.AllowHost = None,
     network: Annotated[
         str, typer.Option(help="Network with trained weights.")
     ] = "efficientnet-lite0",

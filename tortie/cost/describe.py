@@ -74,7 +74,7 @@ def _rows(stage: str, layers: tuple[Part, ...]) -> Iterator[dict[str, Any]]:
     start = 0
     while start < len(blocks):
         end = start + 1
-        while end < len(blocks) and _alike(blocks[start], blocks[end]):
+        while end < len(blocks) and _differ_in_names_alone(blocks[start], blocks[end]):
             end += 1
         for place, part in enumerate(blocks[start][1]):
             same = [parts[place] for _, parts in blocks[start:end]]
@@ -100,7 +100,7 @@ def _looks(part: Part) -> bool:
     return bool(part.geometry.kernel or part.multiplications or "Pool" in part.kind)
 
 
-def _alike(one: tuple[str, list[Part]], other: tuple[str, list[Part]]) -> bool:
+def _differ_in_names_alone(one: tuple[str, list[Part]], other: tuple[str, list[Part]]) -> bool:
     """Whether two blocks of several layers differ in nothing but their names and numbers."""
     (name, parts), (other_name, other_parts) = one, other
     if name.rstrip("0123456789") != other_name.rstrip("0123456789") or len(parts) < 2:
@@ -120,7 +120,7 @@ def _alike(one: tuple[str, list[Part]], other: tuple[str, list[Part]]) -> bool:
 
 
 def _parted(part: Part) -> str:
-    """Groups, but those of one channel each are alike whatever their number."""
+    """Number of groups; ``depthwise`` where each has one channel, however many there are."""
     groups = part.geometry.groups
     return "depthwise" if groups == part.output[-1] and groups > 1 else str(groups)
 

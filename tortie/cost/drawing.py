@@ -4,7 +4,7 @@ A bar is a layer with its window (f, s, p), its filters and its activation. At t
 volume that a row yields, height×width×channels, beside a cuboid whose face is as high as the maps'
 side (on a scale of square roots) and as thick as the logarithm of their number. Groups of 2 to 4
 are bars side by side (the two towers of AlexNet), branches are columns that meet in a bar, and a
-shortcut is an arrow around the layers that it skips. Blocks in a row that are alike stand once,
+shortcut is an arrow around the layers that it skips. Equal blocks in a row are drawn once,
 with their number. The drawing is 390 pixels wide, so that a telephone shows it as it is.
 """
 

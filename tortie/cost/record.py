@@ -157,9 +157,9 @@ class Record:
             last = self._network.channels_last and out.dim() == 4
         else:
             before = args[0] if args and isinstance(args[0], Tensor) else None
-            alike = before is not None and before.shape == out.shape
+            keeps_shape = before is not None and before.shape == out.shape
             parameters = next(module.parameters(), None)
-            last = alike and parameters is None and id(before) in self._last
+            last = keeps_shape and parameters is None and id(before) in self._last
         if last:
             self._last[id(out)] = out
         return last

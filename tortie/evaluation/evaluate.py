@@ -120,7 +120,7 @@ def evaluate(
         weights=weights,
         groups=groups,
         not_counted=notes,
-        read_as=(*collection.notes, *renamed),
+        read_as=(*collection.all_notes, *renamed),
         sha256=[sha256[fresh[row]] for row in found.rows.tolist()],
         crops=crops,
         temperature=temperature,

@@ -62,14 +62,21 @@ class Collection:
     Attributes:
         root: the folder, or the CSV.
         photographs: sorted by path.
-        notes: what was found and left out, and which class misses from a split; a line each.
+        notes: what was found and left out; a line each.
         label_type: of the labels that the class names stand for.
+        incomplete: which classes a split misses; a line each.
     """
 
     root: Path
     photographs: tuple[Photograph, ...]
     notes: tuple[str, ...]
     label_type: LabelType = "str"
+    incomplete: tuple[str, ...] = ()
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, and which classes a split misses; a line each."""
+        return *self.notes, *self.incomplete
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -114,11 +121,8 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
         )
     else:
         raise UsageError(f"no such folder or CSV: {str(source)!r}")
-    return Collection(
-        source,
-        tuple(sorted(collection.photographs, key=lambda one: str(one.path))),
-        (*collection.notes, *missing_classes(collection)),
-    )
+    photographs = tuple(sorted(collection.photographs, key=lambda one: str(one.path)))
+    return checked(Collection(source, photographs, collection.notes))
 
 
 def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collection | None:
@@ -161,7 +165,7 @@ def _collected(source: Path, sharded: Sharded) -> Collection:
         (Photograph(*one) for one in sharded.places), key=lambda one: str(one.path)
     )
     collection = Collection(source, tuple(photographs), sharded.notes, sharded.label_type)
-    return replace(collection, notes=(*sharded.notes, *missing_classes(collection)))
+    return checked(collection)
 
 
 class Files(NamedTuple):
@@ -234,13 +238,10 @@ def _find_in_folder(root: Path, asked: Asked, known: Sequence[str]) -> Collectio
         raise UsageError(f"no image in {str(root)!r}: give {ONE_EACH}")
     paths = [path for own in folders.values() for path in own]
     layout = read_layout(root, paths, asked, known)
-    depths = sorted({len(parts) for parts in layout.places})
     photographs: list[Photograph] = []
     for path in paths:
         above = path.relative_to(root).parts[:-1]
-        place = next(
-            (layout.places.get(above[:n]) for n in depths if above[:n] in layout.places), None
-        )
+        place = layout.place_of(above)
         if place is None:
             strays.loose.append(str(path))
         else:
@@ -308,12 +309,16 @@ def split_of(cell: object, where: str) -> Split | None:
     return split
 
 
-def missing_classes(collection: Collection) -> Iterator[str]:
-    """Classes that a split misses, a line each.
+def checked(collection: Collection) -> Collection:
+    """The collection, which says what its splits miss.
 
     Raises:
         UsageError: a class that cannot be learned, because it is not in train.
     """
+    return replace(collection, incomplete=tuple(_missing_classes(collection)))
+
+
+def _missing_classes(collection: Collection) -> Iterator[str]:
     classes: dict[Split | None, Counter[str]] = defaultdict(Counter)
     for photograph in collection.photographs:
         classes[photograph.split][photograph.label] += 1

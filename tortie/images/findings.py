@@ -54,8 +54,7 @@ def file_findings(inspection: Inspection, notes: Iterable[str] = ()) -> list[Fin
     )  # fmt: skip
     found = [one for rule in rules for one in rule(inspection)]
     found += [Finding("look-alikes", "note", note) for note in inspection.duplicates.notes]
-    # Classes missing from a part are told by a finding of their own.
-    found += [Finding("folders", "note", note) for note in notes if not note.startswith("classes ")]
+    found += [Finding("folders", "note", note) for note in notes]
     return ranked(found)
 
 

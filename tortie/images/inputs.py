@@ -11,9 +11,9 @@ from tortie.images.find import (
     Collection,
     Photograph,
     Split,
+    checked,
     find,
     find_files,
-    missing_classes,
     split_of,
 )
 from tortie.images.given import given_images
@@ -89,7 +89,7 @@ def labelled(
     )
     root = Path("the table") if given.splits else Path()
     collection = Collection(root, photographs, (), kind)
-    return replace(collection, notes=tuple(missing_classes(collection))), sources
+    return checked(collection), sources
 
 
 def unlabelled(images: Images) -> list[Source]:
@@ -130,8 +130,13 @@ def with_split(
     ]
     photographs += [replace(photograph, split=split) for photograph in other.photographs]
     paths = [photograph.path for photograph in other.photographs]
-    notes = (*collection.notes, *other.notes)
-    return replace(collection, photographs=tuple(photographs), notes=notes), [*sources, *paths]
+    both = replace(
+        collection,
+        photographs=tuple(photographs),
+        notes=(*collection.notes, *other.notes),
+        incomplete=(*collection.incomplete, *other.incomplete),
+    )
+    return both, [*sources, *paths]
 
 
 def named(source: Source, position: int) -> str:

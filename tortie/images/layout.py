@@ -52,6 +52,11 @@ class Layout:
     above: tuple[Parts, ...]
     notes: tuple[str, ...] = ()
 
+    def place_of(self, above: Parts) -> tuple[str, Split | None] | None:
+        """Class and split of an image by the folders above it; ``None`` where it has none."""
+        begins = (above[:depth] for depth in range(1, len(above) + 1))
+        return next((self.places[begin] for begin in begins if begin in self.places), None)
+
 
 @dataclass
 class _Folder:

@@ -70,10 +70,16 @@ def remote_bytes(path: Path, most: int) -> bytes:
         UsageError, TortieError: as :func:`is_remote_file`; or it is longer.
     """
     with _opened(path) as (system, name):
-        size = system.info(name).get("size") or 0
+        size = system.info(name).get("size")
+        if size is None:  # a server that does not say it
+            with system.open(name, "rb") as file:
+                content = bytes(file.read(most + 1))
+            size = len(content)
+        elif size <= most:
+            content = bytes(system.cat_file(name))
         if size > most:
             raise TortieError(f"{size / 2**20:,.0f} MiB is over the limit of {most / 2**20:.0f}")
-        return bytes(system.cat_file(name))
+        return content
 
 
 def open_remote(path: Path) -> tuple[IO[bytes], tuple[int, int]]:

@@ -135,7 +135,7 @@ def _label_members(archive: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names_in(archive):
         key, suffix = _key(name)
-        if suffix in _WITH_LABELS and found.get(key, "").endswith(".cls") is False:
+        if suffix in _WITH_LABELS and not found.get(key, "").endswith(".cls"):
             found[key] = name
     return found
 
@@ -278,11 +278,9 @@ def in_tree(
         UsageError: images in no class.
     """
     layout = read_layout(root, list(inside.values()), asked, known)
-    depths = sorted({len(parts) for parts in layout.places})
     places: list[tuple[Path, str, Split | None]] = []
     for path, below in inside.items():
-        above = below.relative_to(root).parts[:-1]
-        place = next((layout.places[above[:n]] for n in depths if above[:n] in layout.places), None)
+        place = layout.place_of(below.relative_to(root).parts[:-1])
         if place is None:
             strays.loose.append(str(path))
         else:

@@ -156,7 +156,7 @@ def solve(
         strangers = measure_strangers(*known, data.weights(train)) if novelty else None
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.notes, frozen.stages.notes, label_errors),
+        **dataset_notes(data, job.collection.all_notes, frozen.stages.notes, label_errors),
         "views": view_notes,
         "calibration": calibration.notes,
     }

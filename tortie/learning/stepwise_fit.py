@@ -151,7 +151,7 @@ def measure(trained: Trained, clock: Clock) -> FitResult:
         held_out=held_out,
         calibration=calibration,
         notes_by_source={
-            **dataset_notes(data, job.collection.notes, backbone.network.notes),
+            **dataset_notes(data, job.collection.all_notes, backbone.network.notes),
             "views": candidate.steps.notes,
             "calibration": calibration.notes,
             "training": [

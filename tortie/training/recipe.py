@@ -1,13 +1,13 @@
 """How a network is trained: optimiser, rates, schedule, loss; frozen and checked."""
 
 import difflib
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tortie.augment.named import policy
 from tortie.errors import UsageError
+from tortie.text import json_object
 
 Optimiser = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "cosine", "linear", "steps", "inverse", "exponential"]
@@ -155,13 +155,7 @@ class Recipe(BaseModel):
         Raises:
             UsageError: no JSON object, or one that is no recipe.
         """
-        try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"recipe: no JSON: {error}") from None
-        if not isinstance(fields, dict):
-            raise UsageError(f"recipe: expected a JSON object, not {fields!r}")
-        return cls(**fields)
+        return cls(**json_object(text, "recipe"))
 
 
 def _one_line(error: ValidationError) -> str:
