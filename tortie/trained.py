@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
-from tortie.described import DescribedClassifier
+from tortie.classifier_description import DescribedClassifier
 from tortie.errors import TortieError, UsageError, short_traceback
 from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.prediction import Evaluation, PredictionList, to_predictions

@@ -7,8 +7,8 @@ from scipy.stats import ttest_rel
 
 from tests.experiments.toy import MADE_UP, toy
 from tortie.experiments.intervals import decide, mean_of, overall
-from tortie.experiments.result import Finished, Result
 from tortie.experiments.study import Criterion
+from tortie.experiments.study_result import Finished, Result
 
 
 def result_of(arms, study=None):

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from tests.experiments.toy import toy
 from tortie import networks
-from tortie.experiments.learn import error_of, learn, linear_probe, seeded, softmax_layer
-from tortie.experiments.pictures import Split
+from tortie.experiments.learn import error_of, learn, linear_probe, seeded
+from tortie.experiments.picture_sets import Split
 from tortie.experiments.study import Task
 
 
@@ -67,19 +66,6 @@ def test_a_long_training_keeps_checkpoints_and_ends_the_same(split, tmp_path):
     assert lasting.losses == short.losses
     _, again = trained(split, tmp_path / "long", lasting=True)  # nothing is left to do
     assert again.losses == short.losses
-
-
-def test_the_softmax_layer_is_scikit_learns():
-    generator = np.random.default_rng(0)
-    vectors = generator.normal(0, 1, (90, 5))
-    vectors = (vectors - vectors.mean(0)) / (vectors - vectors.mean(0)).std()
-    labels = generator.integers(0, 3, 90)
-    penalty = 1e-2
-    known = LogisticRegression(C=1 / (2 * penalty * 90), tol=1e-10, max_iter=1000)
-    known.fit(vectors, labels)
-    weights, biases = softmax_layer(torch.from_numpy(vectors), torch.from_numpy(labels), 3, penalty)
-    said = (torch.from_numpy(vectors) @ weights.T + biases).softmax(1).numpy()
-    np.testing.assert_allclose(said, known.predict_proba(vectors), atol=1e-3)
 
 
 def test_a_probe_of_vectors_that_are_parted_is_right():

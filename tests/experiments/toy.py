@@ -1,7 +1,7 @@
 """A study that takes no time: made-up numbers, so that every verdict is known."""
 
-from tortie.experiments.figures import dots
 from tortie.experiments.study import Column, Criterion, Scale, Study
+from tortie.experiments.study_figures import dots
 
 # right answers of two arms by seed
 MADE_UP = {

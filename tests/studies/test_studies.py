@@ -9,9 +9,9 @@ import pytest
 import tortie.studies
 from tortie.experiments.documentation import contents, document
 from tortie.experiments.intervals import RULE
-from tortie.experiments.pictures import pictures
-from tortie.experiments.result import load_result
+from tortie.experiments.picture_sets import pictures
 from tortie.experiments.study import Task
+from tortie.experiments.study_result import load_result
 
 HOME = Path(tortie.studies.__file__).parent
 DOCS = HOME.parents[1] / "docs" / "studies"

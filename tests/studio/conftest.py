@@ -17,7 +17,7 @@ from tortie.learning.options import FitOptions
 from tortie.serving import server as serving
 from tortie.serving.limits import Access, Limits
 from tortie.studio.app import make_studio_app
-from tortie.studio.folder import PhotographFolder
+from tortie.studio.photograph_folder import PhotographFolder
 from tortie.studio.studio import Studio
 from tortie.studio.teacher import Teacher
 

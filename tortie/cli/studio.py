@@ -55,7 +55,7 @@ def command(
     from tortie.serving import server
     from tortie.serving.limits import Limits
     from tortie.studio.app import make_studio_app
-    from tortie.studio.folder import PhotographFolder
+    from tortie.studio.photograph_folder import PhotographFolder
     from tortie.studio.studio import Studio
     from tortie.studio.teacher import Teacher
 

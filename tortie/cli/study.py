@@ -9,8 +9,8 @@ from tortie.cli import options, show
 from tortie.errors import UsageError
 
 if TYPE_CHECKING:
-    from tortie.experiments.result import Result
-    from tortie.experiments.run import Order
+    from tortie.experiments.run_study import Order
+    from tortie.experiments.study_result import Result
 
 NAME = "study"
 
@@ -64,7 +64,7 @@ def command(
     Example: tortie study --all -o studies
     """
     show.begin(json, quiet)
-    from tortie.experiments.run import order
+    from tortie.experiments.run_study import order
     from tortie.studies import find
 
     if name is None and not everything:
@@ -113,7 +113,7 @@ def _list() -> tuple[list[dict[str, Any]], list[str]]:
 def _all(
     scale: Literal["quick", "full"], seeds: int | None, data: Path | None, home: Path
 ) -> "list[Order]":
-    from tortie.experiments.run import order
+    from tortie.experiments.run_study import order
     from tortie.studies import find, names
 
     return [order(find(one), scale, seeds, data, home / f"{one}.study") for one in names()]
@@ -153,7 +153,7 @@ def _planned(order: "Order") -> dict[str, Any]:
 
 
 def _run(orders: "list[Order]") -> "list[Result]":
-    from tortie.experiments.run import run
+    from tortie.experiments.run_study import run
 
     return [run(order, show.say) for order in orders]
 
@@ -178,7 +178,7 @@ def _told(result: "Result", order: "Order") -> list[str]:
 
 def _article(results: "list[Result]", orders: "list[Order]") -> list[str]:
     """Write the page of all studies beside their folders."""
-    from tortie.experiments.pages import write_article
+    from tortie.experiments.study_pages import write_article
 
     path = orders[0].folder.parent / "studies.html"
     write_article(results, [order.folder for order in orders], path)

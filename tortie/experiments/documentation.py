@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from tortie.experiments.intervals import overall
-from tortie.experiments.pages import page
-from tortie.experiments.result import Result, load_result
+from tortie.experiments.study_pages import page
+from tortie.experiments.study_result import Result, load_result
 from tortie.files import replacing
 from tortie.text import utf8
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tortie.experiments.study import Scale
 
 if TYPE_CHECKING:
-    from tortie.experiments.run import Order
+    from tortie.experiments.run_study import Order
 
 _BATCH = 32
 

@@ -10,7 +10,7 @@ import numpy as np
 from tortie.experiments.study import Criterion
 
 if TYPE_CHECKING:
-    from tortie.experiments.result import Result
+    from tortie.experiments.study_result import Result
 
 Verdict = Literal["held", "did not hold", "undecided at this scale"]
 

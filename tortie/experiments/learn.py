@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tortie.experiments.pictures import Split
+from tortie.experiments.picture_sets import Split
 from tortie.experiments.study import Task
+from tortie.learning.softmax import LinearHead, Problem, few_threads
 from tortie.networks.network import Network, TrainedPart
 from tortie.runs.files import RunFiles
 from tortie.training.loop import TrainConfig, TrainData, train
@@ -21,6 +22,7 @@ from tortie.training.recipes import recipe
 from tortie.training.state import TrainState
 
 _BATCH = 250  # of a prediction
+_PENALTY = 0.1  # of the softmax layer, on features of deviation 1
 Distort = Callable[[Tensor, NDArray[np.int64], int], Tensor]
 
 
@@ -175,6 +177,20 @@ def error_of(network: torch.nn.Module, images: Tensor, labels: Tensor) -> float:
     return float((logits_of(network, images).argmax(dim=1) != labels).float().mean())
 
 
+def softmax_layer(vectors: Tensor, labels: Tensor, classes: int) -> LinearHead:
+    """The softmax layer that a fit would solve for, with a penalty of 0.1 and equal weights.
+
+    Args:
+        vectors: ``(n, D)``.
+        labels: class indices ``(n,)``.
+        classes: K.
+    """
+    weights = np.ones(len(vectors), np.float32)
+    features = vectors.numpy().astype(np.float32)  # a copy, which is standardised in place
+    with few_threads(features):
+        return Problem(features, labels.numpy(), classes, weights).solve(_PENALTY)
+
+
 def linear_probe(train: Tensor, test: Tensor, train_labels: Tensor, test_labels: Tensor) -> float:
     """Share of test vectors that a softmax layer on the training vectors gets wrong.
 
@@ -184,45 +200,8 @@ def linear_probe(train: Tensor, test: Tensor, train_labels: Tensor, test_labels:
         train_labels: class indices ``(n,)``.
         test_labels: class indices ``(m,)``.
     """
-    weights, biases = softmax_layer(train, train_labels, int(train_labels.max()) + 1)
-    said = (test.double() @ weights.T + biases).argmax(1)
-    return float((said != test_labels).float().mean())
-
-
-def softmax_layer(
-    vectors: Tensor, labels: Tensor, classes: int, penalty: float = 1e-3
-) -> tuple[Tensor, Tensor]:
-    """Weights ``(K, D)`` and biases ``(K,)``, float64, of least penalised cross-entropy.
-
-    Args:
-        vectors: ``(n, D)``; while it is solved each column has mean 0, and all together a
-            deviation of 1: a few vectors do not tell the deviation of a column.
-        labels: class indices ``(n,)``.
-        classes: K.
-        penalty: on the squared weights.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        return _solved(vectors.clone().double(), labels.clone(), classes, penalty)
-
-
-def _solved(vectors: Tensor, labels: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    mean = vectors.mean(0)
-    deviation = (vectors - mean).square().mean().sqrt() + 1e-9
-    vectors = (vectors - mean) / deviation
-    solved = torch.zeros(vectors.shape[1] + 1, classes, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([solved], max_iter=60, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        logits = vectors @ solved[:-1] + solved[-1]
-        value = torch.nn.functional.cross_entropy(logits, labels)
-        value = value + penalty * (solved[:-1] ** 2).sum()
-        value.backward()
-        return value
-
-    optimiser.step(loss)
-    weights = solved.detach()[:-1].T / deviation
-    return weights, solved.detach()[-1] - weights @ mean
+    head = softmax_layer(train, train_labels, int(train_labels.max()) + 1)
+    return float((head.logits(test.numpy()).argmax(axis=1) != test_labels.numpy()).mean())
 
 
 def fine_tune(rest: TrainedPart, split: Split, task: Task, **changes: Any) -> Learnt:
@@ -237,8 +216,8 @@ def fine_tune(rest: TrainedPart, split: Split, task: Task, **changes: Any) -> Le
     rest.eval()
     with torch.inference_mode():
         vectors = torch.cat([rest.stages(part) for part in split.train.split(_BATCH)])
-    weights, biases = softmax_layer(vectors.clone(), split.train_labels, split.classes)
+    head = softmax_layer(vectors, split.train_labels, split.classes)
     with torch.no_grad():
-        for parameter, value in zip(rest.head.parameters(), (weights, biases), strict=True):
-            parameter.copy_(value)
+        for parameter, value in zip(rest.head.parameters(), (head.weight, head.bias), strict=True):
+            parameter.copy_(torch.from_numpy(value))
     return learn(rest, split, task, by="fine-tune", **changes)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.pictures import Pictures
-    from tortie.experiments.result import Result
+    from tortie.experiments.picture_sets import Pictures
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
 
 ScaleName = Literal["quick", "full"]

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tortie.experiments.figures import dots
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.result import Result
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
 
 NONE, ALL, MIRROR = "no distortion", "all but mirroring", "mirroring"

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.figures import curve
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study_figures import curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import Tensor
 
-    from tortie.experiments.result import Result
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
     from tortie.networks.network import Network
 

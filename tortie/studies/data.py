@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tortie.experiments.figures import curve
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study_figures import curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.pictures import Split
-    from tortie.experiments.result import Result
+    from tortie.experiments.picture_sets import Split
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
 
 HOG, LENET, RESNET, LITE = "HOG + SVM", "LeNet-5", "ResNet-20", "Lite0, frozen"

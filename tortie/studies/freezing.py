@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.figures import heat
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study_figures import heat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.result import Result
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
 
 DEPTHS = {"all stages": "avgpool", "through mbconv6": "mbconv6", "through mbconv3": "mbconv3"}

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tortie.experiments.figures import curve
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study_figures import curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.pictures import Split
-    from tortie.experiments.result import Result
+    from tortie.experiments.picture_sets import Split
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
     from tortie.networks.network import Network
 

@@ -4,13 +4,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.figures import curve, dots
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study_figures import curve, dots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.result import Result
+    from tortie.experiments.study_result import Result
     from tortie.experiments.theme import Theme
     from tortie.networks.network import Network
 

@@ -9,8 +9,8 @@ from typing import Any
 from tortie.classifier import ImageClassifier
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.prediction import STRANGE
-from tortie.studio.figures import Measurer, StudioFigures
-from tortie.studio.folder import FolderPhotograph, PhotographFolder
+from tortie.studio.measurer import Measurer, StudioFigures
+from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder
 from tortie.studio.teacher import Snapshot, Teacher
 
 _PATIENCE = 300.0  # seconds that a download waits for the fit of what was just added

@@ -22,9 +22,9 @@ from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.softmax import LinearHead, Problem, few_threads, softmax
 from tortie.processes import ALONE
-from tortie.studio.features import FeatureMemory, Floats
-from tortie.studio.folder import FolderPhotograph, PhotographFolder, folder_photograph
+from tortie.studio.feature_memory import FeatureMemory, Floats
 from tortie.studio.label_next import worth_labelling
+from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder, folder_photograph
 
 PENALTY = 0.1
 """λ until cross-fitting has chosen one."""

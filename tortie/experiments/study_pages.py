@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from tortie.experiments.result import Result, markdown_table
+from tortie.experiments.study_result import Result, markdown_table
 from tortie.files import replacing
 from tortie.text import utf8
 

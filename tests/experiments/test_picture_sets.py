@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import lay_out
 from tortie.errors import UsageError
-from tortie.experiments.pictures import pictures
+from tortie.experiments.picture_sets import pictures
 
 
 @pytest.mark.parametrize(("name", "count"), [("digits", 1797), ("patches", 2100)])

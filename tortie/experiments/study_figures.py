@@ -12,7 +12,7 @@ from tortie.files import replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tortie.experiments.result import Result
+    from tortie.experiments.study_result import Result
 
 _WIDTH, _HEIGHT = 6.6, 4.4  # inches; 13 points are then readable on a telephone
 _DPI = 200

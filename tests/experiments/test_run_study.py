@@ -8,8 +8,8 @@ from PIL import Image
 
 from tests.experiments.toy import toy
 from tortie.errors import UsageError
-from tortie.experiments.result import load_result
-from tortie.experiments.run import order, run
+from tortie.experiments.run_study import order, run
+from tortie.experiments.study_result import load_result
 
 
 def measured(path):

@@ -6,7 +6,7 @@ from tests.conftest import lay_out
 from tests.studio.conftest import jpeg
 from tortie.errors import UsageError
 from tortie.images.find import find
-from tortie.studio.folder import PhotographFolder
+from tortie.studio.photograph_folder import PhotographFolder
 
 
 def contents(folder):

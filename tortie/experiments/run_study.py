@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tortie.errors import TortieError, UsageError
-from tortie.experiments.figures import draw
-from tortie.experiments.machine import machine
-from tortie.experiments.pages import write_pages
-from tortie.experiments.pictures import Pictures, pictures
-from tortie.experiments.result import Finished, Result
+from tortie.experiments.environment import machine
+from tortie.experiments.picture_sets import Pictures, pictures
 from tortie.experiments.study import Scale, ScaleName, Study, Task
+from tortie.experiments.study_figures import draw
+from tortie.experiments.study_pages import write_pages
+from tortie.experiments.study_result import Finished, Result
 from tortie.files import open_lock, replacing, try_lock
 
-_REVISION = 1  # raised where the frame changes what a cell would measure
+_REVISION = 2  # raised where the frame changes what a cell would measure
 _CELLS, _LOCK, _RESULT = "cells", ".lock", "result.json"
 
 
