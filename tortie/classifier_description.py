@@ -12,15 +12,15 @@ from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.notebook import (
     NotebookCard,
     classifier_card,
-    names_in_line,
     stored_accuracy_line,
 )
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import PredictionSets
+from tortie.images.class_names import names_in_line
 from tortie.images.labels import labels_of
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.arguments import network_of
-from tortie.weights.classifier_file import Accuracy, Metadata
+from tortie.weights.classifier_metadata import Accuracy, Metadata
 
 if TYPE_CHECKING:
     from tortie.learning.result import FitResult

@@ -17,7 +17,8 @@ from tortie.evaluation.remembered import recall, remember
 from tortie.learning.recorded_options import restored
 from tortie.networks import table
 from tortie.networks.arguments import network_of
-from tortie.weights.classifier_file import Metadata, StoredMember, stored_digest
+from tortie.weights.classifier_file import stored_digest
+from tortie.weights.classifier_metadata import Metadata, StoredMember
 
 if TYPE_CHECKING:
     from torch import nn

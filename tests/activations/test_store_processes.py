@@ -173,7 +173,7 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path):
 
 
 READER = """
-import os, sys
+import os, sys, urllib.parse  # which Python imports late, and the other user may not read
 from pathlib import Path
 import numpy as np
 from tortie.activations.store import ActivationStore

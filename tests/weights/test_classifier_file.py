@@ -13,7 +13,7 @@ from tests.weights.forge import forged
 from tortie.errors import TortieError
 from tortie.images.preprocess import Preprocessing
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Accuracy, Metadata, StoredMember
+from tortie.weights.classifier_metadata import Accuracy, Metadata, StoredMember
 
 METADATA = Metadata(
     tortie="0.1.0",

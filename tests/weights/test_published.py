@@ -24,7 +24,7 @@ from tortie.cli.main import main
 from tortie.errors import TortieError, UsageError
 from tortie.networks.table import TABLE
 from tortie.weights import classifier_file, load_published
-from tortie.weights.classifier_file import Metadata, StoredMember
+from tortie.weights.classifier_metadata import Metadata, StoredMember
 from tortie.weights.packaged import PACKAGED, load_packaged
 
 NAME = "resnet20-cifar"

@@ -1,27 +1,16 @@
 """``tortie fit``: a folder of photographs to a classifier."""
 
-import contextlib
 import os
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tortie.cli import options, show
-from tortie.errors import TortieError, UsageError
-from tortie.files import check_output, together
-from tortie.processes import rank
-
-if TYPE_CHECKING:
-    from tortie.classifier import ImageClassifier
-
-_BEGAN = time.monotonic()
+from tortie.cli.fit_outputs import begun_runs, check_outputs, telling, write_outputs
+from tortie.errors import UsageError
 
 NAME = "fit"
-_NAMED = 10  # classes in the last lines
-_REPORT, _SPLIT = ".report.html", ".split.csv"
 
 
 def command(
@@ -266,8 +255,8 @@ def command(
         raise UsageError(
             f"{output} exists: --resume with --force goes on with its run and replaces it"
         )
-    run = _check_outputs(output, may_replace or plan, [] if plan else inputs)
-    begun = _begun(run)
+    run = check_outputs(output, may_replace or plan, [] if plan else inputs)
+    begun = begun_runs(run)
     choices = ImageClassifier(
         network, quality=quality, weights=None if weights == "none" else weights,
         freeze=freeze, head=head,
@@ -281,7 +270,7 @@ def command(
         budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
-    with _told(output, run, begun):
+    with telling(output, run, begun):
         with show.progress("photographs") as progress, show.progress("steps") as steps:
             events = Events(show.plan, progress, steps, show.say)
             if plan:
@@ -289,115 +278,4 @@ def command(
             else:
                 choices.fit(images, events=events)
         if not plan:
-            show.result(*_written(choices, output, may_replace))
-
-
-def _check_outputs(output: Path, may_replace: bool, inputs: list[Path]) -> Path:
-    """Refuse outputs that could not be written before any work is done; the run's folder."""
-    run = output.with_suffix(".run")
-    if rank():  # the first process alone writes, perhaps on another machine
-        return run
-    if output.suffix != ".safetensors":
-        raise UsageError(f"{output} does not end in .safetensors, as a classifier's file does")
-    for path in (output, output.with_suffix(_REPORT), output.with_suffix(_SPLIT)):
-        check_output(path, may_replace, inputs)
-    if os.path.lexists(run) and not run.is_dir():
-        raise UsageError(f"{run} is no folder, where a run would be kept: choose another name")
-    return run
-
-
-def _begun(run: Path) -> set[tuple[Path, int]]:
-    """The runs that have begun in a folder, its own and its members'."""
-    names = [run / "run.json", *run.glob("*/run.json")]
-    return {(path, path.stat().st_mtime_ns) for path in names if path.exists()}
-
-
-@contextlib.contextmanager
-def _told(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[None]:
-    """Work of which Ctrl-C says truly what is there and how it goes on."""
-    written = _written_at(output)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if _written_at(output) != written:
-            raise TortieError(f"stopped; {output}, its report and its split are written") from None
-        if _begun(run) - begun:
-            from tortie.runs.folder import resume_hint
-
-            raise TortieError(f"stopped; {resume_hint(run)}") from None
-        raise
-
-
-def _named(classes: list[str]) -> str:
-    """The classes' names; of many their number and the first few."""
-    if len(classes) <= _NAMED:
-        return ", ".join(classes)
-    return f"{len(classes):,} classes ({', '.join(classes[:3])}, …)"
-
-
-def _written_at(output: Path) -> int | None:
-    return output.stat().st_mtime_ns if output.exists() else None
-
-
-def _written(
-    classifier: "ImageClassifier", output: Path, may_replace: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Write the classifier, its report and its split; the result as JSON and as lines."""
-    fitted = classifier.fitted_
-    if rank() or fitted is None:
-        return {}, []
-    from tortie.evaluation.advice import warnings
-    from tortie.evaluation.metrics import calibration_metrics
-    from tortie.evaluation.report import write_report
-    from tortie.images.split import write_split
-    from tortie.learning.fit_report import report_of
-
-    report, split = output.with_suffix(_REPORT), output.with_suffix(_SPLIT)
-    for one in fitted.data.skipped:
-        show.say(f"left out: {one.path}: {one.reason}")
-    for note in fitted.notes:
-        show.say(f"note: {note}")
-    try:
-        with together(may_replace):
-            classifier.save(output, force=True)  # together() keeps what may not be replaced
-            write_split(split, fitted.split_rows())
-            write_report(report, report_of(fitted, output.name))
-    except TortieError as error:
-        if not fitted.history or (
-            output.exists() and not may_replace
-        ):  # another fit has written it
-            raise
-        raise TortieError(
-            f"{error}; nothing that was learnt is lost: the same command with --resume goes on"
-        ) from error
-    metadata = classifier.metadata
-    document = {
-        "file": str(output),
-        "report": str(report),
-        "split": str(split),
-        "classes": metadata.classes,
-        "images": len(fitted.data.photographs),
-        "skipped": [one._asdict() for one in fitted.data.skipped],
-        "network": fitted.plan.network,
-        "members": [member.network for member in metadata.members],
-        "freeze": fitted.plan.freeze.model_dump(),
-        "plan": fitted.plan.model_dump(mode="json"),
-        "accuracy": metadata.accuracy and metadata.accuracy.model_dump(),
-        "accuracy_reason": metadata.accuracy_reason,
-        "warnings": warnings(fitted.scores) if fitted.scores else [],
-        "strangers": metadata.training["strangers"],
-        "temperature": metadata.temperature,
-        "calibration": metadata.training["calibration"],
-        **calibration_metrics(fitted.scores, fitted.uncalibrated_scores),
-        "notes": fitted.notes,
-        "phases": fitted.seconds,
-        "seconds": round(time.monotonic() - _BEGAN, 2),
-    }
-    lines = [
-        f"{output}: {_named(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
-        + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
-        *show.accuracy(fitted.scores, metadata.accuracy_reason, fitted.data.split.on),
-        *([f"strangers: {fitted.strangers_told}"] if fitted.strangers_told else []),
-        f"report {report}, split {split}",
-    ]
-    return document, lines
+            show.result(*write_outputs(choices, output, may_replace))

@@ -12,7 +12,7 @@ from tortie.text import csv_text, json_text, shown
 if TYPE_CHECKING:
     from tortie.evaluation.metrics import Scores
     from tortie.learning.plan import Plan
-    from tortie.weights.classifier_file import Metadata
+    from tortie.weights.classifier_metadata import Metadata
 
 _SECONDS_BETWEEN_LINES = 10.0
 _state = {"json": False, "quiet": False, "printed": False}

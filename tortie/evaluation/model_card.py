@@ -9,7 +9,7 @@ from tortie.evaluation.advice import ELSEWHERE, wrong_of_100
 from tortie.evaluation.metrics import counted_on
 from tortie.networks.table import find
 from tortie.text import shown
-from tortie.weights.classifier_file import Accuracy, Metadata, Share, StoredMember
+from tortie.weights.classifier_metadata import Accuracy, Metadata, Share, StoredMember
 from tortie.weights.licences import Licence, licence_of
 from tortie.weights.push import MARK
 

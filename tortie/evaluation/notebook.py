@@ -8,13 +8,13 @@ from tortie.evaluation import advice, charts, page
 from tortie.evaluation.coverage import coverage_curve
 from tortie.evaluation.metrics import Scores, counted_on
 from tortie.evaluation.report import Report, calibration_of, class_rows, confusion_of, coverage_of
-from tortie.weights.classifier_file import Metadata
+from tortie.images.class_names import names_in_line
+from tortie.weights.classifier_metadata import Metadata
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 _CLASSES = 20  # rows of the table; of more, those of least recall
-_NAMED = 10  # classes in a line
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,6 @@ class NotebookCard:
     def html(self) -> str:
         """The card, in the colours of the notebook that it is shown in."""
         return page.template("notebook.html.j2").render(card=self)
-
-
-def names_in_line(classes: Sequence[str]) -> str:
-    """The classes' names; of many their number and the first few."""
-    if len(classes) <= _NAMED:
-        return ", ".join(classes)
-    return f"{len(classes):,} classes ({', '.join(classes[:3])}, …)"
 
 
 def accuracy_line(scores: Scores | None, reason: str | None, on: str) -> str:

@@ -20,7 +20,7 @@ from tortie.files import replacing, together
 from tortie.graphs.graph import Graph, UnknownOperator
 from tortie.networks.own import PREFIX as OWN
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Metadata, StoredMember
+from tortie.weights.classifier_metadata import Metadata, StoredMember
 
 if TYPE_CHECKING:
     from tortie.networks.network import Network

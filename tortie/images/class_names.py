@@ -10,6 +10,7 @@ from typing import Literal
 from tortie.text import shown
 
 LONGEST = 2000
+_NAMED = 10  # classes in a line
 """Characters of a class name."""
 _SHORTEST = 5  # letters: "bat" and "cat" are no misspellings of each other
 
@@ -49,6 +50,13 @@ def similar_names(
     for one, other in sorted(pairs):
         if _misspelt(one, other):
             yield (written[one][0], written[other][0]), "spelling"
+
+
+def names_in_line(classes: Sequence[str]) -> str:
+    """The classes' names; of many their number and the first few."""
+    if len(classes) <= _NAMED:
+        return ", ".join(classes)
+    return f"{len(classes):,} classes ({', '.join(classes[:3])}, …)"
 
 
 def letters_of(name: str) -> str:

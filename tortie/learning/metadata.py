@@ -14,7 +14,7 @@ from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names
-from tortie.weights.classifier_file import Accuracy, Metadata, StoredMember
+from tortie.weights.classifier_metadata import Accuracy, Metadata, StoredMember
 
 _OF_PHOTOGRAPHS = ("photographs", "split", "found")  # sources of notes that may name files
 

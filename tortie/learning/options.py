@@ -25,7 +25,7 @@ from tortie.images.labels import names_of
 from tortie.images.layout import parse_splits
 from tortie.learning.training_weights import ClassWeight
 from tortie.networks.ladder import Quality, rung
-from tortie.weights.classifier_file import HEADS
+from tortie.weights.classifier_metadata import HEADS
 
 
 def _fraction_or_folder(value: object) -> object:

@@ -19,7 +19,7 @@ from tortie.networks.entry import Entry, titled
 from tortie.networks.table import find
 
 if TYPE_CHECKING:
-    from tortie.weights.classifier_file import StoredMember
+    from tortie.weights.classifier_metadata import StoredMember
 
 __all__ = [
     "Argument", "arguments_of", "network_of", "parse_network", "split_networks",

@@ -15,7 +15,7 @@ from tortie.networks.arguments import network_of
 from tortie.networks.own import put_own_head
 from tortie.text import shown
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Metadata, StoredMember
+from tortie.weights.classifier_metadata import Metadata, StoredMember
 from tortie.weights.header import TensorInfo
 from tortie.weights.tensors import torch_type
 

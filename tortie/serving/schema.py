@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from tortie.weights.classifier_file import Accuracy
+from tortie.weights.classifier_metadata import Accuracy
 
 
 class Refused(BaseModel):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tortie.errors import TortieError, UsageError
 from tortie.files import open_regular
 from tortie.weights import classifier_file
+from tortie.weights.classifier_metadata import Metadata
 from tortie.weights.header import open_safetensors, read_header
 from tortie.weights.pickle_limits import MOST_TENSORS, check_archive, check_pickles, check_tensors
 from tortie.weights.tensors import read_tensors
@@ -33,7 +34,7 @@ class Checkpoint:
     """
 
     tensors: "dict[str, Tensor]"
-    classifier: classifier_file.Metadata | None = None
+    classifier: Metadata | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
