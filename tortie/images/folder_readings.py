@@ -71,7 +71,7 @@ def only_classes(tree: FolderTree) -> Layout:
 
 
 @dataclass(frozen=True)
-class Reading:
+class FolderReading:
     """How the folders of one set are read.
 
     Attributes:

@@ -17,7 +17,7 @@ from tortie.images.folder_readings import (
     FolderTree,
     Layout,
     Parts,
-    Reading,
+    FolderReading,
     only_classes,
 )
 from tortie.images.split import SPLITS, Split
@@ -69,7 +69,7 @@ def read_layout(
         for name in path.relative_to(root).parts[:-1]:
             here = here.below.setdefault(name, FolderTree())
         here.direct += 1
-    reading = Reading(root, frozenset(map(plain_name, known)))
+    reading = FolderReading(root, frozenset(map(plain_name, known)))
     base: Parts = ()
     notes: list[str] = []
     while (inner := reading.wrapped(tree, asked)) is not None:
