@@ -14,10 +14,10 @@ from tortie.images.folder_readings import (
     ONE_EACH,
     SPLIT_CELLS,
     Asked,
+    FolderReading,
     FolderTree,
     Layout,
     Parts,
-    FolderReading,
     only_classes,
 )
 from tortie.images.split import SPLITS, Split
