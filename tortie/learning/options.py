@@ -295,7 +295,7 @@ class FitOptions(BaseModel):
         if choices.get("network", network) not in (cls.model_fields["network"].default, network):
             raise ValueError(
                 f"quality {quality} is the network {network}: take it, or network "
-                f"{choices['network']}, not both"
+                f"{_brief(str(choices['network']))}, not both"
             )
         return {**choices, "network": network}
 

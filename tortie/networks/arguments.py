@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tortie.weights.classifier_metadata import StoredMember
 
 __all__ = [
-    "Argument", "arguments_of", "network_of", "parse_network", "split_networks",
+    "Argument", "arguments_of", "builder_source", "network_of", "parse_network", "split_networks",
     "stored_network", "titled", "varied",
 ]  # fmt: skip
 
@@ -203,6 +203,18 @@ def split_networks(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+def builder_source(builder: str) -> ast.FunctionDef:
+    """The source of ``module:function``, which is read so that torch need not be imported."""
+    module, name = builder.split(":")
+    spec = importlib.util.find_spec(module)
+    assert spec and spec.origin, builder
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    (function,) = (
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+    )
+    return function
+
+
 def _instead(name: str, known: dict[str, Argument]) -> str:
     if name in _FROM_IMAGES:
         return "the images decide it"
@@ -215,13 +227,7 @@ def _instead(name: str, known: dict[str, Argument]) -> str:
 @cache
 def _signature(builder: str) -> tuple[Argument, ...]:
     """The named arguments of ``module:function``, read from its source."""
-    module, name = builder.split(":")
-    spec = importlib.util.find_spec(module)
-    assert spec and spec.origin, builder
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    (function,) = (
-        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
-    )
+    function = builder_source(builder)
     meanings = _meanings(ast.get_docstring(function) or "")
     names = function.args.args[len(function.args.args) - len(function.args.defaults) :]
     found = []

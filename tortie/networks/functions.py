@@ -1,13 +1,12 @@
 """A network of the table as a function, which says its arguments without building anything."""
 
 import ast
-import importlib.util
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tortie.networks.arguments import arguments_of
+from tortie.networks.arguments import arguments_of, builder_source
 from tortie.networks.entry import Entry
 
 if TYPE_CHECKING:
@@ -61,19 +60,9 @@ def documentation(entry: Entry) -> str:
     weights = ", ".join(f'"{name}"' for name in entry.weights) or "none"
     height, width, channels = entry.preprocessing.shape
     lines = [
-        _docstring(entry.builder).rstrip(),
+        (ast.get_docstring(builder_source(entry.builder)) or "").rstrip(),
         "",
         f"Paper: {entry.paper}",
         f"Input: {height}×{width}×{channels}. Published weights: {weights}.",
     ]
     return "\n".join(lines)
-
-
-def _docstring(builder: str) -> str:
-    """Of ``module:function``, read from its source, so that torch is not imported."""
-    module, name = builder.split(":")
-    spec = importlib.util.find_spec(module)
-    assert spec and spec.origin, builder
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    return ast.get_docstring(next(found)) or ""
