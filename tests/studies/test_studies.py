@@ -92,7 +92,10 @@ def test_the_page_is_that_of_the_result_and_the_result_that_of_the_rule(name):
     path = DOCS / f"{name}.json"
     kept = json.loads(path.read_text())
     result = load_result(path, study)
-    assert result.document() == kept, "make studies"
+    found = result.document()
+    for one, other in zip(found.pop("criteria"), kept.pop("criteria"), strict=True):
+        assert one == pytest.approx(other, rel=1e-9), "make studies"  # libraries round otherwise
+    assert found == kept, "make studies"
     assert kept["rule"] == RULE
     assert (DOCS / f"{name}.md").read_text() == document(result), "make studies"
     for ending in (".svg", "-dark.svg"):
