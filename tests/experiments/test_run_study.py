@@ -27,27 +27,27 @@ def test_a_finished_study_has_its_files_and_its_verdict(tmp_path):
     } <= names  # fmt: skip
     document = json.loads((tmp_path / "toy.study" / "result.json").read_text())
     assert document["verdict"] == "held"
-    assert document["seeds"] == [1, 2, 3]
+    assert document["seeds"] == [101, 102, 103]
     assert document["criteria"][0]["mean"] == pytest.approx(10.0)  # 10, 9 and 11 points
     text = (tmp_path / "toy.study" / "README.md").read_text()
-    for said in ("held", "SHA-256", "torch", "seeds: 1 to 3", "95% interval"):
+    for said in ("held", "SHA-256", "torch", "seeds: 101 to 103", "95% interval"):
         assert said in text
     assert load_result(tmp_path / "toy.study" / "result.json", study).document() == document
 
 
 def test_what_was_stopped_goes_on_and_measures_no_cell_twice(tmp_path):
     count, folder = tmp_path / "count", tmp_path / "toy.study"
-    stopped = toy(count=str(count), stop=("better", 2))
+    stopped = toy(count=str(count), stop=("better", 102))
     with pytest.raises(KeyboardInterrupt):
         run(order(stopped, folder=folder))
-    assert measured(count) == ["better 1", "worse 1", "better 2"]
+    assert measured(count) == ["better 101", "worse 101", "better 102"]
     assert not (folder / "result.json").exists()
     # a kill in the midst of a file: what is not whole is measured again
-    (folder / "cells" / "quick-worse-1.json").write_bytes(b'{"key": "')
+    (folder / "cells" / "quick-worse-101.json").write_bytes(b'{"key": "')
     count.unlink()
     with pytest.raises(KeyboardInterrupt):
         run(order(stopped, folder=folder))
-    assert measured(count) == ["worse 1", "better 2"]
+    assert measured(count) == ["worse 101", "better 102"]
 
 
 def test_more_seeds_measure_the_new_ones_alone(tmp_path):
@@ -56,8 +56,8 @@ def test_more_seeds_measure_the_new_ones_alone(tmp_path):
     run(order(study, seeds=2, folder=folder))
     count.unlink()
     found = run(order(study, seeds=3, folder=folder))
-    assert measured(count) == ["better 3", "worse 3"]
-    assert found.seeds == (1, 2, 3)
+    assert measured(count) == ["better 103", "worse 103"]
+    assert found.seeds == (101, 102, 103)
 
 
 def test_other_settings_are_measured_anew(tmp_path):

@@ -5,8 +5,8 @@ from tortie.experiments.study_figures import dots
 
 # right answers of two arms by seed
 MADE_UP = {
-    "better": {1: 0.90, 2: 0.92, 3: 0.91, 4: 0.93},
-    "worse": {1: 0.80, 2: 0.83, 3: 0.80, 4: 0.84},
+    "better": {101: 0.90, 102: 0.92, 103: 0.91, 104: 0.93},
+    "worse": {101: 0.80, 102: 0.83, 103: 0.80, 104: 0.84},
 }
 
 

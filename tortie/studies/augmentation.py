@@ -94,7 +94,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="150 digits enlarged to 28×28 pixels, 30 epochs.",
-            cells=tuple(POLICIES), seeds=5, minutes=2, settings={"train": 150, "epochs": 30},
+            cells=tuple(POLICIES), seeds=12, minutes=2, settings={"train": 150, "epochs": 30},
         ),
         "full": Scale(
             about="All of a folder of digits, such as MNIST, 30 epochs.",

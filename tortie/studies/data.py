@@ -99,7 +99,7 @@ STUDY = Study(
         "quick": Scale(
             about="50, 200 and 800 digits enlarged to 28×28 pixels, 300 to test; LeNet-5 from "
             "fresh weights.",
-            cells=(HOG, LENET, LITE), seeds=3, minutes=2,
+            cells=(HOG, LENET, LITE), seeds=12, minutes=2,
             settings={"counts": COUNTS, "test": 300, "passes": 9000},
         ),
         "full": Scale(

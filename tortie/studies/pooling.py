@@ -58,7 +58,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="200 digits enlarged to 28×28 pixels, 20 epochs.",
-            cells=tuple(ARMS), seeds=5, minutes=1, settings={"train": 200, "epochs": 20},
+            cells=tuple(ARMS), seeds=12, minutes=1, settings={"train": 200, "epochs": 20},
         ),
         "full": Scale(
             about="All of a folder of digits, such as MNIST, 20 epochs.",
