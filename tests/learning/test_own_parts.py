@@ -79,6 +79,21 @@ def test_parts_that_are_none_are_refused(choices, message):
         FitOptions.of(**choices)
 
 
+@pytest.mark.parametrize(
+    "choices, message",
+    [
+        ({}, "for PCA colour, which none does not draw"),
+        ({"augment": "mirror", "views": 1}, "which mirror does not draw"),
+        ({"freeze": "none", "recipe": "head"}, "which none does not draw"),
+        ({"augment": Policy(pca_colour=1.0, pca_basis=BASIS)}, "the policy has a basis of its own"),
+    ],
+)
+def test_a_colour_basis_is_not_ignored(choices, message):
+    classifier = tortie.ImageClassifier(colour_basis="imagenet", **choices)
+    with pytest.raises(tortie.UsageError, match=message):
+        classifier.fit(IMAGES, LABELS)
+
+
 def test_several_hidden_layers_are_saved_and_predict_as_plain_pytorch_does(tmp_path):
     """Oracle: the loaded network run whole by torch."""
     assert hidden_layers("mlp:512,256") == (512, 256)

@@ -15,8 +15,9 @@ from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Source
 from tortie.learning.freeze import Freeze, check_weights_trained, chosen_weights, resolve
 from tortie.learning.input_size import resized
-from tortie.learning.options import FitOptions, check_for_depth
+from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
+from tortie.learning.unused_options import check_for_depth
 from tortie.networks.arguments import parse_network, varied
 from tortie.networks.entry import Entry
 from tortie.networks.stage_names import stage_names

@@ -169,17 +169,6 @@ Part = Annotated[
 
 _VIEWS, _BUDGET = 4, 600.0
 _LONGEST = 1 << 20  # bytes of a policy's or a basis's file
-_OF_STEPS = (
-    "recipe",
-    "epochs",
-    "batch",
-    "learning_rate",
-    "side_heads",
-    "accumulate",
-    "track",
-    "resume",
-)
-"""Options that have an effect only where stages, or a head of several layers, train by steps."""
 
 
 class FitOptions(BaseModel):
@@ -340,36 +329,6 @@ class FitOptions(BaseModel):
 def _brief(text: str, most: int = 100) -> str:
     """The text, its middle left out where a value of a file or of a script is very long."""
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
-
-
-def check_for_depth(options: FitOptions, by_steps: bool, frozen: bool) -> None:
-    """Refuse options that the depth of freezing would leave without effect.
-
-    Args:
-        options: of the fit.
-        by_steps: whether training goes by steps; otherwise the softmax layer alone is solved for.
-        frozen: whether any stage is frozen.
-
-    Raises:
-        UsageError: with the option and what it is for.
-    """
-    given = [name for name in _OF_STEPS if getattr(options, name) not in (None, False)]
-    if given and not by_steps:
-        raise UsageError(
-            f"{given[0]} is for training by steps: freeze none, or fewer stages than all, or take "
-            "the head mlp:N"
-        )
-    drawn = options.augment not in (None, "none") or by_steps
-    if options.views != _VIEWS and not (drawn and frozen):
-        raise UsageError(
-            "views are drawn by --augment where a part is frozen; where nothing is, each epoch "
-            "draws anew"
-        )
-    if options.budget != _BUDGET and options.freeze != "auto":
-        raise UsageError(
-            "budget is time to compare depths in, with --freeze auto: elsewhere --epochs says "
-            "how long it takes"
-        )
 
 
 def hidden_layers(head: str) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from tortie.learning.colours import with_own_colours
 from tortie.learning.dataset import Dataset
 from tortie.learning.job import Job
 from tortie.learning.options import FitOptions
+from tortie.learning.unused_options import check_colour_basis
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
 from tortie.training.recipe import Recipe
@@ -128,7 +129,9 @@ def recipe_of(job: Job) -> Recipe:
                 f"recipe {chosen.name} has the loss rbf, which takes no class_weight: leave it out"
             )
         changes["balance"] = "none"  # in place of the recipe's
-    return chosen.changed(**changes) if changes else chosen
+    chosen = chosen.changed(**changes) if changes else chosen
+    check_colour_basis(options, chosen.policy)
+    return chosen
 
 
 def plan_steps(
