@@ -57,7 +57,7 @@ def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
                 "cuts": [part.prefix.cut for part in parts],
                 "tensors": [part.prefix.sha256 for part in parts],
             }
-            file.write(save(arrays, {name: json.dumps(one) for name, one in told.items()}))
+            file.write(save(arrays, {"networks": json.dumps(told)}))
     except (UnknownOperator, TortieError, OSError):
         return  # then torch builds the networks the next time too
 
@@ -83,8 +83,8 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
         return None
     try:
         with safe_open(record, "np") as file:
-            cuts = json.loads(file.metadata()["cuts"])
-            tensors_sha256 = json.loads(file.metadata()["tensors"])
+            told = json.loads(file.metadata()["networks"])
+            cuts, tensors_sha256 = told["cuts"], told["tensors"]
             known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
