@@ -31,8 +31,8 @@ from tortie.learning.unused_options import check_colour_basis
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
 from tortie.training.recipe import Recipe
-from tortie.training.recipes import recipe as named_recipe
 from tortie.training.recipes import in_small_batches, recipe_for, suited
+from tortie.training.recipes import recipe as named_recipe
 from tortie.training.step_cost import StepCost, check_smallest_batch, measure_step
 
 _TIMED = 32  # photographs of the step that is timed, at most; memory and time grow with them
