@@ -5,7 +5,7 @@ choose the epoch, the fresh softmax layer and every draw. Prints accuracies on t
 `test/` (or `val/`), seconds, and what `auto` kept.
 
     python benchmarks/bench_depths.py IMAGES [--seeds 3] [--input 128x128x3] [--budget 10m]
-                                      [--train N] [--test N] [--from N]   # IMAGES/{train,test}/class/*
+                                   [--train N] [--test N] [--from N]  # IMAGES/{train,test}/class/*
 
 `--train` and `--test` take the first N photographs of each class; `--from` passes over N of train.
 """
