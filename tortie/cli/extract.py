@@ -27,7 +27,9 @@ def command(
     ] = "all",
     weights: Annotated[
         str,
-        typer.Option(help="Weights: auto (the network's published weights), a file, or hf://OWNER/NAME."),
+        typer.Option(
+            help="Weights: auto (the network's published weights), a file, or hf://OWNER/NAME."
+        ),
     ] = "auto",
     dtype: Annotated[
         str, typer.Option(help="Type that features are kept in: float16 or float32.")

@@ -1,7 +1,9 @@
 """Training by steps: one function, read from top to bottom, that a kill at any moment only delays.
 
 Every draw is a function of seed, epoch and step, so a checkpoint holds no generator: the weights,
-the optimiser, the averages and the state are all there is.
+the optimiser, the averages and the state are all there is. What was chosen by a measurement (the
+precision, where activations come from) is taken from ``run.json``; a run whose other choices or
+photographs differ is refused (:mod:`tortie.runs.resume`).
 """
 
 import math

@@ -227,7 +227,7 @@ _BY_NETWORK = (
     ("googlenet*", "googlenet"),
     ("*110-cifar", "resnet110-cifar"),
     ("*1202-cifar", "resnet110-cifar"),
-    ("resnet*-cifar", "resnet-cifar"),
+    ("resnet*-cifar", "resnet-cifar"),  # resnet20-cifar to resnet56-cifar
     ("plain*-cifar", "resnet-cifar"),
     ("resnet*", "resnet"),
     ("plain*", "resnet"),
