@@ -17,6 +17,7 @@ from tortie.cli import (
     demo,
     evaluate,
     export,
+    extract,
     fit,
     networks,
     predict,
@@ -42,8 +43,8 @@ _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    fit, predict, evaluate, export, push, serve, studio, check, augment, networks, cost, study,
-    bench, cache, demo,
+    fit, predict, evaluate, extract, export, push, serve, studio, check, augment, networks, cost,
+    study, bench, cache, demo,
 )  # fmt: skip
 for verb in _VERBS:
     app.command(verb.NAME)(verb.command)
