@@ -249,7 +249,7 @@ def _end_epoch(
     config.tell(row)
     note(
         f"epoch {state.epoch} of {recipe.epochs}: training loss {row['train_loss']:.3f}"
-        + (f", validation {accuracy:.1%} right" if chosen else "")
+        + (f", validation {accuracy:.1%} of {len(data.chosen_on):,} right" if chosen else "")
         + (", the best so far" if chosen and state.best_epoch == state.epoch else "")
     )
     if state.epoch >= recipe.epochs:
