@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--test", type=int)
     parser.add_argument("--from", dest="first", type=int, default=0)
     arguments = parser.parse_args()
-    half = middle_stage(find("efficientnet-lite0").build())
+    half = middle_stage(find("efficientnet-lite0").build().stage_names)
     found: dict[str, list[float]] = {freeze: [] for freeze in ("all", half, "none", "auto")}
     with tempfile.TemporaryDirectory() as name:
         os.environ["TORTIE_CACHE"] = str(Path(name) / "cache")
