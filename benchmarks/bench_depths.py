@@ -5,9 +5,9 @@ choose the epoch, the fresh softmax layer and every draw. Prints accuracies on t
 `test/` (or `val/`), seconds, and what `auto` kept.
 
     python benchmarks/bench_depths.py IMAGES [--seeds 3] [--input 128x128x3] [--budget 10m]
-                                      [--train N] [--test N]     # IMAGES/{train,test}/class/*
+                                   [--train N] [--test N] [--from N]  # IMAGES/{train,test}/class/*
 
-`--train` and `--test` take the first N photographs of each class.
+`--train` and `--test` take the first N photographs of each class; `--from` passes over N of train.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from tortie.learning.job import Events
 from tortie.networks.table import find
 
 
-def listed(images: Path, train: int | None, test: int | None, folder: Path) -> Path:
-    """A CSV of the first photographs of each class."""
+def listed(images: Path, train: int | None, test: int | None, first: int, folder: Path) -> Path:
+    """A CSV of some photographs of each class."""
     target = folder / "photographs.csv"
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -35,7 +35,8 @@ def listed(images: Path, train: int | None, test: int | None, folder: Path) -> P
         for part in sorted(one for one in images.iterdir() if one.is_dir()):
             split, most = ("train", train) if part.name == "train" else ("test", test)
             for one in sorted(part.iterdir()):
-                files = [path for path in sorted(one.iterdir()) if path.is_file()][:most]
+                files = [path for path in sorted(one.iterdir()) if path.is_file()]
+                files = files[first if split == "train" else 0 :][:most]
                 writer.writerows((path, one.name, split) for path in files)
     return target
 
@@ -49,12 +50,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--train", type=int)
     parser.add_argument("--test", type=int)
+    parser.add_argument("--from", dest="first", type=int, default=0)
     arguments = parser.parse_args()
-    half = middle_stage(find("efficientnet-lite0").build())
+    half = middle_stage(find("efficientnet-lite0").build().stage_names)
     found: dict[str, list[float]] = {freeze: [] for freeze in ("all", half, "none", "auto")}
     with tempfile.TemporaryDirectory() as name:
         os.environ["TORTIE_CACHE"] = str(Path(name) / "cache")
-        source = listed(arguments.images, arguments.train, arguments.test, Path(name))
+        source = listed(
+            arguments.images, arguments.train, arguments.test, arguments.first, Path(name)
+        )
         for seed in range(arguments.seeds):
             for freeze in found:
                 notes: list[str] = []

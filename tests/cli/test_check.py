@@ -105,7 +105,7 @@ def test_the_labels_that_a_fit_doubts_are_taken_out_by_check_write(run, photogra
     photograph("stripes", 90).save(photographs / "blobs/wrong.jpg", quality=95)
     run("fit", photographs, "-o", tmp_path / "a.safetensors", "-q")
     notes = tortie.load(tmp_path / "a.safetensors").metadata.training["notes"]
-    (doubt,) = [note for note in notes if "class looks wrong: 1" in note]
+    (doubt,) = [note for note in notes if "class may be wrong: 1" in note]
     assert "blobs/wrong.jpg" in doubt
     assert run("check", photographs, "--write", tmp_path / "clean.csv", "-q")[0] == 0
     kept = {one.path for one in find(tmp_path / "clean.csv").photographs}
@@ -113,7 +113,7 @@ def test_the_labels_that_a_fit_doubts_are_taken_out_by_check_write(run, photogra
     assert every - kept == {photographs / "blobs/wrong.jpg"}
     run("fit", tmp_path / "clean.csv", "-o", tmp_path / "b.safetensors", "-q")
     notes = tortie.load(tmp_path / "b.safetensors").metadata.training["notes"]
-    assert not [note for note in notes if "looks wrong" in note]
+    assert not [note for note in notes if "may be wrong" in note]
 
 
 def test_fit_says_the_worst_that_it_found(run, messy, tmp_path):
@@ -197,8 +197,8 @@ def test_fit_and_check_name_the_same_doubtful_labels(run, tmp_path):
     found = json.loads(run("check", folder, "--json")[1])
     doubts = [one for one in found if one["kind"] == "label-error"]
     out = run("fit", folder, "-o", tmp_path / "a.safetensors", "--json")[1]
-    (note,) = [one for one in json.loads(out)["notes"] if "class looks wrong" in one]
-    assert doubts and f"class looks wrong: {len(doubts)}, " in note
+    (note,) = [one for one in json.loads(out)["notes"] if "class may be wrong" in one]
+    assert doubts and f"class may be wrong: {len(doubts)}, " in note
     assert doubts[0]["paths"][0] in note and doubts[0]["detail"] in note
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -130,6 +131,9 @@ def test_plan_stops_before_anything_is_written(run, photographs, tmp_path):
     assert json.loads(out)["images"] == 24
     assert "photographs  24 in 2 classes" in err
     assert {path.name for path in tmp_path.iterdir()} == {"photographs"}
+    shutil.copytree(photographs, tmp_path / "above" / "set")
+    err = run("fit", tmp_path / "above", "-o", tmp_path / "a.safetensors", "--plan")[2]
+    assert "note  entered 'set'" in err  # how the folders are read, while one can still stop
 
 
 def test_quiet_says_nothing_on_stderr(run, photographs, tmp_path):

@@ -8,7 +8,6 @@ from tortie.evaluation.advice import (
     ELSEWHERE,
     NOT_LEARNT,
     beside,
-    chance,
     confused,
     next_photographs,
     trust,
@@ -66,11 +65,6 @@ def test_a_warning_stands_where_the_interval_holds_the_baseline_or_a_class_is_ne
 def test_a_class_that_was_not_counted_is_not_the_weakest():
     words = trust(scores([[900, 0, 0], [60, 40, 0], [0, 0, 0]]), None)
     assert "weakest on cat: 40% of them" in words
-
-
-def test_chance_is_the_share_of_the_most_frequent_class():
-    assert chance(np.array([0, 1, 1, 1]), ["dog", "cat"]) == ("cat", 0.75)
-    assert chance(np.array([], np.int64), ["dog", "cat"]) is None
 
 
 def test_confused_pairs_are_the_largest_off_the_diagonal():

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from tortie.images import UnreadableImage, decode
-from tortie.images.header import MAX_PIXELS, Header, Parts, check_size
+from tortie.images.header import Header, Parts, check_size
+from tortie.images.limits import MAX_PIXELS
 from tortie.images.room import Room
 
 

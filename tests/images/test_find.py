@@ -326,6 +326,7 @@ def test_files_for_prediction(tree):
 
 
 SYSTEM = (
+    "Thumbs",
     *("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", "System Volume Information"),
     *("lost+found", "LOST.DIR", "__MACOSX", "Network Trash Folder", "thumbnails"),
 )

@@ -281,7 +281,7 @@ def test_ranking_is_by_severity_then_kind_then_weight():
     ]  # fmt: skip
     assert worst(findings) == [
         "cut short: 1, d ('x.jpg')",
-        "photographs whose class looks wrong: 2, such as c",
+        "photographs whose class may be wrong: 2, such as c",
     ]
 
 

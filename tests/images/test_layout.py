@@ -245,3 +245,28 @@ def test_splits_are_not_of_a_csv(tmp_path):
     (tmp_path / "a.csv").write_text("path,label\na.jpg,x\n")
     with pytest.raises(UsageError, match="are in its column"):
         find(tmp_path / "a.csv", splits="none")
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        (("Lernen", "Prüfen"), ["train=Lernen,test=Prüfen' if they are classes"]),
+        (("A", "B"), ["train=ants,test=bees if they are splits", "train=A,test=B if they are"]),
+    ],
+)
+def test_folders_in_classes_that_may_be_splits_are_asked_for(lay, inside, said):
+    """What the message offers is what is meant: its first option reads the splits as they are."""
+    folders = [f"{label}/{name}" for label in ("ants", "bees") for name in inside]
+    with pytest.raises(UsageError, match="or --no-splits") as asked:
+        lay(*folders)
+    for option in said:
+        assert option in str(asked.value)
+    assert ("train=ants" in str(asked.value)) is (len(said) == 2)
+    own = f"train={inside[0]},test={inside[1]}"
+    assert read(lay(*folders, splits=own)) == ANTS_AND_BEES
+
+
+def test_a_class_folder_with_a_space_at_its_end_is_said(lay):
+    collection = lay("ants", "bees ")
+    assert read(collection) == UNSPLIT
+    assert collection.notes == ("folder 'bees ' is class 'bees'",)

@@ -66,7 +66,7 @@ def test_the_interval_covers_the_truth_where_photographs_come_in_bursts(within):
     generator = np.random.default_rng(7)
     covered, plain, draws = 0, 0, 0
     for truth in (0.6, 0.7, 0.8, 0.9, 0.95):
-        for _ in range(400):
+        for _ in range(150):
             groups = int(generator.integers(20, 120))
             sizes = generator.integers(1, 9, groups)
             share = generator.random(groups) < truth

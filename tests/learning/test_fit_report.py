@@ -31,3 +31,15 @@ def test_too_few_to_tell_is_an_outcome_too(tmp_path):
     fitted = tortie.ImageClassifier().fit(lay_out(tmp_path, 4)).fitted_
     outcome = {what: came for what, _, came in report_of(fitted, "a").outcome}
     assert outcome["counted for the accuracy"] == "none: too few"
+
+
+def test_prediction_sets_stand_in_the_report_of_a_cross_validated_fit(tmp_path):
+    """They come from the photographs that they are shown on, so the shares are those asked for."""
+    fitted = tortie.ImageClassifier().fit(lay_out(tmp_path / "photographs", 12)).fitted_
+    told = report_of(fitted, "a.safetensors")
+    assert [one.confidence for one in told.sets] == [80, 90, 95]  # 24 are too few for 99
+    assert all(100 * one.coverage.value >= one.confidence for one in told.sets)
+    write_report(tmp_path / "a.html", told)
+    text = " ".join((tmp_path / "a.html").read_text().split())
+    assert "Prediction sets: an answer with a guarantee" in text
+    assert "what is measured is how many classes that takes" in text

@@ -29,7 +29,7 @@ def googlenet(tmp_path_factory):
 
 def test_they_are_hung_on_a_network_with_a_new_head_and_train_with_it(googlenet):
     job = job_of(network=BN, weights=googlenet, freeze="inception_4b", side_heads=0.5)
-    assert recipe_of(job).side_heads
+    assert recipe_of(job, 100)[0].side_heads
     backbone = make_backbone(job, 3)
     assert list(backbone.network.side_heads) == ["inception_4a", "inception_4d"]
     assert list(backbone.trained.side_heads) == ["inception_4d"]  # the other's stage is frozen

@@ -1,5 +1,6 @@
 """Overload, slow and gone clients, and the end of the server, with a classifier that is slow."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -183,8 +184,6 @@ def test_a_batch_that_fails_is_an_error_and_no_end():
     async def ask(batcher, item):
         return await batcher.submit([item])[0]
 
-    import asyncio
-
     batcher = Batcher(fail, 1, 4)
     with pytest.raises(ValueError, match="bad"):
         asyncio.run(ask(batcher, "bad"))
@@ -192,6 +191,29 @@ def test_a_batch_that_fails_is_an_error_and_no_end():
     with pytest.raises(Refusal, match="full"):
         batcher.check_room(5)
     batcher.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other builds of torch have other threads")
+def test_torch_that_is_loaded_after_the_threads_began_multiplies_on_each_alone(monkeypatch):
+    # Oracle: torch itself. The classifier is loaded beside the threads that will ask it; threads
+    # that were set up before torch was there made operators share threads, at twice the CPU time.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    batcher = Batcher(lambda items: [torch.get_num_threads() for _ in items], 1, 1)
+
+    async def ask():
+        return await batcher.submit([None])[0]
+
+    try:
+        with monkeypatch.context() as unloaded:
+            unloaded.delitem(sys.modules, "torch")
+            assert asyncio.run(ask()) == 2
+        assert asyncio.run(ask()) == 1
+    finally:
+        batcher.close()
+        torch.set_num_threads(before)
 
 
 def test_a_failure_within_is_json_too():

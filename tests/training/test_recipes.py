@@ -7,7 +7,7 @@ import pytest
 from tortie.augment import POLICIES
 from tortie.errors import UsageError
 from tortie.networks.table import TABLE, find
-from tortie.training.recipes import RECIPES, recipe, recipe_for
+from tortie.training.recipes import RECIPES, in_small_batches, recipe, recipe_for, suited
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,27 @@ def test_an_unknown_recipe_is_refused_with_close_matches():
         recipe("resnet-cifr")
     with pytest.raises(UsageError, match="there are lenet5, lenet5-1998, alexnet"):
         recipe("zzz")
+
+
+def test_few_steps_take_another_recipe_than_the_paper_s():
+    """By hand: 64,000 steps are the paper's; 164 epochs of 5,000 in batches of 128 are 6,560."""
+    paper = recipe("resnet-cifar")
+    assert suited(paper, 5_000) == (paper, "")
+    few, why = suited(paper, 2_000)  # 164 epochs of 16 steps
+    assert few == recipe("scratch")
+    assert why.startswith("recipe scratch: resnet-cifar is made for 64,000 steps, and of 2,000")
+    assert "it would take 2,624; --recipe resnet-cifar takes it all the same" in why
+    assert suited(paper.changed(epochs=8), 50_000)[0] == few  # 3,128 steps
+    for name in ("lenet5", "fine-tune", "head", "scratch"):  # of no paper's length
+        assert suited(recipe(name), 10) == (recipe(name), "")
+    assert suited(recipe("googlenet"), 100)[0].side_heads
+
+
+@pytest.mark.parametrize(
+    "photographs, epochs, batch", [(2000, 60, 64), (2000, 8, 16), (2000, 20, 32), (100, 60, 16)]
+)
+def test_few_steps_become_more_in_small_batches(photographs, epochs, batch):
+    """By hand: 60 × 32 = 1,920; 8 × 63 = 504 in batches of 32; 20 × 63 = 1,260; 60 × 4 = 240."""
+    scratch = recipe("scratch").changed(epochs=epochs)
+    assert in_small_batches(scratch, photographs) == scratch.changed(batch=batch)
+    assert in_small_batches(recipe("head"), photographs) == recipe("head")

@@ -286,11 +286,18 @@ _Batch = list[tuple[int, Read]]
 _Result = tuple[NDArray[np.float32], float]
 
 
-def multiply_alone() -> None:
-    """One thread for each operator of the calling thread, and of no other."""
-    if "torch" in sys.modules:  # torch sets a thread up at its first use, and never again
-        sys.modules["torch"].get_num_threads()
-        threadpool_limits(1, user_api="openmp")
+def multiply_alone() -> bool:
+    """One thread for each operator of the calling thread, and of no other.
+
+    Returns:
+        Whether torch was loaded. Where it was not, the calling thread is as before, and is to be
+        set up once torch is there.
+    """
+    if "torch" not in sys.modules:
+        return False
+    sys.modules["torch"].get_num_threads()  # torch sets a thread up at its first use, never again
+    threadpool_limits(1, user_api="openmp")
+    return True
 
 
 def _timed(engine: Engine, pixels: NDArray[np.uint8]) -> _Result:

@@ -59,6 +59,11 @@ class KeyContext:
         encoded = json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()
         object.__setattr__(self, "_digest", hashlib.sha256(_CONTEXT + encoded).digest())
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of it all, hexadecimal."""
+        return self._digest.hex()
+
     def key(self, image_sha256: str, view: str) -> bytes:
         """The 32-byte key of one view of one image.
 

@@ -1,4 +1,9 @@
-"""Where the store lies, how much of the disk it may take, and what goes when that is full."""
+"""Where the store lies, how much of the disk it may take, and what goes when that is full.
+
+What was set aside as damaged goes first, then the batches used longest ago; never those that this
+run found or wrote, or that a live writer wrote. Where that makes no room the writer says so once
+and stores no more: what does not fit is computed in each run.
+"""
 
 import os
 import re

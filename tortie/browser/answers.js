@@ -3,7 +3,9 @@
 
 const SHOWN = 5; // classes
 const $ = (id) => document.getElementById(id);
-const percent = (share) => (share >= 0.9995 ? ">99.9%" : (100 * share).toFixed(1) + "%");
+const percent = (share) => (100 * share).toFixed(1) + "%";
+// A probability: never 0 or 100%, which no classifier can give.
+const probable = (share) => (share >= 0.9995 ? ">99.9%" : share < 0.0005 ? "<0.1%" : percent(share));
 const say = (text) => { $("said").textContent = text; };
 
 // Shows a file as waiting for its answer, at the head of the list.
@@ -42,7 +44,7 @@ function drawBars(bars, pairs, shown = SHOWN) {
     const label = document.createElement("bdi");
     label.textContent = name;
     const number = document.createElement("span");
-    number.textContent = percent(share);
+    number.textContent = probable(share);
     text.append(label, " ", number);
     const track = document.createElement("div");
     track.className = "track";
@@ -61,8 +63,8 @@ function remarks(answer, strange) {
   if (answer.rejected) found.push("Rejected: no class is probable enough");
   const far = answer.novelty_percentile;
   if (far !== null && strange !== null && far >= strange) {
-    const few = far >= 99.95 ? "none" : "fewer than 1 in " + (far >= 99 ? 100 : 20);
-    found.push("Unlike its training photographs: " + few + " of them lies so far from the others");
+    const most = far >= 99.95 ? "any" : far >= 99 ? "99 in 100" : "19 in 20";
+    found.push("Unlike its training photographs, farther from them than " + most + " of those held out");
   }
   return found;
 }
@@ -81,7 +83,7 @@ function show(item, answer, strange) {
     figure.hidden = false;
   }
   const name = item.querySelector(".name bdi").textContent;
-  say(name + ": " + title + (answer.rejected ? "" : ", " + percent(answer.probability)) +
+  say(name + ": " + title + (answer.rejected ? "" : ", " + probable(answer.probability)) +
     (item.querySelector(".note").textContent ? ". " + item.querySelector(".note").textContent : ""));
 }
 

@@ -120,23 +120,19 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
 
 def _lines(evaluation: "Evaluation") -> list[str]:
     """The evaluation as a person reads it."""
-    scores, before = evaluation.scores, evaluation.uncalibrated_scores
+    scores = evaluation.scores
     _say_left_out(evaluation)
     lines = evaluation.notes
-    if scores is None or before is None:
+    if scores is None:
         return [*lines, f"accuracy unknown: {evaluation.reason}"]
     crops = "" if evaluation.crops == 1 else f", {evaluation.crops} crops"
     where = f"{evaluation.split or 'photographs given'}{crops}"
     lines += show.accuracy(scores, None, where)
+    if evaluation.skipped:
+        lines.append(f"left out: {len(evaluation.skipped):,} photographs, which count nowhere")
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
         f"Brier {scores.brier:.3f}"
-        + (
-            f"; before the temperature of {evaluation.temperature:.2f}: "
-            f"{before.log_loss:.3f}, {before.ece:.1%}, {before.brier:.3f}"
-            if evaluation.temperature != 1
-            else ""
-        )
     )
     return [
         *lines,
@@ -153,10 +149,12 @@ def _say_left_out(evaluation: "Evaluation") -> None:
     for one in evaluation.skipped:
         by_reason.setdefault(one.reason, []).append(one.path)
     for reason, paths in by_reason.items():
-        for path in paths[:_SHOWN]:
-            show.say(f"left out: {path}: {reason}")
-        if len(paths) > _SHOWN:
-            show.say(f"left out: {len(paths) - _SHOWN:,} more: {reason}; --json names all")
+        if len(paths) <= _SHOWN:
+            for path in paths:
+                show.say(f"left out: {path}: {reason}")
+        else:
+            say = f"left out, {len(paths):,} photographs: {reason}"
+            show.say(f"{say}, such as {paths[0]}; --json names all")
 
 
 def _classes(scores: "Scores") -> list[str]:

@@ -18,8 +18,8 @@ _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    "fit", "predict", "evaluate", "export", "push", "serve", "studio", "check", "augment",
-    "networks", "cost", "study", "bench", "cache", "demo",
+    "fit", "predict", "evaluate", "extract", "export", "push", "serve", "studio", "check",
+    "augment", "networks", "cost", "study", "bench", "cache", "demo",
 )  # fmt: skip
 
 

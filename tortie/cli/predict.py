@@ -186,16 +186,17 @@ def _guarantee(classifier: "ImageClassifier", confidence: float) -> str:
     """What a set promises, and on what condition."""
     sets = classifier.prediction_sets
     on = classifier.metadata.training["calibration"]["on"]
-    wrong = 100 - confidence
-    words = (
-        f"of 100 new photographs of the same kind as the {sets.groups if sets else 0:,} it was "
-        f"calibrated on, the set holds the right class of {confidence:g} or more"
-    )
+    kind = f"of new photographs of the same kind as the {sets.groups if sets else 0:,} it was "
+    held = "get a set with the right class, on average"
     if on == "calibration part":
-        return words
+        return f"{kind}calibrated on, {confidence:g}% at least {held}"
+    if on == "training part, cross-fitted":
+        proven = max(0, 100 - 2 * (100 - confidence))
+        return (
+            f"{kind}trained on, {proven:g}% at least {held}, and {confidence:g}% are expected to "
+            "(each was held out in its turn; tortie evaluate measures it)"
+        )
     return (
-        f"{words} (proven for {max(0, 100 - 2 * wrong):g}, as these were also trained on, each in "
-        "its turn held out; tortie evaluate measures it)"
-        if on == "training part, cross-fitted"
-        else f"{words} (these chose the epoch, too: not proven; tortie evaluate measures it)"
+        f"{kind}calibrated on, {confidence:g}% are expected to {held}; not proven, as these chose "
+        "the epoch, too (tortie evaluate measures it)"
     )

@@ -180,8 +180,8 @@ def _line(one: "Prediction", top: int) -> str:
     far = ""
     if one.is_strange:
         beyond = one.novelty_percentile or 0
-        few = "none" if beyond >= 99.95 else f"fewer than 1 in {100 if beyond >= 99 else 20}"
-        far = f"; unlike its training photographs: {few} of them lies so far from the others"
+        most = "any" if beyond >= 99.95 else "99 in 100" if beyond >= 99 else "19 in 20"
+        far = f"; unlike its training photographs, farther from them than {most} of those held out"
     held = ""
     if one.prediction_set is not None:
         held = f"; set: {', '.join(one.prediction_set)}"

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tortie.evaluation.coverage import Covered
 from tortie.evaluation.metrics import Scores, amount, wilson
@@ -89,16 +88,6 @@ def warnings(scores: Scores) -> list[str]:
         more = f" and {len(never) - _NAMED:,} more" if len(never) > _NAMED else ""
         told.append(f"Never recognised: {', '.join(never[:_NAMED])}{more}.")
     return told
-
-
-def chance(
-    labels: NDArray[np.int64], classes: Sequence[str], weights: NDArray[np.float64] | None = None
-) -> tuple[str, float] | None:
-    """The most frequent class, and the accuracy of always naming it; ``None`` without labels."""
-    if not len(labels):
-        return None
-    counts = np.bincount(labels, weights, minlength=len(classes))
-    return classes[int(counts.argmax())], float(counts.max() / counts.sum())
 
 
 def next_photographs(scores: Scores | None, trained: Mapping[str, int]) -> list[str]:

@@ -16,10 +16,11 @@ Weights = NDArray[np.float64]
 FLOOR = float(np.finfo(np.float32).tiny)
 """Least probability whose logarithm is taken: that of nothing is not a number."""
 
-_SPREAD = math.log(2)
+_SPREAD = 0.25
 # Standard deviation of ln T before a photograph is seen. A thousand photographs do not feel it;
-# forty that are all right would otherwise ask for certainty without end.
-_COARSE = np.linspace(-4 * _SPREAD, 4 * _SPREAD, 33)  # ln T from 1/16 to 16
+# forty that are all right would otherwise ask for certainty without end, and a few that are surely
+# wrong for a temperature of 10, which makes those of new photographs worse.
+_COARSE = np.linspace(-4 * math.log(2), 4 * math.log(2), 33)  # ln T from 1/16 to 16
 _PRECISION = 1e-6  # of ln T
 _SURE_ENOUGH = 0.2  # standard error of ln T
 
@@ -70,7 +71,7 @@ def fit_temperature(
     """The temperature at which the labels are most probable.
 
     Beside the log loss stands a weak expectation that T is near 1 (ln T normal, of standard
-    deviation ln 2), which few photographs cannot outweigh. The log loss on the labels given is
+    deviation 0.25), which few photographs cannot outweigh. The log loss on the labels given is
     never above that of T = 1.
 
     Args:

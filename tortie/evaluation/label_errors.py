@@ -1,4 +1,4 @@
-"""Images whose label looks wrong, by confident learning.
+"""Images whose label may be wrong, by confident learning.
 
 Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR
 2021, section 3: an image labelled *a* is counted for the class *b* whose probability reaches that
@@ -29,7 +29,7 @@ FEWEST = 5  # images of a class: a threshold that is the mean of fewer says noth
 
 @dataclass(frozen=True, slots=True)
 class LabelError:
-    """An image whose label looks wrong.
+    """An image whose label may be wrong.
 
     Attributes:
         index: of the image.

@@ -58,8 +58,8 @@ def counted_on(n: float, photographs: int | None, where: str) -> str:
 
 
 def shown_probability(value: float) -> str:
-    """A probability in words: never 100%, which no classifier can give."""
-    return ">99.9%" if value >= 0.9995 else f"{value:.1%}"
+    """A probability in words: never 0 or 100%, which no classifier can give."""
+    return ">99.9%" if value >= 0.9995 else "<0.1%" if value < 0.0005 else f"{value:.1%}"
 
 
 def amount(count: float) -> str:

@@ -15,7 +15,7 @@ from tortie.evaluation.novelty import Novelty
 from tortie.images import Facts, Source
 
 _AT_ONCE = 2**28  # bytes of activations held at a time: 364 photographs of 144 crops and 1,280 each
-_NO_NUMBER = "the network's probabilities for it are NaN"
+_NO_NUMBER = "the classifier's probabilities for it are NaN, as its weights overflow"
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _context(report: Report) -> dict[str, Any]:
     rows = class_rows(report)
     return {
         "trust": advice.trust(report.scores, report.reason),
-        "chance": advice.chance(report.labels, report.classes, report.weights),
+        "baseline": report.scores.baseline if report.scores else None,
         "advice": advice.next_photographs(report.scores, report.trained),
         "folder": folder,
         "rows": rows,

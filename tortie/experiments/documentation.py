@@ -36,7 +36,8 @@ def contents(results: list[Result]) -> str:
     return f"""# Studies
 
 Claims of the papers and lectures, each an experiment that `tortie study NAME` runs in minutes.
-{summary}. Written by `make studies`.
+{summary}. Seeds begin at 101: lower ones were seen while the
+studies were written, and count for nothing. Written by `make studies`.
 
 | study | claim | verdict |
 |---|---|---|

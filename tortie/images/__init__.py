@@ -4,7 +4,7 @@ from tortie.images.content import file_bytes
 from tortie.images.decode import DECODER_VERSION, Decoded, Source, decode
 from tortie.images.facts import Facts, facts_of, perceptual_hash
 from tortie.images.find import SPLITS, Collection, Photograph, Split, find, find_files
-from tortie.images.header import MAX_PIXELS
+from tortie.images.limits import MAX_PIXELS
 from tortie.images.preprocess import Preprocessing
 from tortie.images.read import Read, Reading, hash_all, read
 from tortie.images.unreadable import UnreadableImage

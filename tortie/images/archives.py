@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 from tortie.errors import TortieError
 from tortie.files import open_regular
 from tortie.forks import reset_in_child
-from tortie.images.header import MAX_BYTES
+from tortie.images.limits import MAX_BYTES
 from tortie.images.parquet import ParquetFile
 from tortie.images.remote import is_remote, is_remote_file, located, open_remote
 from tortie.images.unreadable import UnreadableImage

@@ -2,11 +2,11 @@
 
 import struct
 
-from tortie.images.header import WHOLE, Header
+from tortie.images.header import Header
+from tortie.images.limits import BMP_RUN_BYTES, WHOLE
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _RUN_LENGTHS = {1, 2}
-_RUN_BYTES = 4 * 2**20  # Pillow reads run lengths in Python, about a microsecond for two bytes
 _OTHERS = {4: "BMP around a JPEG", 5: "BMP around a PNG"}
 
 
@@ -31,6 +31,6 @@ def read_header(data: bytes, size: int) -> Header:
     (compression,) = struct.unpack_from("<I", data, 30)
     if compression in _OTHERS:
         raise UnreadableImage(f"not supported ({_OTHERS[compression]})")
-    if compression in _RUN_LENGTHS and size > _RUN_BYTES:
-        raise UnreadableImage(f"a BMP of run lengths of over {_RUN_BYTES >> 20} MiB")
+    if compression in _RUN_LENGTHS and size > BMP_RUN_BYTES:
+        raise UnreadableImage(f"a BMP of run lengths of over {BMP_RUN_BYTES >> 20} MiB")
     return Header(width, abs(height), "BMP", WHOLE, memory=8 if data[28] == 32 else 5)

@@ -9,9 +9,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tortie.images.limits import BOXES
 from tortie.images.unreadable import UnreadableImage
-
-_MOST = 100_000  # boxes, items or extents: a photograph has some hundred
 
 # Quarter turns against the clock, then a mirror (0: top and bottom change): EXIF orientation.
 _TURNS = {(0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6,
@@ -111,7 +110,7 @@ def parse(data: bytes) -> Boxes:
 def _walk(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, begin and end of the content of each box in a range."""
     at = begin
-    for _ in range(_MOST):
+    for _ in range(BOXES):
         if at + 8 > end:
             if end == len(data) and at < end:
                 raise UnreadableImage("truncated")
@@ -128,7 +127,7 @@ def _walk(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]
             raise UnreadableImage("damaged")
         yield kind, content, stop
         at = stop
-    raise UnreadableImage(f"more than {_MOST:,} boxes")
+    raise UnreadableImage(f"more than {BOXES:,} boxes")
 
 
 def _read_meta(data: bytes, begin: int, end: int, found: Boxes) -> None:
@@ -163,7 +162,7 @@ def _read_associations(data: bytes, at: int) -> list[tuple[int, int]]:
     (count,) = struct.unpack_from(">I", data, at + 4)
     at += 8
     pairs: list[tuple[int, int]] = []
-    for _ in range(min(count, _MOST)):
+    for _ in range(min(count, BOXES)):
         (item,) = struct.unpack_from(">I" if version else ">H", data, at)
         at += 4 if version else 2
         many = data[at]
@@ -195,7 +194,7 @@ def _read_locations(data: bytes, at: int) -> dict[int, list[tuple[int, int]]]:
         return value
 
     places: dict[int, list[tuple[int, int]]] = {}
-    left = _MOST
+    left = BOXES
     for _ in range(count):
         item = number(4 if version == 2 else 2)
         method = number(2) & 15 if version else 0
@@ -205,7 +204,7 @@ def _read_locations(data: bytes, at: int) -> dict[int, list[tuple[int, int]]]:
         for _ in range(number(2)):
             left -= 1
             if left < 0:
-                raise UnreadableImage(f"more than {_MOST:,} pieces")
+                raise UnreadableImage(f"more than {BOXES:,} pieces")
             number(index_size)
             offset = number(offset_size)
             extents.append((base + offset, number(length_size)))
@@ -223,7 +222,7 @@ def _check_units(data: bytes, extents: list[tuple[int, int]]) -> None:
         return
     at, length = extents[0]
     end = at + length
-    for _ in range(_MOST):
+    for _ in range(BOXES):
         if at >= end:
             break
         size = int.from_bytes(data[at : at + 4], "big")

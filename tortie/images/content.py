@@ -10,7 +10,7 @@ from pathlib import Path
 from tortie.errors import TortieError
 from tortie.images.archives import member_bytes, member_of
 from tortie.images.formats import ENOUGH, format_of, refuse
-from tortie.images.header import MAX_BYTES, MAX_PIXELS
+from tortie.images.limits import MAX_BYTES, MAX_PIXELS
 from tortie.images.pixels import examine
 from tortie.images.remote import is_remote, remote_bytes
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage

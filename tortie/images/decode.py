@@ -26,7 +26,8 @@ from tortie.images.colour import Span, to_rgb
 from tortie.images.content import file_bytes
 from tortie.images.exif import orientation_of
 from tortie.images.formats import format_of, refuse
-from tortie.images.header import MAX_PIXELS, Header, check_size
+from tortie.images.header import Header, check_size
+from tortie.images.limits import MAX_PIXELS
 from tortie.images.pixels import READERS, examine
 from tortie.images.quiet import quiet, unlimited
 from tortie.images.room import Room

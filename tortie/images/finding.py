@@ -59,9 +59,9 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "label-error",
-        "Photographs whose class looks wrong",
-        "Trained on all others, the network takes each of these for another class. It is not "
-        "always right: look at each.",
+        "Photographs whose class may be wrong",
+        "Trained on all others, the network takes each of these for another class: a wrong label, "
+        "or a photograph that is hard for it. Look at each.",
     ),
     Kind("blank", "Of one colour", "Nothing is on them that could be learnt."),
     Kind(

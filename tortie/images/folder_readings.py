@@ -273,13 +273,21 @@ class FolderReading:
         )
 
     def _ask(
-        self, folders: Iterable[str], parts: Mapping[str, Meaning | None], what: str
+        self, folders: dict[str, FolderTree], parts: Mapping[str, Meaning | None], what: str
     ) -> NoReturn:
-        """Stop with both readings."""
-        guessed = _guessed(folders, parts)
+        """Stop with the readings that are possible."""
+        inner = sorted({name for one in folders.values() for name in one.below})
+        inside = meanings(inner)
+        readings = []
+        if any(parts.values()) or not any(inside.values()):
+            option = _suggestion(_guessed(folders, parts))
+            readings.append(f"{option} if they are splits, with the classes in them")
+        if not any(parts.values()) and inner:
+            option = _suggestion(_guessed(inner, inside))
+            readings.append(f"{option} if they are classes, with their splits in them")
         raise UsageError(
-            f"{str(self.root)!r} {what}: say {_suggestion(guessed)} if they are splits, with the "
-            "classes in them, or --no-splits if they are the classes"
+            f"{str(self.root)!r} {what}: say {', '.join(readings)}, or --no-splits if they are "
+            "classes without splits"
         )
 
     def _is_known(self, name: str) -> bool:

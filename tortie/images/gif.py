@@ -7,10 +7,9 @@ transparent, as browsers show it; the background colour that the file names is n
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tortie.images.header import WHOLE, Header, joined
+from tortie.images.header import Header, joined
+from tortie.images.limits import GIF_BLOCKS, WHOLE
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
-
-_BLOCKS = 100_000  # of comments and applications' data before the first frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,10 @@ def parse(data: bytes) -> Gif:
                 blocks += 1
                 if at >= len(data):
                     raise HeaderGoesOn
-                if blocks > _BLOCKS:
+                if blocks > GIF_BLOCKS:
                     break
             at += 1
             if label == 0xF9:
                 control = data[begin:at]
-        if blocks > _BLOCKS:
-            raise UnreadableImage(f"more than {_BLOCKS:,} blocks before its pixels")
+        if blocks > GIF_BLOCKS:
+            raise UnreadableImage(f"more than {GIF_BLOCKS:,} blocks before its pixels")

@@ -1,33 +1,12 @@
-"""What a header says of an image, and the limits that are checked before any pixel is decoded.
-
-Five seconds of a processor and a gigabyte are meant to do for any one file within the default
-limits. So how many pixels are allowed depends on how they are kept: a JPEG is decoded at reduced
-scale, row by row; the others are decoded whole, some of them three times over.
-"""
+"""What a header says of an image, and the check of its size before any pixel is decoded."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+from tortie.images.limits import MAX_MEMORY, MAX_PIXELS, MAX_SIDE
 from tortie.images.unreadable import TooManyPixels, UnreadableImage
-
-MAX_PIXELS = 200_000_000
-"""The default size limit, in pixels: phones make 50 megapixels, the largest of them 200."""
-
-WHOLE = 105_000_000
-"""Pixels of an image that is decoded whole, by default: large cameras make 102 megapixels."""
-
-DEEP = 65_000_000
-"""Pixels, by default, where decoding is dearer still: 16 bits a channel, HEIC, AVIF."""
-
-MAX_SIDE = 65_535
-"""The longest side, pixels: JPEG's own limit."""
-
-_MAX_MEMORY = 1_000_000_000  # bytes, of the file and its pixels; unless a higher limit is set
-
-MAX_BYTES = 512 * 2**20
-"""The largest file: one is read whole, beside its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +61,7 @@ def check_size(header: Header, max_pixels: int, size: int = 0) -> None:
         whose = "" if limit == max_pixels else f" for {header.kind}"
         raise TooManyPixels(f"{size_of} is over the limit of {limit / 1e6:g} megapixels{whose}")
     needed = size + header.pixels * header.memory
-    if needed > _MAX_MEMORY and max_pixels <= MAX_PIXELS:
+    if needed > MAX_MEMORY and max_pixels <= MAX_PIXELS:
         raise TooManyPixels(f"{size_of}: it would take {needed / 1e9:.1f} GB of memory, over 1")
 
 

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tortie.images.exif import orientation_of
-from tortie.images.header import WHOLE, Header, joined
+from tortie.images.header import Header, joined
+from tortie.images.limits import JPEG_JUNK, JPEG_SAMPLES, JPEG_SCANS, JPEG_SEGMENTS, WHOLE
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
-_SEGMENTS = 20_000  # before the first scan: 100 MB of extended XMP are 1,600
-_JUNK = 65_536  # bytes between segments
-_SCANS = 500
-_WORK = 3_000_000_000  # blocks' samples in all scans: an empty scan takes 1 ns a sample
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan, other than restarts and stuffing
 _ALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}  # markers without a length
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -75,10 +72,10 @@ def parse(data: bytes) -> Jpeg:
     frame: _Frame | None = None
     exif: bytes | None = None
     at, junk = 2, 0
-    for _ in range(_SEGMENTS):
+    for _ in range(JPEG_SEGMENTS):
         code, begin, skipped = _marker(data, at)
         junk += skipped
-        if junk > _JUNK or code == 0xD9:
+        if junk > JPEG_JUNK or code == 0xD9:
             raise UnreadableImage("damaged")
         if code == 0 or code in _ALONE:
             at = begin
@@ -105,20 +102,20 @@ def parse(data: bytes) -> Jpeg:
         if not (0xE0 <= code <= 0xEF or code == 0xFE) or body.startswith((b"JFIF", b"Adobe")):
             needed.append(b"\xff" + bytes([code]) + data[begin:end])
         at = end
-    raise UnreadableImage(f"more than {_SEGMENTS:,} segments before its pixels")
+    raise UnreadableImage(f"more than {JPEG_SEGMENTS:,} segments before its pixels")
 
 
 def _marker(data: bytes, at: int) -> tuple[int, int, int]:
     """The next marker, where what follows it begins, and how many bytes were none."""
     start = data.find(b"\xff", at)
     if start < 0:
-        if len(data) - at > _JUNK:
+        if len(data) - at > JPEG_JUNK:
             raise UnreadableImage("damaged")
         raise HeaderGoesOn
     code = start + 1
     while code < len(data) and data[code] == 0xFF:
         code += 1
-        if code - at > _JUNK:
+        if code - at > JPEG_JUNK:
             raise UnreadableImage("damaged")
     if code >= len(data):
         raise HeaderGoesOn
@@ -176,7 +173,7 @@ def check_scans(jpeg: Jpeg, data: bytes) -> None:
             count = data[at + 2] if at + 2 < len(data) else 0
             components = data[at + 3 : at + 3 + 2 * count : 2]
             work += sum(jpeg.frame.samples(one) for one in components)
-            if scans > _SCANS or work > _WORK:
+            if scans > JPEG_SCANS or work > JPEG_SAMPLES:
                 size = f"{jpeg.header.width}×{jpeg.header.height}"
                 raise UnreadableImage(f"too many scans for {size} pixels")
         at = max(end, at)

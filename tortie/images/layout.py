@@ -82,6 +82,13 @@ def read_layout(
         layout = reading.auto(tree)
     else:
         layout = reading.asked(tree, asked)
+    padded = {
+        (name, label)
+        for parts, (label, _) in layout.places.items()
+        for name in parts
+        if name != name.strip() == label
+    }
+    notes += [f"folder {name!r} is class {label!r}" for name, label in sorted(padded)]
     return Layout(
         {(*base, *parts): place for parts, place in layout.places.items()},
         tuple((*base, *parts) for parts in layout.above),

@@ -11,7 +11,8 @@ from PIL import Image, ImagePalette
 
 from tortie.images import bmp, boxes, gif, jpeg, png, ppm, tiff, webp
 from tortie.images.colour import Grey, Span, colour_keyed, to_rgb
-from tortie.images.header import DEEP, Header, check_size
+from tortie.images.header import Header, check_size
+from tortie.images.limits import DEEP
 from tortie.images.quiet import quiet_libtiff
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 

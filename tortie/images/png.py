@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from tortie.images.exif import orientation_of
-from tortie.images.header import DEEP, WHOLE, Header, joined
+from tortie.images.header import Header, joined
+from tortie.images.limits import DEEP, PNG_CHUNKS, WHOLE
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
-_CHUNKS = 200_000  # an image of 100 megapixels in chunks of 8 kB has 37,000
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _INFLATED = 2**20  # bytes at once
@@ -78,7 +78,7 @@ def parse(data: bytes) -> Png:
     compressed = []
     spans = [(0, 8)]  # of what the decoder is given
     at = 8
-    for _ in range(_CHUNKS):
+    for _ in range(PNG_CHUNKS):
         if at + 12 > len(data):
             break
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -108,7 +108,7 @@ def parse(data: bytes) -> Png:
                 exif = data[at + 8 : end - 4]
         at = end
     else:
-        raise UnreadableImage(f"more than {_CHUNKS:,} chunks")
+        raise UnreadableImage(f"more than {PNG_CHUNKS:,} chunks")
     if colour == 3 and not palette:
         raise UnreadableImage("damaged: no palette" if whole else "truncated")
     header = replace(header, orientation=orientation_of(exif))

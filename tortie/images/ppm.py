@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tortie.images.header import DEEP, Header
+from tortie.images.header import Header
+from tortie.images.limits import DEEP
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _NUMBER = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*(\d{1,10})(?=\s|#)")

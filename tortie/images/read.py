@@ -25,7 +25,7 @@ from tortie.forks import reset_in_child
 from tortie.images.content import file_bytes, file_digest
 from tortie.images.decode import Decoded, Source, decode
 from tortie.images.facts import Facts, facts_of
-from tortie.images.header import MAX_PIXELS
+from tortie.images.limits import MAX_PIXELS
 from tortie.images.preprocess import Preprocessing
 from tortie.images.unreadable import UnreadableImage, reason_of
 

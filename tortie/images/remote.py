@@ -90,8 +90,22 @@ def open_remote(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
     """
     with _opened(path) as (system, name):
         found = system.info(name)
-        told = str(found.get("ETag") or found.get("mtime") or found.get("created"))
-        return system.open(name, "rb"), (found.get("size") or 0, hash(told))
+        return system.open(name, "rb"), (found.get("size") or 0, hash(_version(found)))
+
+
+def remote_stamp(path: Path) -> str:
+    """What tells that a file has changed: its size and its version.
+
+    Raises:
+        UsageError, TortieError: as :func:`is_remote_file`.
+    """
+    with _opened(path) as (system, name):
+        found = system.info(name)
+        return f"{found.get('size')} {_version(found)}"
+
+
+def _version(found: dict[str, Any]) -> str:
+    return str(found.get("ETag") or found.get("mtime") or found.get("created"))
 
 
 @contextlib.contextmanager

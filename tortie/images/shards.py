@@ -102,13 +102,28 @@ def shards_of(source: Path) -> list[Path]:
     return sorted(path for path in source.rglob("*") if is_archive(path))
 
 
-def read_shards(shards: Sequence[Path], asked: Asked, known: Sequence[str]) -> Sharded:
+def has_labels(shard: Path) -> bool:
+    """Whether an archive brings a label along for each image, in no need of folders of classes.
+
+    Raises:
+        TortieError: the archive cannot be read.
+    """
+    member = member_of(shard)
+    if member is None or member.name:
+        return False
+    return is_table(member.archive) or bool(_label_members(member.archive))
+
+
+def read_shards(
+    shards: Sequence[Path], asked: Asked, known: Sequence[str], beside: Sequence[Path] = ()
+) -> Sharded:
     """The images of archives, with their classes.
 
     Args:
         shards: archives, or folders of archives as ``photos.zip:train``.
         asked: what the user says of the splits.
         known: names of classes, where a classifier has them.
+        beside: all archives of the set, whose names say which splits there are; by default these.
 
     Raises:
         UsageError: two members of one key, or images in no class.
@@ -117,16 +132,17 @@ def read_shards(shards: Sequence[Path], asked: Asked, known: Sequence[str]) -> S
     strays = Strays()
     members = [member for shard in shards if (member := member_of(shard)) is not None]
     rows = [member for member in members if is_table(member.archive)]
+    splits = _splits(beside or [member.archive for member in members])
     if rows:
         if len(rows) < len(members):
             raise UsageError(f"Parquet beside other archives: {listed(map(str, shards))}")
-        return _in_rows([member.archive for member in rows], strays)
+        return _in_rows([member.archive for member in rows], splits, strays)
     images = {member: images_in(member, strays) for member in members}
     labels = {member: _label_members(member.archive) for member in members}
     if not any(images.values()):
         raise UsageError(f"no image in {listed(map(str, shards))}: give {ONE_EACH}")
     if any(labels.values()):
-        return _labelled(images, labels, strays)
+        return _labelled(images, labels, splits, strays)
     return _in_folders(images, asked, known, strays)
 
 
@@ -158,12 +174,14 @@ class _Samples:
 
 
 def _labelled(
-    images: dict[Archived, list[str]], labels: dict[Archived, dict[str, str]], strays: Strays
+    images: dict[Archived, list[str]],
+    labels: dict[Archived, dict[str, str]],
+    splits: dict[Path, Split | None],
+    strays: Strays,
 ) -> Sharded:
     """Images with a label beside each."""
     met = _Samples()
     strays.others = [name for name in strays.others if not name.lower().endswith(_WITH_LABELS)]
-    splits = _splits([member.archive for member in images])
     for member, names in images.items():
         seen: dict[str, str] = {}
         for name in names:
@@ -190,10 +208,9 @@ def _labelled(
     return Sharded(places, tuple(strays.notes()), kind)
 
 
-def _in_rows(archives: Sequence[Path], strays: Strays) -> Sharded:
+def _in_rows(archives: Sequence[Path], splits: dict[Path, Split | None], strays: Strays) -> Sharded:
     """Images that are rows of tables."""
     met = _Samples()
-    splits = _splits(archives)
     for archive in archives:
         for name, label in zip(names_in(archive), row_labels(archive), strict=True):
             path = Archived(archive, name).path

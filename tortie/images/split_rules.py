@@ -1,6 +1,14 @@
 """The split protocol: what each image is for, and what the accuracy is measured on.
 
-A split that is given is kept; what the user asks for is drawn; else the number of images decides.
+A split that is given is kept; what the user asks for (``--valid``, ``--test``) is drawn from the
+training images; else the number of images decides. 1,000 and more are drawn 70/10/5/15 into train,
+validation, calibration and test. Fewer are all trained on and cross-validated; a training by steps,
+which would take as long for each fold, draws 15% for validation and 15% for test. Where a training
+by steps has a test, validation chooses its epoch; else 15% of train does, of 20 images and more.
+
+A draw is stratified by class, keeps a group of copies on one side, and goes by a hash of the seed
+and the images' content (:mod:`tortie.images.split`). A copy of an image of an earlier part counts
+nowhere.
 """
 
 from collections import Counter, defaultdict
@@ -21,6 +29,10 @@ DRAWN: Mapping[Split, float] = {
     "test": 0.15,
 }
 DRAWN_FROM = 1000  # images; with fewer, 15% are too few to measure on: cross-validation
+STEPS_SHARE = 0.15
+"""For validation, and for test, of fewer images by steps: one training and not one a fold."""
+CHOOSING_SHARE = 0.15  # of train, where nothing else can choose the epoch
+CHOOSING_FROM = 20  # images of train; with fewer the last epoch is kept
 ENOUGH = 10  # images scored: with 10 the 95% interval is still up to 53 points wide
 
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tortie.images.header import DEEP, WHOLE, Header, joined
+from tortie.images.header import Header, joined
+from tortie.images.limits import DEEP, TIFF_STRIPS, WHOLE
 from tortie.images.tiff_directory import CODES, Entry, classic, directory, values_of
 from tortie.images.unreadable import UnreadableImage
-
-_STRIPS = 200_000
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _COLOUR_MAP, _EXTRA, _FORMAT = 274, 277, 284, 320, 338, 339
@@ -228,8 +227,8 @@ def check_whole(tiff: Tiff, data: bytes) -> None:
         if at not in tiff.entries:
             continue
         offsets = values_of(data, tiff.order, tiff.big, tiff.entries[at])
-        if len(offsets) > _STRIPS:
-            raise UnreadableImage(f"more than {_STRIPS:,} strips")
+        if len(offsets) > TIFF_STRIPS:
+            raise UnreadableImage(f"more than {TIFF_STRIPS:,} strips")
         if not offsets:
             raise UnreadableImage("damaged")
         sizes: Sequence[int] = [0] * len(offsets)

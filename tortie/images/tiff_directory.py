@@ -2,6 +2,7 @@
 
 import struct
 
+from tortie.images.limits import TIFF_ENTRIES, TIFF_NUMBERS
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
@@ -9,8 +10,6 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 CODES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 """Types of whole numbers, as ``struct`` calls them."""
 
-_ENTRIES = 4096  # of a directory: some 20 are usual
-_NUMBERS = 800_000  # in an entry
 
 Entry = tuple[int, int, bytes]
 """Type, count, and the four or eight bytes of value or offset."""
@@ -32,7 +31,7 @@ def directory(data: bytes, order: str, big: bool) -> dict[int, Entry]:
     try:
         (start,) = struct.unpack_from(order + number, data, 8 if big else 4)
         (count,) = struct.unpack_from(order + head, data, start)
-        if not 0 < count <= _ENTRIES:
+        if not 0 < count <= TIFF_ENTRIES:
             raise UnreadableImage("damaged")
         entries: dict[int, Entry] = {}
         at = start + struct.calcsize(order + head)
@@ -70,7 +69,7 @@ def values_of(data: bytes, order: str, big: bool, entry: Entry) -> tuple[int, ..
     """The whole numbers of an entry; none where it holds something else."""
     kind, count, value = entry
     size = _SIZES.get(kind, 0) * count
-    if kind not in CODES or count > _NUMBERS:
+    if kind not in CODES or count > TIFF_NUMBERS:
         return ()
     if size <= (8 if big else 4):
         return struct.unpack_from(f"{order}{count}{CODES[kind]}", value)

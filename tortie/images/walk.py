@@ -27,7 +27,7 @@ SYSTEM = {
     "~snapshot",  # NetApp
     *("$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "found.000"),
     *("lost+found", "lost.dir"),  # what a repair of the file system found
-    "thumbnails",
+    *("thumbnails", "thumbs"),
 }
 """Folders that systems keep among one's own, in lower case: thumbnails and deleted files."""
 

@@ -2,10 +2,8 @@
 
 from tortie.images.exif import orientation_of
 from tortie.images.header import Header
+from tortie.images.limits import WEBP_CHUNKS, WEBP_PIXELS
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
-
-_CHUNKS = 100_000
-_MOST = 60_000_000  # pixels: the decoder keeps four copies, 16 bytes a pixel
 
 
 def read_header(data: bytes) -> Header:
@@ -29,7 +27,7 @@ def read_header(data: bytes) -> Header:
         height = int.from_bytes(data[28:30], "little") & 0x3FFF
     else:
         raise UnreadableImage("damaged")
-    return Header(width, height, "WEBP", _MOST, memory=16)
+    return Header(width, height, "WEBP", WEBP_PIXELS, memory=16)
 
 
 def check_whole(data: bytes) -> int:
@@ -45,7 +43,7 @@ def check_whole(data: bytes) -> int:
     if len(data) < end:
         raise UnreadableImage("truncated")
     at = 12
-    for _ in range(_CHUNKS):
+    for _ in range(WEBP_CHUNKS):
         if at + 8 > end:
             return 1
         size = int.from_bytes(data[at + 4 : at + 8], "little")
@@ -54,4 +52,4 @@ def check_whole(data: bytes) -> int:
         if data[at : at + 4] == b"EXIF":
             return orientation_of(data[at + 8 : at + 8 + size])
         at += 8 + size + size % 2
-    raise UnreadableImage(f"more than {_CHUNKS:,} chunks")
+    raise UnreadableImage(f"more than {WEBP_CHUNKS:,} chunks")

@@ -16,7 +16,15 @@ from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
 from tortie.images.labels import LabelType, in_order
 from tortie.images.split import draw
-from tortie.images.split_rules import SplitRules, enough_to_score, split_rules_for
+from tortie.images.split_rules import (
+    CHOOSING_FROM,
+    CHOOSING_SHARE,
+    DRAWN_FROM,
+    STEPS_SHARE,
+    SplitRules,
+    enough_to_score,
+    split_rules_for,
+)
 from tortie.learning.job import Job
 from tortie.learning.training_weights import ClassWeight, TrainingWeights, check_class_weight
 from tortie.processes import contents
@@ -26,13 +34,6 @@ Integers = NDArray[np.int64]
 CalibratedOn = Literal[
     "calibration part", "validation part", "held-out training part", "training part, cross-fitted"
 ]
-
-_FEW = 1000  # photographs; with fewer, a training by steps draws these shares
-_FEW_SHARE = 0.15
-"""Share set aside for validation, and for test, where nothing is given and photographs are few:
-training by steps once for each fold of a cross-validation would take as many times as long."""
-_CHOOSING_SHARE = 0.15  # of train, where nothing else can choose the epoch
-_CHOOSING_FROM = 20  # photographs of train; with fewer the last epoch is kept
 
 
 class CalibrationRows(NamedTuple):
@@ -136,12 +137,12 @@ class Dataset:
         if self.split.on == "test" and len(self.part("validation")):
             return self._without_leaks("validation")
         train = self.part("train")
-        if len(train) < _CHOOSING_FROM:
+        if len(train) < CHOOSING_FROM:
             return train[:0]
         drawn = draw(
             [str(self.labels[i]) for i in train], [self.sha256[i] for i in train],
             [self.groups[i] for i in train],
-            {"train": 1 - _CHOOSING_SHARE, "validation": _CHOOSING_SHARE}, self.seed,
+            {"train": 1 - CHOOSING_SHARE, "validation": CHOOSING_SHARE}, self.seed,
         )  # fmt: skip
         return train[np.array(drawn) == "validation"]
 
@@ -266,8 +267,8 @@ def make_dataset(
     given = [photograph.split for photograph in photographs]
     valid, test = fraction(job.options.valid), fraction(job.options.test)
     unsplit = valid is None and test is None and not {"validation", "test"} & set(given)
-    if job.by_steps and unsplit and len(photographs) < _FEW:
-        valid = test = _FEW_SHARE
+    if job.by_steps and unsplit and len(photographs) < DRAWN_FROM:
+        valid = test = STEPS_SHARE
     split = split_rules_for(
         labels, given, inspection.keys, inspection.groups, job.options.seed, valid, test
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tortie.evaluation.metrics import counted
 from tortie.evaluation.report import EnsembleRow, Report
@@ -34,12 +35,19 @@ def report_of(result: FitResult, title: str) -> Report:
         settings=_settings(result),
         history=result.history,
         best_epoch=result.best_epoch,
-        uncalibrated=result.held_out.probabilities,
+        uncalibrated=None
+        if result.calibration.temperature["1"] == 1
+        else result.held_out.probabilities,
         ensemble=_ensemble(result),
         network=result.part,
         extractor=result.extractor,
         sha256=[result.data.sha256[i] for i in result.held_out.positions],
     )
+
+
+def _before_calibration(result: FitResult) -> NDArray[np.float32] | None:
+    """Probabilities before the temperature; ``None`` where the classifier has none."""
+    return None if result.calibration.temperature["1"] == 1 else result.held_out.probabilities
 
 
 def _outcome(result: FitResult) -> list[tuple[str, str, str]]:

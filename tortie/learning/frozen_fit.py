@@ -7,7 +7,7 @@ comparing depths takes too.
 
 import importlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.evaluation.novelty import fit_novelty
 from tortie.evaluation.strangers import measure_strangers
-from tortie.images import read
+from tortie.images import Facts, read
 from tortie.learning.calibration import (
     Calibration,
     CropFeatures,
@@ -112,9 +112,40 @@ def frozen_fit(
             extraction = stack.enter_context(Extraction(extractor, job.sources, sha256))
         activations, _ = extraction.finish(job.events.progress)
     clock.lap("activations")
+    return fit_activations(
+        frozen, WhatWasRead(sha256, extraction.facts, extraction.reasons), activations, plan, clock
+    )
+
+
+class WhatWasRead(NamedTuple):
+    """What reading the listed photographs told.
+
+    Attributes:
+        sha256: of each one's content; ``None`` where it cannot be opened.
+        facts: of each; ``None`` where it cannot be read.
+        reasons: why one cannot be read, by its place in the list.
+    """
+
+    sha256: Sequence[str | None]
+    facts: Sequence[Facts | None]
+    reasons: Mapping[int, str]
+
+
+def fit_activations(
+    frozen: FrozenNetwork, known: WhatWasRead, activations: Floats, plan: Plan, clock: Clock
+) -> FitResult:
+    """Split the photographs, solve for the softmax layer and measure it.
+
+    Args:
+        frozen: the network.
+        known: of the job's photographs.
+        activations: of those that can be read, float32 ``(N, D)``.
+        plan: of the fit.
+        clock: its phases so far.
+    """
     with few_threads(activations):
-        duplicates = feature_duplicate_pairs(activations, extraction.facts)
-    data = make_dataset(job, sha256, extraction.facts, extraction.reasons, duplicates)
+        duplicates = feature_duplicate_pairs(activations, known.facts)
+    data = make_dataset(frozen.job, *known, duplicates)
     clock.lap("duplicates and split")
     return solve(frozen, data, activations, plan, clock)
 

@@ -94,6 +94,19 @@ def frozen_network(job: Job, classes: int) -> FrozenNetwork:
     return found
 
 
+def extractor_of(job: Job) -> Extractor:
+    """Computes what the last frozen stage of a job's network yields.
+
+    Raises:
+        TortieError: weights that cannot be fetched, or are damaged.
+    """
+    if job.freeze is not None and job.freeze.is_complete:
+        return frozen_network(job, 2).extractor
+    from tortie.learning.backbone import make_backbone
+
+    return make_backbone(job, 2).extractor
+
+
 def frozen_as_built(backbone: "Backbone") -> FrozenNetwork:
     """The same of torch's modules."""
     network, entry = backbone.network, backbone.entry

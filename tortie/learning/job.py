@@ -137,7 +137,10 @@ class Job:
         Raises:
             PlanOnly: nothing else was asked for.
         """
-        plan = plan.model_copy(update={"prediction": self.prediction})
+        notes = self.collection.all_notes if self.plan_only else ()  # otherwise told in the end
+        plan = plan.model_copy(
+            update={"prediction": self.prediction, "notes": (*notes, *plan.notes)}
+        )
         self.events.plan(plan)
         if self.plan_only:
             raise PlanOnly(plan)

@@ -191,8 +191,12 @@ class FitResult:
 
     @cached_property
     def measured_sets(self) -> list[MeasuredSets]:
-        """Coverage of prediction sets on a test or validation set that they were not taken from."""
-        if self.data.too_few is not None or self.data.split.on == "cross-validation":
+        """Coverage and size of prediction sets on the photographs held out.
+
+        In cross-validation the sets were taken from the same photographs: their size alone is
+        measured.
+        """
+        if self.data.too_few is not None:
             return []
         return measure_sets(
             self.prediction_sets.get("1"), self.held_out.probabilities, self.scored_labels,

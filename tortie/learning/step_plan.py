@@ -31,8 +31,8 @@ from tortie.learning.unused_options import check_colour_basis
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.feed import Live, Prepare, batches_of, ready
 from tortie.training.recipe import Recipe
+from tortie.training.recipes import in_small_batches, recipe_for, suited
 from tortie.training.recipes import recipe as named_recipe
-from tortie.training.recipes import recipe_for
 from tortie.training.step_cost import StepCost, check_smallest_batch, measure_step
 
 _TIMED = 32  # photographs of the step that is timed, at most; memory and time grow with them
@@ -58,7 +58,7 @@ class StepPlan:
             random.
         in_store: views of photographs whose outputs are known already.
         to_compute: views whose outputs have to be computed before the first step.
-        notes: what the user should know of the views.
+        notes: what the user should know of recipe and views.
     """
 
     recipe: Recipe
@@ -93,29 +93,52 @@ class StepPlan:
         return self.step_cost.precision
 
 
-def recipe_of(job: Job) -> Recipe:
-    """The recipe that was asked for, or that suits network and depth, with the user's changes.
+def recipe_of(job: Job, photographs: int) -> tuple[Recipe, str]:
+    """The recipe that was asked for, or that suits network, depth and steps, with the changes.
+
+    Args:
+        job: the fit.
+        photographs: that are trained on.
+
+    Returns:
+        the recipe, and why it is not the paper's; empty where it is, or where a recipe or a rate
+        was asked for.
 
     Raises:
         UsageError: no such recipe, or an invalid value in it.
     """
-    options = job.options
-    asked = options.recipe
+    options, why = job.options, ""
+    chosen = _changed(_named_recipe(job), options)
+    if options.recipe is None and options.learning_rate is None:
+        chosen, why = suited(chosen, photographs)
+        chosen = _changed(chosen, options)
+        if options.batch is None:
+            chosen = in_small_batches(chosen, photographs)
+    check_colour_basis(options, chosen.policy)
+    return chosen, why
+
+
+def _named_recipe(job: Job) -> Recipe:
+    """The recipe as its table, its file or its text has it."""
+    asked = job.options.recipe
     if asked is None:
         frozen_all = job.freeze is not None and job.freeze.is_complete
-        chosen = recipe_for(job.entry, options.weights is not None, frozen_all)
-    elif asked.startswith("{"):
-        chosen = Recipe.of_json(asked)
-    elif asked.endswith(".json"):
-        try:
-            with open_regular(Path(asked)) as file:
-                chosen = Recipe.of_json(file.read())
-        except OSError as error:
-            raise UsageError(f"cannot read recipe {asked}: {error.strerror}") from None
-        except UsageError as error:
-            raise UsageError(f"{asked}: {error}") from None
-    else:
-        chosen = named_recipe(asked)
+        return recipe_for(job.entry, job.options.weights is not None, frozen_all)
+    if asked.startswith("{"):
+        return Recipe.of_json(asked)
+    if not asked.endswith(".json"):
+        return named_recipe(asked)
+    try:
+        with open_regular(Path(asked)) as file:
+            return Recipe.of_json(file.read())
+    except OSError as error:
+        raise UsageError(f"cannot read recipe {asked}: {error.strerror}") from None
+    except UsageError as error:
+        raise UsageError(f"{asked}: {error}") from None
+
+
+def _changed(chosen: Recipe, options: FitOptions) -> Recipe:
+    """The recipe with the user's options in place of its own."""
     changes: dict[str, Any] = {
         "epochs": options.epochs, "batch": options.batch, "learning_rate": options.learning_rate,
         "policy": options.augment,
@@ -129,9 +152,7 @@ def recipe_of(job: Job) -> Recipe:
                 f"recipe {chosen.name} has the loss rbf, which takes no class_weight: leave it out"
             )
         changes["balance"] = "none"  # in place of the recipe's
-    chosen = chosen.changed(**changes) if changes else chosen
-    check_colour_basis(options, chosen.policy)
-    return chosen
+    return chosen.changed(**changes) if changes else chosen
 
 
 def plan_steps(
@@ -170,8 +191,9 @@ def _plan_steps(
     photographs: DecodedPhotographs,
     before: dict[str, Any] | None,
 ) -> StepPlan:
-    job, trained, recipe = backbone.job, backbone.trained, recipe_of(backbone.job)
+    job, trained = backbone.job, backbone.trained
     options, preprocessing = job.options, job.entry.preprocessing
+    recipe, why_recipe = recipe_of(job, len(data.train))
     policy, notes = chosen_policy(job.entry, recipe.policy, options.mirror)
     policy, colours = with_own_colours(policy, job, data, photographs)
     extractor = backbone.extractor if backbone.freeze.stages else None
@@ -209,7 +231,7 @@ def _plan_steps(
         probed=len(data.train) if _is_probed(recipe, options) else 0,
         in_store=stored,
         to_compute=entries - stored if activations == "store" else 0,
-        notes=(*notes, *colours),
+        notes=(*filter(None, [why_recipe]), *notes, *colours),
     )
     if extractor is None:
         return plan

@@ -74,7 +74,7 @@ def check_stepwise(job: Job) -> None:
     Raises:
         UsageError: with the way out.
     """
-    recipe_of(job)
+    recipe_of(job, len(job.collection.photographs))
     enough_classes(
         (photograph.label for photograph in job.collection.photographs), job.collection.label_type
     )

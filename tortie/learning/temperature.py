@@ -1,4 +1,10 @@
-"""Whether predictions call for a temperature, and which."""
+"""Whether predictions call for a temperature, and which.
+
+It is fitted on photographs that the softmax layer did not learn from, by the log loss and a weak
+expectation that it is near 1 (ln T normal, of deviation 0.25), between 1/16 and 16. It stays at 1
+where these photographs are fewer than ten (:func:`tortie.learning.calibration.uncalibrated`), and
+where :func:`choose_temperature` says.
+"""
 
 import math
 

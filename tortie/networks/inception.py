@@ -128,7 +128,7 @@ class SideHead(nn.Module):
         if self.fixed_size and (height, width) != (14, 14):
             raise UsageError(
                 f"a side head sees maps of 14×14, of images of 224×224, not of {height}×{width}; "
-                "build the network with side_heads=False for other sizes"
+                "for other sizes take it without: 'googlenet(side_heads=false)'"
             )
         hidden = self.relu(self.fc1(self.conv(self.pool(maps)).flatten(1)))
         return self.fc2(self.dropout(hidden))

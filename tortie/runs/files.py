@@ -3,7 +3,9 @@
 ``run.json`` (what the run is: recipe, choices, versions), ``photographs.csv``, ``plan.json``,
 ``last.safetensors`` (weights, optimiser, averages and state), ``best.safetensors`` (weights of the
 best epoch), ``metrics.jsonl`` and ``metrics.csv``, ``environment.json`` (when and where it was at
-work) and ``README.txt``. Each file is old or new after a kill at any moment.
+work) and ``README.txt``; a ``.lock`` while a process is at work, ``track/`` of a tracker, a folder
+for each member of an ensemble (``member-2/``) and each depth that ``--freeze auto`` compares.
+Each file is old or new after a kill at any moment.
 ``last.safetensors`` alone says how far the run is: what else is there is written before it
 and made again by going on.
 """

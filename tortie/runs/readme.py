@@ -24,6 +24,8 @@ last.safetensors   the checkpoint from which the run goes on: weights, optimiser
 best.safetensors   the weights of the best epoch by validation, or of the last one where photographs
                    are too few to choose by
 track/             what a tracker wrote, if one was asked for
+member-2/          of an ensemble: the run of each further network
+.lock              keeps a second process out while one is at work
 STAGE/, none/      where depths were compared (--freeze auto): the run of each
 
 The command in environment.json, with --resume, goes on with the run; with --force it begins again.

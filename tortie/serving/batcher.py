@@ -120,10 +120,11 @@ class Batcher(Generic[Work, Answer]):
             return batch
 
     def _serve(self) -> None:
-        multiply_alone()
+        alone = False
         while True:
             batch = self._take()
             if batch:
+                alone = alone or multiply_alone()  # torch may be loaded after this thread began
                 self._answer(batch)
             elif self._stopped and not self._jobs:
                 return

@@ -104,7 +104,7 @@ STUDY = Study(
         "quick": Scale(
             about="8 and 16 channels, 800 patches of 16×16 pixels, 30 epochs; the paper has "
             "CIFAR-10.",
-            cells=KINDS, seeds=3, minutes=2,
+            cells=KINDS, seeds=3, minutes=1,
             settings={
                 "width": 8, "train": 800, "epochs": 30,
                 "rates": {"ReLU": 0.01, "tanh": 0.05, "sigmoid": 0.3},

@@ -79,7 +79,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="900 digits of 16×16 pixels, 15 epochs.",
-            cells=("without", "with"), seeds=5, minutes=1,
+            cells=("without", "with"), seeds=5, minutes=2,
             settings={"wide": 96, "train": 900, "epochs": 15},
         ),
         "full": Scale(

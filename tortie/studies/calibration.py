@@ -69,7 +69,7 @@ STUDY = Study(
         "quick": Scale(
             about="600 patches of 28×28 pixels, 20 epochs, a ResNet of 8 layers; the paper has "
             "LeNet-5 and a ResNet of 110 layers on CIFAR-100.",
-            cells=(OLD, NEW), seeds=12, minutes=2,
+            cells=(OLD, NEW), seeds=12, minutes=5,
             settings={
                 "networks": {OLD: ("lenet5", {}), NEW: ("resnet20-cifar", {"depth": 8})},
                 "train": 600, "epochs": 20, "bins": 15,

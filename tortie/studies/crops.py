@@ -111,7 +111,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="LeNet-5 on 28×28 pixels of 800 patches of 32×32, 15 epochs, 300 to test.",
-            cells=("all",), seeds=12, minutes=1,
+            cells=("all",), seeds=12, minutes=3,
             settings={"network": "lenet5", "train": 800, "test": 300, "epochs": 15},
         ),
         "full": Scale(

@@ -76,7 +76,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="1, 4 and 16 patches of photographs a class, of 64×64 pixels, 150 to test.",
-            cells=("1", "4", "16"), seeds=12, minutes=3, settings={"test": 150, "epochs": 10},
+            cells=("1", "4", "16"), seeds=12, minutes=6, settings={"test": 150, "epochs": 10},
         ),
         "full": Scale(
             about="5, 50 and 500 photographs a class of a folder.",

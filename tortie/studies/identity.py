@@ -121,7 +121,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="20 layers on 600 digits of 8×8 pixels, 12 epochs; weight decay 0.05 and 1.",
-            cells=(LITTLE, MUCH, PLAIN), seeds=12, minutes=1,
+            cells=(LITTLE, MUCH, PLAIN), seeds=12, minutes=4,
             settings={"depth": 20, "train": 600, "epochs": 12, "decay": 0.05, "more": 1.0},
         ),
         "full": Scale(

@@ -116,7 +116,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="Modules of 32 channels, 600 patches of 16×16 pixels, 15 epochs.",
-            cells=(ALL, *KERNELS), seeds=12, minutes=1, settings={"train": 600, "epochs": 15},
+            cells=(ALL, *KERNELS), seeds=12, minutes=3, settings={"train": 600, "epochs": 15},
         ),
         "full": Scale(
             about="The same networks on all of CIFAR-10 in grey, 60 epochs.",

@@ -64,7 +64,7 @@ STUDY = Study(
         "quick": Scale(
             about="ResNet-14 on 600 digits of 8×8 pixels, 12 epochs; the paper has ResNet-34 on "
             "ImageNet.",
-            cells=OPTIONS, seeds=4, minutes=1,
+            cells=OPTIONS, seeds=4, minutes=2,
             settings={"depth": 14, "train": 600, "epochs": 12, "recipe": "scratch"},
         ),
         "full": Scale(

@@ -106,7 +106,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="16 channels, 600 patches of 16×16 pixels, 20 epochs; the paper has GoogLeNet.",
-            cells=(WITHOUT, WITH), seeds=12, minutes=1,
+            cells=(WITHOUT, WITH), seeds=12, minutes=2,
             settings={"width": 16, "train": 600, "epochs": 20},
         ),
         "full": Scale(

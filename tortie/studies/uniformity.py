@@ -103,7 +103,7 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="24 channels, 500 digits of 16×16 pixels, 15 epochs.",
-            cells=(TWO, ONE, EQUAL), seeds=12, minutes=1,
+            cells=(TWO, ONE, EQUAL), seeds=12, minutes=3,
             settings={"width": 24, "train": 500, "epochs": 15},
         ),
         "full": Scale(

@@ -1,7 +1,9 @@
 """Training by steps: one function, read from top to bottom, that a kill at any moment only delays.
 
 Every draw is a function of seed, epoch and step, so a checkpoint holds no generator: the weights,
-the optimiser, the averages and the state are all there is.
+the optimiser, the averages and the state are all there is. What was chosen by a measurement (the
+precision, where activations come from) is taken from ``run.json``; a run whose other choices or
+photographs differ is refused (:mod:`tortie.runs.resume`).
 """
 
 import math
@@ -247,7 +249,7 @@ def _end_epoch(
     config.tell(row)
     note(
         f"epoch {state.epoch} of {recipe.epochs}: training loss {row['train_loss']:.3f}"
-        + (f", validation {accuracy:.1%} right" if chosen else "")
+        + (f", validation {accuracy:.1%} of {len(data.chosen_on):,} right" if chosen else "")
         + (", the best so far" if chosen and state.best_epoch == state.epoch else "")
     )
     if state.epoch >= recipe.epochs:

@@ -75,6 +75,9 @@ class Recipe(BaseModel):
     batch: Annotated[int, Field(ge=1, le=65_536)] = Field(
         description="photographs a step, over all devices"
     )
+    made_for: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="steps of the paper, which rate and schedule suppose"
+    )
     loss: Literal["cross-entropy", "rbf"] = Field(
         default="cross-entropy", description="of the logits; rbf is that of LeNet-5 as printed"
     )

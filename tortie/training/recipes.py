@@ -13,6 +13,8 @@ from tortie.networks.entry import Entry
 from tortie.training.recipe import Recipe
 
 _THREE_DROPS = (1 / 4, 1 / 2, 3 / 4)
+_ENOUGH = 0.1  # of a paper's steps: with fewer its rate does not suit
+_WANTED, _SMALLEST = 1000, 16  # steps of scratch, for which its batches are halved down to 16
 
 _RESNET_CIFAR = Recipe(
     name="resnet-cifar",
@@ -28,6 +30,7 @@ _RESNET_CIFAR = Recipe(
     drops=(1 / 2, 3 / 4),
     epochs=164,
     batch=128,
+    made_for=64_000,
     policy="cifar",
 )
 
@@ -77,6 +80,7 @@ RECIPES = (
         drops=_THREE_DROPS,
         epochs=90,
         batch=128,
+        made_for=90 * 1_281_167 // 128,
         policy="alexnet",
     ),
     Recipe(
@@ -92,6 +96,7 @@ RECIPES = (
         drops=_THREE_DROPS,
         epochs=74,
         batch=256,
+        made_for=370_000,
         policy="vgg",
     ),
     Recipe(
@@ -108,6 +113,7 @@ RECIPES = (
         drops=(5 / 6, 11 / 12),
         epochs=307,
         batch=128,
+        made_for=120_000,
         policy="cifar",
     ),
     Recipe(
@@ -124,6 +130,7 @@ RECIPES = (
         drop_factor=0.96,
         epochs=250,
         batch=32,
+        made_for=10_000_000,
         ema=0.9999,
         side_heads=True,
         policy="googlenet",
@@ -142,6 +149,7 @@ RECIPES = (
         drops=_THREE_DROPS,
         epochs=120,
         batch=256,
+        made_for=600_000,
         policy="resnet",
     ),
     _RESNET_CIFAR,
@@ -219,7 +227,7 @@ _BY_NETWORK = (
     ("googlenet*", "googlenet"),
     ("*110-cifar", "resnet110-cifar"),
     ("*1202-cifar", "resnet110-cifar"),
-    ("resnet*-cifar", "resnet-cifar"),
+    ("resnet*-cifar", "resnet-cifar"),  # resnet20-cifar to resnet56-cifar
     ("plain*-cifar", "resnet-cifar"),
     ("resnet*", "resnet"),
     ("plain*", "resnet"),
@@ -241,6 +249,43 @@ def recipe(name: str) -> Recipe:
     close = difflib.get_close_matches(asked, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
     raise UsageError(f"no recipe {name!r}: {hint}")
+
+
+def suited(chosen: Recipe, photographs: int) -> tuple[Recipe, str]:
+    """A paper's recipe where the steps suffice for it, otherwise ``scratch``; and why.
+
+    A rate of 0.1 that falls after 32,000 steps leaves a deep network at chance where there are 100
+    steps in all (He et al. 2015, section 4.2, warm up for 400 at a depth of 110).
+
+    Args:
+        chosen: the recipe, with the user's changes.
+        photographs: that are trained on.
+
+    Returns:
+        ``scratch`` keeps whether side heads train; the reason is empty where nothing was changed.
+    """
+    steps = chosen.epochs * -(-photographs // chosen.batch)
+    if chosen.made_for is None or steps >= _ENOUGH * chosen.made_for:
+        return chosen, ""
+    why = (
+        f"recipe scratch: {chosen.name} is made for {chosen.made_for:,} steps, and of "
+        f"{photographs:,} photographs it would take {steps:,}; --recipe {chosen.name} takes it "
+        "all the same"
+    )
+    return recipe("scratch").changed(side_heads=chosen.side_heads), why
+
+
+def in_small_batches(chosen: Recipe, photographs: int) -> Recipe:
+    """The recipe ``scratch``, its batches halved down to 16 until there are 1,000 steps.
+
+    Args:
+        chosen: the recipe; any other is returned as it is.
+        photographs: that are trained on.
+    """
+    batch = chosen.batch
+    while batch // 2 >= _SMALLEST and chosen.epochs * -(-photographs // batch) < _WANTED:
+        batch //= 2
+    return chosen.changed(batch=batch) if chosen.name == "scratch" else chosen
 
 
 def recipe_for(entry: Entry, from_weights: bool, frozen_all: bool) -> Recipe:

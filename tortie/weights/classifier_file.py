@@ -2,6 +2,15 @@
 
 A ``.safetensors`` file whose metadata holds two entries: ``tortie``, the JSON of :class:`Metadata`,
 and ``sha256``, over the rest of the header and the tensors, so that one flipped byte is noticed.
+Anybody can compute that anew, so before a file is used these are checked, in this order:
+
+1. the header's length, depth and names, each tensor's place (:mod:`tortie.weights.header`);
+2. version, and every field of the JSON (:mod:`tortie.weights.classifier_metadata`);
+3. the network, by the table's arguments, its preprocessing, and the name, type and shape of every
+   tensor, before one is read (:mod:`tortie.networks.restore`);
+4. the checksum, and that every number is finite and in its bounds (here);
+5. the options of the fit (:mod:`tortie.learning.recorded_options`) and what novelty and prediction
+   sets need (:mod:`tortie.evaluation.novelty`, :mod:`tortie.evaluation.prediction_sets`).
 """
 
 import hashlib
