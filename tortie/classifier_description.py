@@ -9,11 +9,6 @@ from numpy.typing import NDArray
 from tortie.errors import UsageError
 from tortie.estimator import Estimator
 from tortie.evaluation.member import MemberNetwork
-from tortie.evaluation.notebook import (
-    NotebookCard,
-    classifier_card,
-    stored_accuracy_line,
-)
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import PredictionSets
 from tortie.images.class_names import names_in_line
@@ -114,11 +109,15 @@ class DescribedClassifier(Estimator):
         """What it knows, once it is fitted; until then its arguments."""
         if self._metadata is None:
             return super().__repr__()
+        from tortie.evaluation.notebook import stored_accuracy_line
+
         line = stored_accuracy_line(self._metadata)
         names = names_in_line(self._metadata.classes)
         return f"<{type(self).__name__}: {names}; {line}; {', '.join(self._titles)}>"
 
     def _repr_html_(self) -> str:
+        from tortie.evaluation.notebook import NotebookCard, classifier_card
+
         if self._metadata is None:
             return NotebookCard(super().__repr__(), ["not fitted yet"]).html()
         return classifier_card(self._metadata, self._titles).html()

@@ -8,7 +8,6 @@ away by the next process that writes the same file.
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -39,7 +38,7 @@ class _Part:
         self.placed = False
         self.mark: _Part | None = None
         for _ in range(100):
-            self.path = target.parent / f"{_prefix(target)}{secrets.token_hex(4)}.part"
+            self.path = target.parent / f"{_prefix(target)}{os.urandom(4).hex()}.part"
             try:
                 handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
             except FileExistsError:

@@ -13,11 +13,9 @@ from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.classifier_description import DescribedClassifier
 from tortie.errors import TortieError, UsageError, short_traceback
-from tortie.evaluation.evaluate import Evaluated, evaluate
 from tortie.evaluation.prediction import Evaluation, PredictionList, to_predictions
 from tortie.evaluation.prediction_sets import arrays_of, check_confidence
 from tortie.evaluation.remembered import remember
-from tortie.feature_extraction import extract
 from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
@@ -156,6 +154,8 @@ class TrainedClassifier(DescribedClassifier):
         Raises:
             TortieError: a photograph cannot be read.
         """
+        from tortie.feature_extraction import extract
+
         sources = unlabelled(images) if self.metadata else []
         with self._lock:
             members = self._ready()
@@ -208,6 +208,8 @@ class TrainedClassifier(DescribedClassifier):
         Raises:
             UsageError: no photograph of a class that the classifier knows.
         """
+        from tortie.evaluation.evaluate import Evaluated, evaluate
+
         splits = self.splits if isinstance(images, str | Path) else "auto"
         collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
         evaluated = Evaluated(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tortie.cli.main import app
+from tortie.cli.main import application
 from tortie.cli.reference import reference
 
 HOME = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def commands():
 
 @pytest.mark.parametrize("line", list(commands()))
 def test_every_documented_command_is_one(line):
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application())
     verb, *words = shlex.split(line)[1:]
     assert verb in group.commands, verb
     if not {"...", "…"} & set(words):
@@ -39,13 +39,13 @@ def test_every_documented_command_is_one(line):
 
 
 def test_every_option_is_explained_in_a_sentence():
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in typer.main.get_command(application()).commands.items():
         for parameter in command.params:
             text = parameter.help or ""
             assert text[:1].isupper() and text.endswith("."), f"tortie {name}: {parameter.name}"
 
 
 def test_the_first_panel_of_fit_has_the_options_that_matter_first():
-    command = typer.main.get_command(app).commands["fit"]
+    command = typer.main.get_command(application()).commands["fit"]
     first = [one.name for one in command.params if one.rich_help_panel is None]
     assert first == ["images", "output", "network", "freeze", "augment", "test"]

@@ -358,12 +358,14 @@ def test_photographs_to_a_classifier_and_back(tmp_path: Path, name: str) -> None
 
 
 def test_the_command_line_counts_and_describes_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from tortie.cli.main import app
+    from tortie.cli.main import application
 
-    run = CliRunner().invoke(app, ["networks", "timm:regnetx_002", "--json"])
+    run = CliRunner().invoke(application(), ["networks", "timm:regnetx_002", "--json"])
     assert run.exit_code == 0, run.output
     assert '"s4"' in run.output
-    run = CliRunner().invoke(app, ["cost", "timm:resnet18", "--input", "64x64x3", "--json"])
+    run = CliRunner().invoke(
+        application(), ["cost", "timm:resnet18", "--input", "64x64x3", "--json"]
+    )
     assert run.exit_code == 0, run.output
 
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tortie import networks
-from tortie.cli.main import app
+from tortie.cli.main import application
 from tortie.cost import machine
 from tortie.errors import UsageError
 from tortie.learning.options import FitOptions
@@ -44,8 +44,8 @@ def test_the_list_says_what_each_rung_costs(monkeypatch):
     """By hand: 1,000 times 385,187,552 multiplications, a thousand million of them a second."""
     made_up = machine.Machine("cpu", 1, {"float32": 1e9, "bfloat16": 5e8}, 1e9)
     monkeypatch.setattr(machine, "measure", lambda *given, **named: made_up)
-    told = CliRunner().invoke(app, ["networks", "--transfer", "--json"])
+    told = CliRunner().invoke(application(), ["networks", "--transfer", "--json"])
     rows = json.loads(told.stdout)
     assert [row["network"] for row in rows] == [one.network for one in LADDER]
     assert rows[0]["least_seconds_for_1000"] == 385.2
-    assert CliRunner().invoke(app, ["networks", "lenet5", "--transfer"]).exit_code != 0
+    assert CliRunner().invoke(application(), ["networks", "lenet5", "--transfer"]).exit_code != 0

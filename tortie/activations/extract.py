@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from tortie.activations.engine import BATCH, Engine, EngineChoice, revision
-from tortie.activations.key import KeyContext, facts_key, hash_tensors
+from tortie.activations.key import KeyContext, facts_key
 from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
 from tortie.activations.store import ActivationStore
@@ -79,7 +79,7 @@ class Extractor:
             preprocessing=self.preprocessing.key(),
             network_code=self.code,
             structure=self.structure,
-            tensors=hash_tensors(self.prefix.tensors.items()),
+            tensors=self.prefix.sha256,
             cut=self.cut,
             precision=self.choice.precision,
             engine=revision(self.choice.engine),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tortie.activations.key import hash_tensors
 from tortie.forks import computed_once
 from tortie.graphs.graph import Graph
 from tortie.images.preprocess import Preprocessing
@@ -28,6 +29,8 @@ class Prefix:
         preprocessing: how an image becomes its input.
         module: gives the stages as torch's modules, for engines that need them.
         graph: of the stages; ``None`` to write it of the modules.
+        sha256: of the tensors, as :func:`tortie.activations.key.hash_tensors` has it; ``None`` to
+            compute it.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Prefix:
         preprocessing: Preprocessing,
         module: "Callable[[], nn.Module]",
         graph: Graph | None = None,
+        sha256: str | None = None,
     ) -> None:
         self.tensors = tensors
         self.cut = cut
@@ -45,6 +49,7 @@ class Prefix:
         self.preprocessing = preprocessing
         self._make_module = module
         self._graph = graph
+        self._sha256 = sha256
 
     @classmethod
     def of(
@@ -80,6 +85,11 @@ class Prefix:
         from tortie.graphs.write import write_graph
 
         return write_graph(NAME, self.module, self.preprocessing)
+
+    @computed_once
+    def sha256(self) -> str:
+        """Of the tensors: their names, types, shapes and values."""
+        return self._sha256 or hash_tensors(self.tensors.items())
 
     @property
     def graph_tensors(self) -> dict[str, NDArray[Any]]:

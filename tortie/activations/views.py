@@ -1,14 +1,16 @@
 """The views of a photograph that a frozen network sees: as it is, or drawn by a policy."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tortie.augment import Policy, draw
 from tortie.images import Decoded
 from tortie.images.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from tortie.augment import Policy
 
 
 class View(Protocol):
@@ -48,7 +50,7 @@ class Drawn:
     """
 
     preprocessing: Preprocessing
-    policy: Policy
+    policy: "Policy"
     seed: int
     number: int
 
@@ -59,6 +61,8 @@ class Drawn:
 
     def pixels(self, decoded: Decoded, sha256: str) -> NDArray[np.uint8]:
         """The distorted photograph."""
+        from tortie.augment import draw
+
         wanted, image = self.preprocessing, decoded.image
         if wanted.channels == 1:
             image = image.convert("L")

@@ -7,7 +7,6 @@ once, at the end, to black and white.
 from collections.abc import Iterable
 from typing import Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -121,6 +120,8 @@ def recolour(image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[n
 
     A matrix for ``C`` channels is ``(C, C + 1)``.
     """
+    import cv2  # no prediction needs it
+
     height, width, channels = image.shape
     return cv2.transform(image, matrix).reshape(height, width, channels)  # type: ignore[return-value]
 
@@ -136,6 +137,8 @@ def recolour_normalised(
 
     Values clip once, to what black and white become; nothing is rounded to grey levels after.
     """
+    import cv2
+
     height, width, channels = image.shape
     joined = matrix / std[:, None]
     joined[:, -1] -= mean / std

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from tortie.augment.colour import MID_GREY, Triple, colour_matrix, recolour, recolour_normalised
 from tortie.augment.crop import AreaCrop, ScaledCrop, Window, central_window
 from tortie.augment.geometry import Warp, coordinate_map, linear_part
-from tortie.augment.resample import resample
 from tortie.errors import UsageError
 
 _Value = TypeVar("_Value", np.uint8, np.float32)
@@ -151,6 +150,8 @@ class Distortion:
             height,
             width,
         )
+        from tortie.augment.resample import resample  # which loads OpenCV
+
         return resample(image, places, height, width)
 
     def _matrix(self, channels: int) -> NDArray[np.float64]:

@@ -63,12 +63,12 @@ def command(
 
 def _run(*arguments: str | Path) -> None:
     """Run a command as a user would, and show it."""
-    from tortie.cli.main import app
+    from tortie.cli.main import application
 
     words = [str(word) for word in arguments]
     show.say("")
     show.say(f"$ tortie {shlex.join(words)}")
-    app(words, standalone_mode=False)
+    application()(words, standalone_mode=False)
 
 
 def lay_out_digits(folder: Path) -> Path:

@@ -1,53 +1,45 @@
 """The command line: ``tortie VERB``, one file a verb."""
 
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from tortie import __version__
-from tortie.cli import (
-    augment,
-    bench,
-    cache,
-    check,
-    cost,
-    demo,
-    evaluate,
-    export,
-    extract,
-    fit,
-    networks,
-    predict,
-    push,
-    serve,
-    show,
-    studio,
-    study,
-)
+from tortie.cli import show
 from tortie.errors import TortieError
 
-app = typer.Typer(
-    name="tortie",
-    help="Turn a folder of photographs into a classifier you can trust.",
-    epilog="Start with: tortie fit PHOTOS -o pets.safetensors (PHOTOS has one folder per class).",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 # Typer carries its own copy of click, whose class of wrong uses has no public name.
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 _VERBS = (
-    fit, predict, evaluate, extract, export, push, serve, studio, check, augment, networks, cost,
-    study, bench, cache, demo,
+    "fit", "predict", "evaluate", "extract", "export", "push", "serve", "studio", "check",
+    "augment", "networks", "cost", "study", "bench", "cache", "demo",
 )  # fmt: skip
-for verb in _VERBS:
-    app.command(verb.NAME)(verb.command)
+
+
+def application(verbs: Sequence[str] = _VERBS) -> typer.Typer:
+    """The command line with these verbs, each of them a file."""
+    app = typer.Typer(
+        name="tortie",
+        help="Turn a folder of photographs into a classifier you can trust.",
+        epilog="Start with: tortie fit PHOTOS -o pets.safetensors (PHOTOS has one folder per "
+        "class).",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(tortie)
+    for verb in verbs:
+        module = importlib.import_module(f"tortie.cli.{verb}")
+        app.command(module.NAME)(module.command)
+    return app
 
 
 def _print_version(asked: bool) -> None:
@@ -56,7 +48,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def tortie(
     version: Annotated[
         bool,
@@ -83,6 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; errors are one line, and the exit code is 1 or 2."""
     try:
         show.begin("--json" in (sys.argv[1:] if arguments is None else arguments))
+        first = (sys.argv[1:] if arguments is None else arguments)[:1]
+        app = application(first if first and first[0] in _VERBS else _VERBS)
         with show.warnings():
             code = app(args=arguments, prog_name="tortie", standalone_mode=False)
         if code == _INTERRUPTED:

@@ -5,12 +5,12 @@ from typing import Any
 
 import typer
 
-from tortie.cli.main import app
+from tortie.cli.main import application
 
 
 def reference() -> str:
     """Every verb with its arguments and options, panel by panel, as the help says them."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application())
     lines = ["# Command line", "", "Written by `python -m tortie.cli.reference > docs/cli.md`.", ""]
     for name, command in group.commands.items():
         lines += [f"## tortie {name}", "", *_paragraphs(command.help)]

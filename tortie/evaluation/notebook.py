@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tortie.evaluation import advice, charts, page
-from tortie.evaluation.coverage import coverage_curve
+from tortie.evaluation import page
 from tortie.evaluation.metrics import Scores, counted_on
-from tortie.evaluation.report import Report, calibration_of, class_rows, confusion_of, coverage_of
 from tortie.images.class_names import names_in_line
 from tortie.weights.classifier_metadata import Metadata
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+    from tortie.evaluation.report import Report
 
 _CLASSES = 20  # rows of the table; of more, those of least recall
 
@@ -54,6 +54,8 @@ def accuracy_line(scores: Scores | None, reason: str | None, on: str) -> str:
     """An accuracy in a line, never bare: with its interval, what was counted, and its baseline."""
     if scores is None:
         return f"accuracy unknown: {reason}"
+    from tortie.evaluation import advice
+
     right = scores.accuracy
     return (
         f"accuracy {right.value:.1%} (95% interval {right.low:.1%} to {right.high:.1%}) on "
@@ -61,8 +63,12 @@ def accuracy_line(scores: Scores | None, reason: str | None, on: str) -> str:
     )
 
 
-def evaluation_card(report: Report) -> NotebookCard:
+def evaluation_card(report: "Report") -> NotebookCard:
     """The accuracy, the classes, the confusion matrix, calibration and coverage of a report."""
+    from tortie.evaluation import advice, charts
+    from tortie.evaluation.coverage import coverage_curve
+    from tortie.evaluation.report import calibration_of, class_rows, confusion_of, coverage_of
+
     scores = report.scores
     lines = [accuracy_line(scores, report.reason, report.on)]
     if scores is None:

@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.errors import UsageError
-from tortie.evaluation.coverage import Covered, coverage_curve
 from tortie.evaluation.frames import frame
 from tortie.evaluation.metrics import Scores, score, shown_probability
 from tortie.evaluation.notebook import NotebookCard, accuracy_line, evaluation_card
 from tortie.evaluation.novelty import STRANGE
-from tortie.evaluation.plots import PLOTS, PlotKind, check_kind, plotted
 from tortie.evaluation.prediction_sets import MeasuredSets
-from tortie.evaluation.report import EnsembleRow, Report
 from tortie.images import Source, Split
 from tortie.images.inputs import Skipped
 
@@ -25,8 +22,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tortie.activations.extract import Extractor
+    from tortie.evaluation.coverage import Covered
     from tortie.evaluation.member import MemberNetwork
+    from tortie.evaluation.plots import PlotKind
     from tortie.evaluation.predict import Predictions
+    from tortie.evaluation.report import EnsembleRow, Report
 
 _SHOWN = 3  # predictions in a line
 _ROWS = 50  # predictions in a notebook's table
@@ -198,8 +198,10 @@ class MemberScores:
     forward_passes: int
     scores: Scores
 
-    def row(self) -> EnsembleRow:
+    def row(self) -> "EnsembleRow":
         """Its row in the report."""
+        from tortie.evaluation.report import EnsembleRow
+
         crops = f", {self.crops} crops" if self.crops > 1 else ""
         runs = f"{self.forward_passes:,} run{'s' if self.forward_passes > 1 else ''} of a network"
         return EnsembleRow(self.of + crops, self.scores.accuracy, self.scores.log_loss, runs)
@@ -284,7 +286,7 @@ class Evaluation:
         each = {f"p({name})": self.probabilities[:, k] for k, name in enumerate(self.classes)}
         return frame(columns | each)
 
-    def plot(self, kind: PlotKind = "confusion", ax: "Axes | None" = None) -> "Axes":
+    def plot(self, kind: "PlotKind" = "confusion", ax: "Axes | None" = None) -> "Axes":
         """A picture of it, on ``ax`` or on the axes of a new figure.
 
         Args:
@@ -294,6 +296,8 @@ class Evaluation:
         Raises:
             UsageError: no such picture, or no photograph was counted.
         """
+        from tortie.evaluation.plots import PLOTS, check_kind, plotted
+
         check_kind(kind, PLOTS[:3])
         if self.scores is None:
             raise UsageError(f"nothing to plot: {self.reason}")
@@ -312,8 +316,10 @@ class Evaluation:
         return score(self.uncalibrated, self.labels, self.classes, self.weights)
 
     @property
-    def coverage(self) -> list[Covered]:
+    def coverage(self) -> "list[Covered]":
         """What is gained by rejecting photographs that the classifier is unsure of."""
+        from tortie.evaluation.coverage import coverage_curve
+
         return coverage_curve(self.probabilities, self.labels, self.weights)
 
     @property
@@ -328,8 +334,10 @@ class Evaluation:
             seen = f"{self.seen:,} photographs it was trained on are not counted"
         return [*self.read_as, *([] if self.seen == 0 else [seen]), *self.not_counted]
 
-    def report(self, title: str) -> Report:
+    def report(self, title: str) -> "Report":
         """What the report of this evaluation shows."""
+        from tortie.evaluation.report import Report
+
         return Report(
             title=title,
             classes=self.classes,

@@ -53,7 +53,11 @@ def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
         record.parent.mkdir(parents=True, exist_ok=True)
         # Of its own: it is no output of the command, whose outputs may be refused together.
         with together(), replacing(record) as file:
-            file.write(save(arrays, {"cuts": json.dumps([part.prefix.cut for part in parts])}))
+            told = {
+                "cuts": [part.prefix.cut for part in parts],
+                "tensors": [part.prefix.sha256 for part in parts],
+            }
+            file.write(save(arrays, {"networks": json.dumps(told)}))
     except (UnknownOperator, TortieError, OSError):
         return  # then torch builds the networks the next time too
 
@@ -79,7 +83,8 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
         return None
     try:
         with safe_open(record, "np") as file:
-            cuts = json.loads(file.metadata()["cuts"])
+            told = json.loads(file.metadata()["networks"])
+            cuts, tensors_sha256 = told["cuts"], told["tensors"]
             known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
@@ -90,7 +95,7 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
     if any(described.head.startswith(OWN) for described in metadata.members):
         return None  # of a module that has to be given, which building it asks for
     parts = []
-    for number, (described, cut) in enumerate(zip(metadata.members, cuts, strict=True)):
+    for number, described in enumerate(metadata.members):
         own = _own(tensors, f"members.{number}.")
         graph = Graph(known[f"{number}.graph"].tobytes(), known[f"{number}.expected"])
 
@@ -101,8 +106,9 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
             return network().stages
 
         prefix = Prefix(
-            tensors=_own(own, f"{NAME}."), cut=cut, output=graph.expected.shape[1:],
+            tensors=_own(own, f"{NAME}."), cut=cuts[number], output=graph.expected.shape[1:],
             preprocessing=described.preprocessing, module=stages, graph=graph,
+            sha256=tensors_sha256[number],
         )  # fmt: skip
         parts.append(MemberNetwork(own, prefix, network))
     return metadata, parts, tensors

@@ -7,16 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImagePalette,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImagePalette
 
 from tortie.images import bmp, boxes, gif, jpeg, png, ppm, tiff, webp
 from tortie.images.colour import Grey, Span, colour_keyed, to_rgb
@@ -25,15 +16,14 @@ from tortie.images.limits import DEEP
 from tortie.images.quiet import quiet_libtiff
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
-_PLUGINS: dict[str, Any] = {
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-}
-_OPTIONAL_PLUGINS = {  # format: where its decoder may be, in order
+_PLUGINS: dict[str, Any] = {}  # those that were needed
+_HOMES = {  # format: where its decoder may be, in order
+    "JPEG": (("PIL.JpegImagePlugin", "JpegImageFile"),),
+    "PNG": (("PIL.PngImagePlugin", "PngImageFile"),),
+    "WEBP": (("PIL.WebPImagePlugin", "WebPImageFile"),),
+    "GIF": (("PIL.GifImagePlugin", "GifImageFile"),),
+    "BMP": (("PIL.BmpImagePlugin", "BmpImageFile"),),
+    "TIFF": (("PIL.TiffImagePlugin", "TiffImageFile"),),
     "HEIF": (("pillow_heif", "HeifImageFile"),),
     "AVIF": (("PIL.AvifImagePlugin", "AvifImageFile"), ("pillow_heif", "AvifImageFile")),
 }
@@ -83,7 +73,7 @@ def examine(data: bytes, format: str, size: int, max_pixels: int) -> tuple[Heade
         HeaderGoesOn: the bytes end before the header does.
     """
     found: Any = None
-    if format in _OPTIONAL_PLUGINS:
+    if format in _WAY_OUT:
         _plugin(format)
         if len(data) < size:
             raise HeaderGoesOn  # its boxes may be anywhere
@@ -107,7 +97,7 @@ def _plugin(format: str) -> Any:
     """Pillow's decoder of a format, or of HEIF and AVIF whatever is installed."""
     if format in _PLUGINS:
         return _PLUGINS[format]
-    for module, name in _OPTIONAL_PLUGINS.get(format, ()):
+    for module, name in _HOMES.get(format, ()):
         try:
             plugin = getattr(importlib.import_module(module), name, None)
         except ImportError:

@@ -86,7 +86,7 @@ def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int)
         for name, one in prefix.tensors.items()
     }
     document = {
-        "tensors": hash_tensors(prefix.tensors.items()),
+        "tensors": prefix.sha256,
         "graphs": with_graphs,
         "cut": prefix.cut,
         "output": prefix.output,
@@ -157,6 +157,7 @@ def recall_stages(
             return Prefix(
                 tensors=tensors, cut=cut, output=tuple(output), module=module,
                 preprocessing=entry.preprocessing, graph=_graph(name, arrays),
+                sha256=document["tensors"],
             )  # fmt: skip
 
         return Stages(

@@ -1,6 +1,17 @@
 """Where trained parameters come from."""
 
-from tortie.weights.published import load_published
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tortie.weights.published import load_published
+else:
+
+    def __getattr__(name: str) -> Any:  # what fetches weights is loaded when it is first used
+        if name == "load_published":
+            return importlib.import_module("tortie.weights.published").load_published
+        raise AttributeError(f"module 'tortie.weights' has no attribute {name!r}")
+
 
 __all__ = ["class_names", "imagenet_classes", "load_published"]
 

@@ -131,8 +131,9 @@ def read_arrays(path: Path, digest: str) -> tuple[Metadata, dict[str, NDArray[An
         return None
     arrays = {}
     for name, one in infos.items():
-        flat = np.frombuffer(content[one.begin : one.end], _NUMPY[one.dtype])
-        arrays[name] = flat.reshape(one.shape)
+        kind = np.dtype(_NUMPY[one.dtype])
+        flat = np.frombuffer(content, kind, (one.end - one.begin) // kind.itemsize, one.begin)
+        arrays[name] = (flat if flat.flags.aligned else flat.copy()).reshape(one.shape)
     return metadata, arrays
 
 

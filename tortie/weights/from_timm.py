@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from tortie.errors import UsageError
-from tortie.weights.fetch import HubFile, fetch_from_hub, refusal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,6 +46,8 @@ def pretrained_tensors(model: str, img_size: int = 0) -> "dict[str, Tensor]":
         UsageError: timm is not installed.
         TortieError: they cannot be fetched.
     """
+    from tortie.weights.fetch import HubFile, fetch_from_hub, refusal
+
     timm = timm_library(f"timm:{model}")
     published = timm.models.get_pretrained_cfg(model)
     wanted = HubFile(published.hf_hub_id or f"timm/{model}", None, "model.safetensors")
