@@ -193,6 +193,35 @@ def test_a_batch_that_fails_is_an_error_and_no_end():
     batcher.close()
 
 
+def test_no_thread_takes_all_that_waits_while_another_works(monkeypatch):
+    # Oracle: what the test itself holds back. A thread that works alone on the first item leaves
+    # eight to the other, which takes its half of them, and the rest when that is answered.
+    monkeypatch.setattr("tortie.serving.batcher._MOMENT", 60.0)
+    go, sizes = threading.Event(), []
+
+    def run(items):
+        sizes.append(len(items))
+        assert items != ["first"] or go.wait(60)
+        return items
+
+    async def ask(batcher):
+        first = batcher.submit(["first"])
+        while not sizes:
+            await asyncio.sleep(0.001)
+        some = batcher.submit(["few", "few"])
+        await asyncio.sleep(0.05)
+        assert sizes == [1]  # the free thread waits for more, as another works
+        more = batcher.submit(["more"] * 6)
+        await asyncio.gather(*some, *more)
+        go.set()
+        await asyncio.gather(*first)
+
+    batcher = Batcher(run, 2, 16)
+    asyncio.run(ask(batcher))
+    batcher.close()
+    assert sizes == [1, 4, 4]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other builds of torch have other threads")
 def test_torch_that_is_loaded_after_the_threads_began_multiplies_on_each_alone(monkeypatch):
     # Oracle: torch itself. The classifier is loaded beside the threads that will ask it; threads

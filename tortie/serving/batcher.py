@@ -1,7 +1,8 @@
 """A bounded queue of photographs, and the threads that take them from it in batches.
 
-A thread that is free takes what waits at once: alone where little waits, up to a batch where much
-does. So nothing waits for a batch to fill, and under load nothing goes through the network alone.
+Where no other thread works, a free one takes what waits at once. Where others do, it gives the next
+few a moment to come, and takes no more than its share of them: of 16 clients whose answers come
+together, the first to ask again went through the network alone otherwise, and the others after it.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ from tortie.serving.limits import busy
 Work = TypeVar("Work")
 Answer = TypeVar("Answer")
 
+_ENOUGH = BATCH // 2
+"""Items that are worth a batch while other threads work."""
+
+_MOMENT = 0.004  # seconds that a thread waits for them: less than a photograph takes
 _WEIGHT = 0.2  # of the newest batch in the mean of seconds an item
 
 
@@ -54,7 +59,7 @@ class Batcher(Generic[Work, Answer]):
         self._done = done
         self._jobs: deque[_Job[Work, Answer]] = deque()
         self._changed = threading.Condition()
-        self._free = 0
+        self._working = 0  # threads that run a batch
         self._stopped = False
         self._seconds = 0.02  # an item, before any was timed
         self._threads = [
@@ -108,16 +113,22 @@ class Batcher(Generic[Work, Answer]):
     def _take(self) -> list[_Job[Work, Answer]]:
         """The next batch; empty at the end."""
         with self._changed:
-            self._free += 1
             self._changed.wait_for(lambda: self._jobs or self._stopped)
-            share = -(-len(self._jobs) // self._free)  # the other free threads take theirs
-            self._free -= 1
+            self._changed.wait_for(self._are_enough, _MOMENT)
+            share = -(-len(self._jobs) // len(self._threads))  # the other threads take theirs
+            if self._working:
+                share = max(share, _ENOUGH)
             batch: list[_Job[Work, Answer]] = []
             while self._jobs and len(batch) < min(share, BATCH):
                 job = self._jobs.popleft()
                 if not job.future.cancelled():
                     batch.append(job)
+            self._working += bool(batch)
             return batch
+
+    def _are_enough(self) -> bool:
+        """Whether what waits is to be taken now."""
+        return not self._working or len(self._jobs) >= _ENOUGH or self._stopped
 
     def _serve(self) -> None:
         alone = False
@@ -126,6 +137,9 @@ class Batcher(Generic[Work, Answer]):
             if batch:
                 alone = alone or multiply_alone()  # torch may be loaded after this thread began
                 self._answer(batch)
+                with self._changed:
+                    self._working -= 1
+                    self._changed.notify_all()
             elif self._stopped and not self._jobs:
                 return
 
