@@ -1,10 +1,13 @@
 """``tortie`` and ``python -m tortie``: Ctrl-C and closed streams, before anything is imported."""
 
+import contextlib
+import ctypes
 import gc
 import os
 import signal
 import sys
 
+_M_ARENA_MAX = -8  # of malloc.h
 _OBJECTS = 10_000  # made before the collector looks: at Python's 700, imports take 7% longer
 
 
@@ -12,6 +15,7 @@ def run() -> None:
     """Run the command line in a process of its own."""
     _open_streams()
     gc.set_threshold(_OBJECTS)
+    _share_memory()
     # A shell that runs commands in the background has its reasons to ignore Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
@@ -38,6 +42,12 @@ def _stop(number: int, frame: object) -> None:
     """Ctrl-C while modules are imported: nothing was begun that could be lost."""
     os.write(2, b"tortie: stopped\n")
     os._exit(1)
+
+
+def _share_memory() -> None:
+    """Let threads share what was freed: glibc gives each a part of its own, 60 MB of a fit."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another library than glibc
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _open_streams() -> None:

@@ -8,6 +8,8 @@ an image, where torch had up to 2,400.
 Weights are given to it as they lie in memory; it folds batch normalisation and lays them out.
 """
 
+import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -80,11 +82,27 @@ def _session(runnable: Runnable, tensors: Mapping[str, NDArray[Any]]) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors, which are raised as well
+    _register()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # Row by row: of another layout, as channels-last, it would make a copy that it then refuses.
     arrays = [np.ascontiguousarray(tensors[name]) for name in runnable.tensors]
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays]
     options.add_external_initializers(list(runnable.tensors), values)
     return onnxruntime.InferenceSession(runnable.content, options, ["CPUExecutionProvider"])
+
+
+@functools.cache
+def _register() -> None:
+    """Let the arena of the process's sessions grow by what is asked for: by default it doubles."""
+    import onnxruntime
+
+    where = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+        onnxruntime.OrtMemType.DEFAULT,
+    )  # fmt: skip
+    sizes = onnxruntime.OrtArenaCfg(0, 1, -1, -1)  # no limit, as asked for
+    with contextlib.suppress(Exception):  # a plain one: somebody else has registered another
+        onnxruntime.create_and_register_allocator(where, sizes)
 
 
 def checked(graph: Graph, folder: Path | None) -> Runnable:
