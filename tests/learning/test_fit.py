@@ -165,7 +165,7 @@ def test_drawn_views_are_trained_on_and_never_judged():
     rows = np.concatenate([data.features[train], drawn[10:15].reshape(15, 40)])
     labels = np.concatenate([data.labels[train], np.repeat(data.labels[10:15], 3)])
     wanted = Problem(rows, labels, 2).solve(0.1)
-    got = both.problem(train).solve(0.1)
+    got = both.problems([train]).solve(0.1)[0]
     np.testing.assert_array_equal(got.weight, wanted.weight)
     protocol = SplitRules(tuple(["train"] * 15 + ["test"] * 15), "test", "")
     head, _, held, _ = learn(both, protocol, 0)

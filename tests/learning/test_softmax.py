@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from tortie.learning import softmax as S
+from tortie.learning.softmax_solver import Problems, TrainingSet
 from tortie.learning.training_weights import TrainingWeights
 
 
@@ -85,7 +86,12 @@ def test_choice_is_the_least_of_the_losses_it_reports():
 
 def chosen(features, labels, classes, folds):
     parts = S.held_out_parts(folds)
-    problems = [S.Problem(features[train], labels[train], classes) for train, _ in parts]
+    labels = np.array(labels)
+    sets = [
+        TrainingSet(train, TrainingWeights().of(train, labels[train], classes))
+        for train, _ in parts
+    ]
+    problems = Problems(features.copy(), labels, classes, sets)
     return S.choose(
         problems, [(features[held], labels[held], np.ones(len(held))) for _, held in parts]
     )

@@ -5,6 +5,7 @@ Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 201
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +86,6 @@ def fit_temperature(
     weights = _ones(labels, weights)
     if not weights.sum():
         return 1.0
-    from scipy.optimize import minimize_scalar  # half a second, which predictions need not wait
-
     logs = np.log(np.maximum(probabilities, FLOOR)).astype(np.float64)
 
     def cost(log_temperature: float) -> float:
@@ -97,9 +96,25 @@ def fit_temperature(
     best = int(np.argmin(coarse))
     low = float(_COARSE[max(0, best - 1)])
     high = float(_COARSE[min(len(_COARSE) - 1, best + 1)])
-    options = {"xatol": _PRECISION}
-    found = float(minimize_scalar(cost, bounds=(low, high), method="bounded", options=options).x)
+    found = _minimum(cost, low, high)
     return math.exp(found) if cost(found) < cost(0.0) else 1.0
+
+
+def _minimum(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Where a cost with one valley is least, by golden sections (Kiefer 1953)."""
+    share = (math.sqrt(5) - 1) / 2
+    left, right = high - share * (high - low), low + share * (high - low)
+    of_left, of_right = cost(left), cost(right)
+    while high - low > _PRECISION:
+        if of_left < of_right:
+            high, right, of_right = right, left, of_left
+            left = high - share * (high - low)
+            of_left = cost(left)
+        else:
+            low, left, of_left = left, right, of_right
+            right = low + share * (high - low)
+            of_right = cost(right)
+    return (low + high) / 2
 
 
 def held_out_gain(

@@ -20,6 +20,11 @@ from tortie.evaluation.novelty import STRANGE, Floats, Integers, Weights, quanti
 
 LEAST_CLASSES = 3
 MOST_CLASSES = 20
+_STUDENT = (
+    12.706, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788,
+    2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930,
+)  # fmt: skip
+"""Half the width of the 95% interval, in standard errors, of the mean of 2 to 20 values."""
 _SPREADS = 5  # at least: with few classes a class is left out beside several folds
 _MOST = 300  # photographs that a spread is measured on here; a fit takes up to 1,000
 _PHOTOGRAPHS = 2000  # at most, of many drawn
@@ -123,11 +128,9 @@ def interval_over(rates: NDArray[np.float64], photographs: float) -> Interval:
     Wilson's, for the n that gives the binomial share the variance of the mean over the classes, as
     Student's distribution widens it: at most all photographs, at least two for each class.
     """
-    from scipy.special import stdtrit
-
     count = len(rates)
     mean, variance = float(rates.mean()), float(rates.var(ddof=1)) / count
-    widened = variance * (float(stdtrit(count - 1, 0.975)) / 1.96) ** 2
+    widened = variance * (_STUDENT[count - 2] / 1.96) ** 2
     most, least = max(photographs, 1.0), min(2.0 * count, photographs)
     n = most if widened <= 0 else mean * (1 - mean) / widened
     n = min(max(n, least, 1.0), most)

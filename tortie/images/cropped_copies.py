@@ -112,12 +112,20 @@ def _looks(thumbnails: NDArray[np.uint8], windows: Indices) -> Floats:
 
     Each is of length one, so that the product of two is their correlation.
     """
-    pictures = thumbnails.astype(np.float32)
-    seen = np.empty((len(pictures), len(windows), _POINTS**2), np.float32)
+    count = len(thumbnails)
+    # Windows of the same rows together, and all pictures in one product: small ones take long.
+    pictures = thumbnails.astype(np.float32).transpose(1, 0, 2).reshape(THUMBNAIL, -1)
+    rows_of: dict[tuple[float, float], list[int]] = {}
     for place, number in enumerate(windows.tolist()):
-        down, right = _MATRICES[number]
-        points = (_SMOOTH @ down) @ pictures @ (_SMOOTH @ right).T
-        seen[:, place] = points.reshape(len(pictures), -1)
+        rows_of.setdefault((_WINDOWS[number].scale, _WINDOWS[number].down), []).append(place)
+    points = np.empty((count, len(windows), _POINTS, _POINTS), np.float32)
+    for places in rows_of.values():
+        matrices = [_MATRICES[number] for number in windows[places].tolist()]
+        rows = ((_SMOOTH @ matrices[0][0]) @ pictures).reshape(-1, THUMBNAIL)
+        columns = np.concatenate([(_SMOOTH @ right).T for _, right in matrices], axis=1)
+        found = (rows @ columns).reshape(_POINTS, count, len(places), _POINTS)
+        points[:, places] = found.transpose(1, 2, 0, 3)
+    seen = points.reshape(count, len(windows), -1)
     seen -= (seen @ _LIGHT) @ _LIGHT.T
     return seen / np.maximum(np.linalg.norm(seen, axis=-1, keepdims=True), np.float32(1e-3))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tortie.evaluation.label_errors import label_error_findings, label_errors
 from tortie.images.finding import Finding
 from tortie.images.inspection import Inspection
-from tortie.learning.cross_fitting import LabelledFeatures, choose_among, train_on
+from tortie.learning.cross_fitting import LabelledFeatures, choose_among
 from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
 from tortie.learning.temperature import is_beyond_baseline
 
@@ -75,8 +75,13 @@ def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
     everything = np.arange(len(data.labels))
     parts = held_out_parts(data.folds(seed, everything))
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
-    penalty = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed).penalty
-    first = _held_out_by(data, parts, everything, penalty)
+    chosen = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed)
+    penalty = chosen.penalty
+    if len(everything) <= _CHOOSE_ON:  # it was chosen on these very parts
+        first = np.zeros((len(data.labels), data.classes), np.float32)
+        first[np.concatenate([held for _, held in parts])] = softmax(chosen.logits)
+    else:
+        first = _held_out_by(data, parts, everything, penalty)
     if not is_beyond_baseline(first, data.labels, data.weights_of(everything)):
         return first, 0
     doubted = [doubt.index for doubt in label_errors(first, data.labels)]
@@ -94,7 +99,7 @@ def _held_out_by(
 ) -> Floats:
     """Probabilities of every image by heads trained on the trusted ones of the other folds."""
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
-    for train, held in parts:
-        head = train_on(data, np.intersect1d(train, trusted), penalty)
+    problems = data.problems([np.intersect1d(train, trusted) for train, _ in parts])
+    for head, (_, held) in zip(problems.solve(penalty), parts, strict=True):
         probabilities[held] = softmax(head.logits(data.features[held]))
     return probabilities

@@ -21,12 +21,12 @@ from tortie.learning.softmax import (
     Integers,
     LinearHead,
     PenaltyChoice,
-    Problem,
     Weights,
     choose,
     held_out_parts,
     softmax,
 )
+from tortie.learning.softmax_solver import Problems, TrainingSet
 from tortie.learning.temperature import choose_temperature
 from tortie.learning.training_weights import TrainingWeights
 
@@ -74,16 +74,22 @@ class LabelledFeatures:
         """What each of ``rows`` counts where it is predicted."""
         return np.ones(len(rows)) if self.weights is None else self.weights[rows]
 
-    def problem(self, train: Integers) -> Problem:
-        """Softmax regression on all views of ``train``."""
-        features, labels, of = self.features[train], self.labels[train], train
+    def problems(self, trains: Sequence[Integers]) -> Problems:
+        """Softmax regression on all views of each of ``trains``."""
+        rows = trains[0] if len(trains) == 1 else np.unique(np.concatenate(trains))
+        features, of = self.features[rows], rows
         if self.drawn is not None and self.drawn_rows is not None:
-            rows = self.drawn_rows[train]
-            drawn = self.drawn[rows[rows >= 0]]  # (n, V, D)
+            numbers = self.drawn_rows[rows]
+            drawn = self.drawn[numbers[numbers >= 0]]  # (n, V, D)
             features = np.concatenate([features, drawn.reshape(-1, drawn.shape[2])])
-            labels = np.concatenate([labels, labels[rows >= 0].repeat(drawn.shape[1])])
-            of = np.concatenate([train, train[rows >= 0].repeat(drawn.shape[1])])
-        return Problem(features, labels, self.classes, self.training.of(of, labels, self.classes))
+            of = np.concatenate([rows, rows[numbers >= 0].repeat(drawn.shape[1])])
+        labels = self.labels[of]
+        sets = []
+        for train in trains:
+            own = np.flatnonzero(np.isin(of, train))
+            weights = self.training.of(of[own], labels[own], self.classes)
+            sets.append(TrainingSet(own, weights))
+        return Problems(features, labels, self.classes, sets)
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""
@@ -140,7 +146,7 @@ def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> 
 
 
 def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> PenaltyChoice:
-    problems = [data.problem(train) for train, _ in parts]
+    problems = data.problems([train for train, _ in parts])
     held = [(data.features[rows], data.labels[rows], data.weights_of(rows)) for _, rows in parts]
     many = len(parts[0][0]) >= MANY
     return choose(problems, held, PENALTIES[::2] if many else PENALTIES)  # whole decades
@@ -148,7 +154,7 @@ def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) 
 
 def train_on(data: LabelledFeatures, train: Integers, penalty: float) -> LinearHead:
     """The softmax layer of ``train``."""
-    return data.problem(train).solve(penalty)
+    return data.problems([train]).solve(penalty)[0]
 
 
 def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
@@ -173,9 +179,9 @@ def cross_fit(
     data: LabelledFeatures, train: Integers, seed: int, penalty: float
 ) -> list[tuple[LinearHead, Integers]]:
     """Heads, each with the photographs of ``train`` that neither they nor their groups trained."""
-    return [
-        (train_on(data, own, penalty), held) for own, held in cross_fitted_parts(data, train, seed)
-    ]
+    parts = cross_fitted_parts(data, train, seed)
+    heads = data.problems([own for own, _ in parts]).solve(penalty)
+    return [(head, held) for head, (_, held) in zip(heads, parts, strict=True)]
 
 
 def predict_by(data: LabelledFeatures, head: LinearHead, positions: Integers) -> HeldOut:

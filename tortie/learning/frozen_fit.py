@@ -5,10 +5,8 @@ the activations, split, solve, measure. :func:`solve` is the part from the activ
 comparing depths takes too.
 """
 
-import importlib
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -74,8 +72,6 @@ def frozen_fit(
         (photograph.label for photograph in job.collection.photographs), job.collection.label_type
     )
     with ExitStack() as stack:
-        if not job.plan_only:
-            stack.enter_context(_imported_meanwhile("scipy.optimize"))
         sha256 = hash_photographs(job) if photographs is None else photographs.sha256
         reads = None
         if job.store.is_empty and job.processes.count == 1 and photographs is None:
@@ -274,14 +270,3 @@ def _views_of(
     from tortie.learning.features import features
 
     return features(job, frozen.extractor, data, rows, views).activations
-
-
-@contextmanager
-def _imported_meanwhile(*modules: str) -> Iterator[None]:
-    """Import what comes next, a second's work on one core, while the block uses the others."""
-    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in modules])
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()

@@ -191,7 +191,7 @@ class Teacher:
         features = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
         begin, head = time.perf_counter(), None
         if len(known) > 1:
-            with few_threads(features):  # which loads scipy, the first time
+            with few_threads(features):
                 begin = time.perf_counter()
                 numbers = np.array([known.index(label) for label in labels], np.int64)
                 head = Problem(features.copy(), numbers, len(known)).solve(self._penalty)
