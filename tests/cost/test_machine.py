@@ -1,5 +1,6 @@
 """The limits of a machine, by a clock that the test keeps: no figure depends on what else runs."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,20 @@ def test_rates_are_work_over_time(monkeypatch):
     assert matrix_rate(CPU, torch.float32, 0.1, side=30) == 27_000 / 2
     assert memory_bandwidth(CPU, 0.1, values=1000) == 12_000 / 2
     assert shapes == [(30, 30), (1000,)]
+
+
+def test_numpy_and_onnx_runtime_multiply_the_same_matrices(monkeypatch):
+    """Oracle: a 1×1 convolution over a row of pixels is a matrix product, of n³ multiplications."""
+    made = []
+
+    def timed(run, device, seconds):
+        found = run()
+        made.append(found[0].reshape(30, 30) if isinstance(found, list) else found)
+        return 2.0
+
+    monkeypatch.setattr(machine, "median_seconds", timed)
+    assert machine.other_rates(0.1, 30, 1) == (27_000 / 2, 27_000 / 2)
+    np.testing.assert_allclose(made[0], made[1], atol=1e-4)
 
 
 @pytest.mark.parametrize("native", ["float32", "bfloat16"])
