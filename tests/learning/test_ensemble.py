@@ -53,6 +53,11 @@ def test_each_member_draws_its_own_views_of_one_split(choices, networks):
     assert {one.options.members for one in each} == {1}
 
 
+def test_a_quality_of_two_networks_is_two_members():
+    each = jobs_of(quality="high", weights=None, freeze="none")
+    assert [one.entry.title for one in each] == ["efficientnet-lite0", "efficientnet-lite2"]
+
+
 def test_each_member_begins_with_its_own_weights(tmp_path):
     comma = tmp_path / "a,b.pth"
     comma.touch()

@@ -65,8 +65,9 @@ def member_jobs(
     jobs = []
     for number in range(count):
         own = _member_options(options, number, count).changed(
-            network=networks[number % len(networks)], weights=weights[number % len(weights)]
-        )
+            network=networks[number % len(networks)], weights=weights[number % len(weights)],
+            quality=None,
+        )  # fmt: skip
         job = make_job(collection, sources, own, store, processes, events, plan_only)
         replaces = options.run if options.force and not options.resume and not number else None
         jobs.append(replace(job, member=number, replaces=replaces))
