@@ -95,7 +95,7 @@ def test_what_fails_after_ctrl_c_was_stopped_by_it():
         "def broken(**_):\n"
         "    try: m.interrupt(2, None)\n"
         "    except KeyboardInterrupt: raise AttributeError('half a module') from None\n"
-        "m.app = broken\n"
+        "m.application = lambda verbs: broken\n"
         "sys.argv[1:] = ['fit']\n"
         "m.main()\n"
     )
