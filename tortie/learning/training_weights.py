@@ -16,9 +16,9 @@ ClassWeight = Literal["auto", "sqrt", "balanced"] | Mapping[str, float] | None
 """What a photograph of each class counts: ``"sqrt"`` the inverse square root of its class's share,
 halfway between every image counting the same (``None``) and every class counting the same
 (``"balanced"``), so that a small class is neither drowned nor inflated; or a weight for each class,
-1 for those that are not named. ``"auto"`` is ``"sqrt"`` for a softmax layer that is solved for,
-and in a training by steps what the recipe's ``balance`` says, which is none in every recipe of the
-table."""
+1 for those that are not named. ``"auto"``, the default of a fit, is ``"sqrt"`` for a softmax layer
+that is solved for, and in a training by steps what the recipe's ``balance`` says, which is none in
+every recipe of the table."""
 
 
 def per_class(
