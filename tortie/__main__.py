@@ -45,9 +45,12 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _share_memory() -> None:
-    """Let threads share what was freed: glibc gives each a part of its own, 60 MB of a fit."""
+    """Let threads share what was freed: glibc gives each a part of its own, 60 MB of a fit.
+
+    A part for each core is enough for all of them to allocate at once.
+    """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another library than glibc
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, max(2, os.cpu_count() or 2))
 
 
 def _open_streams() -> None:

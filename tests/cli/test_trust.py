@@ -73,7 +73,7 @@ def test_evaluate_on_classes_it_does_not_know(run, model, tmp_path):  # noqa: F8
         "left out, 7 photographs: class 'wasps' is not one of the classifier's, such as "
         f"{first}; --json names all"
     )
-    assert "left out: 7 photographs, which count nowhere" in out
+    assert "left out: 7 photographs, not counted" in out
     (row,) = [line.split() for line in out.splitlines() if line.startswith("blobs ")]
     assert row == ["blobs", "–", "–", "–", "0"]
     assert len(json.loads(run("evaluate", model, folder, "--json")[1])["skipped"]) == 7

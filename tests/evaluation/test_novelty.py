@@ -109,3 +109,16 @@ def test_tensors_that_do_not_fit_are_refused(name):
     del tensors[f"novelty.{name}"]
     with pytest.raises(TortieError, match=f"no whole classifier: novelty.{name}"):
         Novelty.of(Path("pets.safetensors"), tensors)
+
+
+@pytest.mark.parametrize("rank", [300, 12])  # of few directions the search ends early
+def test_the_largest_directions_are_those_of_the_whole_decomposition(rank):
+    """Oracle: numpy's decomposition of the same matrix, whose spreads fall as those of features."""
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(400, rank)))[0]
+    spreads = 1 / np.arange(1, rank + 1)
+    matrix = (axes * spreads) @ axes.T
+    values, vectors = novelty._lanczos(matrix, 10)
+    expected = np.linalg.eigvalsh(matrix)[-10:]
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-3 * expected[-1])

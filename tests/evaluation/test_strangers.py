@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
+from tortie.evaluation import strangers
 from tortie.evaluation.novelty import STRANGE, fit_novelty, quantiles_of
 from tortie.evaluation.strangers import interval_over, measure_strangers, told
 
@@ -119,3 +121,8 @@ def test_it_is_said_in_a_sentence():
         f"shown a kind of thing it never saw, it notices 100% ({low}–100%) of them, and wrongly "
         "doubts 5% of the known (5 classes left out in turn)"
     )
+
+
+def test_student_s_quantiles_are_those_of_scipy():
+    expected = [t.ppf(0.975, count - 1) for count in range(2, strangers.MOST_CLASSES + 1)]
+    np.testing.assert_allclose(strangers._STUDENT, expected, rtol=3e-5)  # five digits

@@ -1,10 +1,13 @@
 """Features in shards are those of the network, each photograph once; a fit on them is the fit."""
 
 import io
+import shutil
 import tarfile
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import tortie
 from tests.conftest import photograph
@@ -225,3 +228,25 @@ def test_the_classifier_of_features_predicts(extracted, tmp_path):
     classifier.save(tmp_path / "a.safetensors")
     loaded = tortie.load(tmp_path / "a.safetensors")
     assert loaded.predict([jpeg("blobs", 0), jpeg("stripes", 1)]).tolist() == ["blobs", "stripes"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("labels", 9), ("labels", -9), ("splits", 200), ("names", 0)]
+)
+def test_a_file_that_says_what_cannot_be_is_refused(extracted, tmp_path, column, value):
+    """A shard is rewritten with a class or a split that there is not, or names that are no JSON."""
+    folder = tmp_path / "features"
+    shutil.copytree(extracted[0], folder)
+    first = folder / read_manifest(folder).files[0]
+    arrays = load_file(first)
+    with safe_open(first, "np") as file:
+        told = file.metadata()
+    arrays[column] = np.full_like(arrays[column], value)
+    save_file(arrays, first, told)
+    with pytest.raises(TortieError, match=f"{first.name} is damaged: extract again"):
+        tortie.ImageClassifier(threads=1).fit(folder)
+
+
+def test_a_name_that_is_too_long_is_no_folder_of_features():
+    with pytest.raises(TortieError, match=r"^cannot read 'a+': File name too long$"):
+        tortie.ImageClassifier().fit("a" * 300)

@@ -25,7 +25,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal
 # torch, as kills within these seconds of each would show nothing; and a checkpoint is due at once.
 SERVER = """
 import json, os, sys, traceback
-import scipy.optimize, tortie.cli.main, tortie.classifier, tortie.learning.stepwise_fit
+import tortie.cli.main, tortie.classifier, tortie.learning.stepwise_fit
 from tortie.cli.main import main
 from tortie.training import loop
 

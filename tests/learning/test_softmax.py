@@ -34,6 +34,30 @@ def test_solver_agrees_with_scikit_learn(n, d, penalty):
     np.testing.assert_allclose(S.softmax(head.logits(features)), expected, atol=2e-3)
 
 
+def test_folds_side_by_side_come_to_what_each_comes_to_alone():
+    """The oracle is scikit-learn in double precision: no loss lies above its by more than 1e-7."""
+    n, penalty = 600, 0.01
+    features, labels = drawn(n, 100, 4)
+    parts = S.held_out_parts(np.arange(n) // 7 % 5)
+    sets = [TrainingSet(rows, TrainingWeights().of(rows, labels[rows], 4)) for rows, _ in parts]
+    for one, head in zip(
+        sets, Problems(features.copy(), labels, 4, sets).solve(penalty), strict=True
+    ):
+        own, true, weights = features[one.rows].astype(float), labels[one.rows], one.weights
+        scaler = StandardScaler().fit(own)
+        oracle = LogisticRegression(C=1 / (penalty * len(own)), tol=1e-10, max_iter=10000)
+        oracle.fit(scaler.transform(own), true, sample_weight=weights.astype(float))
+        least = _loss(oracle.predict_proba(scaler.transform(own)), true, weights)
+        least += penalty / 2 * (oracle.coef_**2).sum()
+        found = _loss(S.softmax(head.logits(features[one.rows]).astype(float)), true, weights)
+        found += penalty / 2 * ((head.weight * scaler.scale_) ** 2).sum()
+        assert -1e-7 < found - least < 1e-7
+
+
+def _loss(probabilities, labels, weights):
+    return float(np.mean(-np.log(probabilities[np.arange(len(labels)), labels]) * weights))
+
+
 def test_warm_start_ends_where_a_cold_start_ends():
     features, labels = drawn(80, 30, 4)
     path = S.Problem(features.copy(), labels, 4)

@@ -6,6 +6,7 @@ facts, and is read a few rows at a time: it may be larger than memory.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ class Manifest(BaseModel):
 
 def is_feature_folder(path: object) -> bool:
     """Whether a path is a folder of features."""
-    return isinstance(path, str | Path) and (Path(path) / MANIFEST).is_file()
+    return isinstance(path, str | Path) and os.path.isfile(os.path.join(path, MANIFEST))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -257,16 +258,22 @@ class FeatureShard:
         return [Facts.decode(content[begins[row] : ends[row]].tobytes()) for row in rows]
 
     def photographs(self, rows: Iterable[int]) -> list[Photograph]:
-        """Path, label, split, group and weight of some rows."""
-        names, classes = json.loads(self.column("names").tobytes()), self.header.classes
+        """Path, label, split, group and weight of some rows.
+
+        Raises:
+            TortieError: what the file says of them cannot be.
+        """
         labels, splits = self.column("labels"), self.column("splits")
-        weights = self.column("weights")
-        found = []
-        for row in rows:
-            split = SPLITS[splits[row] - 1] if splits[row] else None
-            path, group = names[row]
-            label = classes[labels[row]]
-            found.append(Photograph(Path(path), label, split, group, float(weights[row])))
+        weights, found = self.column("weights"), []
+        try:
+            names, classes = json.loads(self.column("names").tobytes()), self.header.classes
+            for row in rows:
+                split = SPLITS[splits[row] - 1] if splits[row] else None
+                path, group = names[row]
+                label = classes[labels[row]]
+                found.append(Photograph(Path(path), label, split, group, float(weights[row])))
+        except (ValueError, IndexError, TypeError):
+            raise TortieError(f"{self.path} is damaged: extract again") from None
         return found
 
     def groups(self) -> list[str | None]:

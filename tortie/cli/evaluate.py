@@ -128,8 +128,8 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     crops = "" if evaluation.crops == 1 else f", {evaluation.crops} crops"
     where = f"{evaluation.split or 'photographs given'}{crops}"
     lines += show.accuracy(scores, None, where)
-    if evaluation.skipped:
-        lines.append(f"left out: {len(evaluation.skipped):,} photographs, which count nowhere")
+    if left_out := len(evaluation.skipped):
+        lines.append(f"left out: {left_out:,} photograph{'s' * (left_out > 1)}, not counted")
     lines.append(
         f"probabilities: log loss {scores.log_loss:.3f}, calibration error {scores.ece:.1%}, "
         f"Brier {scores.brier:.3f}"
@@ -144,7 +144,7 @@ def _lines(evaluation: "Evaluation") -> list[str]:
 
 
 def _say_left_out(evaluation: "Evaluation") -> None:
-    """Each photograph that was left out; of many with one reason the first few."""
+    """Each photograph that was left out; many with one reason in one line."""
     by_reason: dict[str, list[str]] = {}
     for one in evaluation.skipped:
         by_reason.setdefault(one.reason, []).append(one.path)
@@ -153,8 +153,8 @@ def _say_left_out(evaluation: "Evaluation") -> None:
             for path in paths:
                 show.say(f"left out: {path}: {reason}")
         else:
-            say = f"left out, {len(paths):,} photographs: {reason}"
-            show.say(f"{say}, such as {paths[0]}; --json names all")
+            many = f"left out, {len(paths):,} photographs"
+            show.say(f"{many}: {reason}, such as {paths[0]}; --json names all")
 
 
 def _classes(scores: "Scores") -> list[str]:

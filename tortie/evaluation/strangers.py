@@ -134,6 +134,6 @@ def interval_over(rates: NDArray[np.float64], photographs: float) -> Interval:
     most, least = max(photographs, 1.0), min(2.0 * count, photographs)
     n = most if widened <= 0 else mean * (1 - mean) / widened
     n = min(max(n, least, 1.0), most)
-    if widened <= 0:  # all alike, as where all are noticed: how classes differ is not known
+    if widened <= 0:  # all equal, as where all are noticed: how classes differ is not known
         n = least
     return wilson(mean * n, n)

@@ -72,8 +72,8 @@ def same_picture(thumbnails: NDArray[np.uint8], pairs: Indices) -> NDArray[np.bo
             is_crop = (of_second[worth] == 0) & ~np.isin(of_first[worth], _WHOLE)
             least[plain] = np.where(is_crop[plain], np.inf, _ALIKE_PLAIN)
             spread = np.minimum(first.std(axis=(1, 2)), second.std(axis=(1, 2)))
-            alike = (spread >= FEATURELESS) & (likeness(first, second) >= least)
-            found[rows[worth[alike]] % len(pairs)] = True
+            same = (spread >= FEATURELESS) & (likeness(first, second) >= least)
+            found[rows[worth[same]] % len(pairs)] = True
     return found
 
 

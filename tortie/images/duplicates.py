@@ -18,7 +18,7 @@ Measured on 398 images of ants and bees, the share of copies found: JPEG at qual
 fifth of the size, grey, squeezed to a square: all; turned by one degree, or cut to 95% about the
 centre: 99%; brightened by 1.3 with clipping: 98%; cut to 95% at one corner, or stamped with a
 white bar: only half, for most are beyond the hash's distance. Of the 79,003 pairs of different
-images none is taken for a copy: the most alike have 0.79. Of a texture finer than a thumbnail's
+images none is taken for a copy: the most similar have 0.79. Of a texture finer than a thumbnail's
 pixels, only copies at about the same size are found.
 """
 

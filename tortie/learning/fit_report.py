@@ -35,9 +35,7 @@ def report_of(result: FitResult, title: str) -> Report:
         settings=_settings(result),
         history=result.history,
         best_epoch=result.best_epoch,
-        uncalibrated=None
-        if result.calibration.temperature["1"] == 1
-        else result.held_out.probabilities,
+        uncalibrated=_before_calibration(result),
         ensemble=_ensemble(result),
         network=result.part,
         extractor=result.extractor,

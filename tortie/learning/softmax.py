@@ -80,13 +80,12 @@ class Problem:
     def __init__(
         self, features: Floats, labels: Integers, classes: int, weights: Floats | None = None
     ) -> None:
-        """Standardise the features.
+        """Standardise the features in place, as :class:`Problems` does of several sets.
 
         Args:
-            features: float32 ``(N, D)``; standardised in place, as a copy of 60,000 photographs'
-                activations would take 300 MB.
-            labels: class indices ``(N,)``, 0 to K-1.
-            classes: K.
+            features: as there; all of its rows are trained on.
+            labels: as there.
+            classes: as there.
             weights: of each image, of mean one ``(N,)``; by default the inverse square root of its
                 class's share.
         """
