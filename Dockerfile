@@ -14,7 +14,7 @@ RUN python -m venv /opt/tortie \
     && find "$packages"/torch/bin -mindepth 1 ! -name torch_shm_manager -delete \
     && rm -rf "$packages"/torch/test "$packages"/torch/include "$packages"/onnx/backend/test \
         "$packages"/pip "$packages"/pip-*.dist-info \
-    && find "$packages"/numpy "$packages"/scipy "$packages"/sympy "$packages"/matplotlib \
+    && find "$packages"/numpy "$packages"/sympy "$packages"/matplotlib \
         -type d -name tests -prune -exec rm -rf {} +
 
 FROM python:3.11-slim
