@@ -43,3 +43,5 @@ def test_prediction_sets_stand_in_the_report_of_a_cross_validated_fit(tmp_path):
     text = " ".join((tmp_path / "a.html").read_text().split())
     assert "Prediction sets: an answer with a guarantee" in text
     assert "what is measured is how many classes that takes" in text
+    # By construction, so no share of it is shown; nor did one of two classes play a stranger.
+    assert "held the right class" not in text and "played the stranger" not in text
