@@ -54,6 +54,25 @@ def test_folds_side_by_side_come_to_what_each_comes_to_alone():
         assert -1e-7 < found - least < 1e-7
 
 
+def test_a_fold_that_trains_on_one_class_alone_is_sure_of_it():
+    # Oracle: by hand. Nothing tells the classes apart in that fold, and the others keep their sides.
+    draws = np.random.default_rng(0)
+    for count in (5, 8, 11):
+        features, labels = draws.gamma(1, 1, (count, 1280)).astype(np.float32), np.zeros(count, int)
+        labels[-1] = 1
+        sets = [
+            TrainingSet(np.delete(np.arange(count), out), np.ones(count - 1, np.float32))
+            for out in range(count)
+        ]
+        problems = Problems(features.copy(), labels, 2, sets)
+        for penalty in (10.0, 0.1, 1e-3):
+            *others, last = problems.solve(penalty)
+        assert (S.softmax(last.logits(features))[:, 0] > 0.999).all()
+        assert np.abs(last.bias).max() < 100
+        for head in others:
+            assert head.logits(features).argmax(axis=1).tolist()[-1] == 1
+
+
 def _loss(probabilities, labels, weights):
     return float(np.mean(-np.log(probabilities[np.arange(len(labels)), labels]) * weights))
 
