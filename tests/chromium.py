@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import json
 import os
 import select
@@ -14,6 +15,19 @@ import pytest
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
+
+
+def camera(path, images):
+    """Arguments for a browser whose camera shows these images, a second each, again and again."""
+    with path.with_suffix(".mjpeg").open("wb") as film:
+        for image in images:
+            frame = io.BytesIO()
+            image.convert("RGB").resize((640, 480)).save(frame, "JPEG", quality=92)
+            film.write(30 * frame.getvalue())
+    return (
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film.name}",
+    )  # fmt: skip
 
 
 class Chromium:
@@ -143,6 +157,38 @@ class Chromium:
         found = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")
         self.call("DOM.setFileInputFiles", files=[str(one) for one in paths],
                   objectId=found["result"]["objectId"])  # fmt: skip
+
+    def drop(self, selector, paths):
+        """Drop files where an element is, as a user does from a window of files."""
+        place = f"document.querySelector({selector!r})"
+        x, y = self.evaluate(
+            f"(() => {{ {place}.scrollIntoView(); const at = {place}.getBoundingClientRect(); "
+            "return [at.x + at.width / 2, at.y + at.height / 2]; })()"
+        )
+        held = {"items": [], "files": [str(one) for one in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=held)
+
+    def paste(self, image):
+        """Put an image into the clipboard, and press Ctrl-V."""
+        content = io.BytesIO()
+        image.save(content, "PNG")
+        packed = base64.b64encode(content.getvalue()).decode()
+        self.call("Browser.grantPermissions", root=True,
+                  permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])  # fmt: skip
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
+        self.evaluate(
+            f"(async () => {{ const bytes = Uint8Array.from(atob('{packed}'), (c) => c.charCodeAt());"
+            "const type = 'image/png', image = new Blob([bytes], {type});"
+            "await navigator.clipboard.write([new ClipboardItem({[type]: image})]); })()"
+        )
+        self.call("Input.dispatchKeyEvent", type="keyDown", key="v", code="KeyV", modifiers=2,
+                  windowsVirtualKeyCode=86, commands=["paste"])  # fmt: skip
+
+    def go_offline(self):
+        """Take the network away."""
+        self.call("Network.emulateNetworkConditions", offline=True, latency=0,
+                  downloadThroughput=-1, uploadThroughput=-1)  # fmt: skip
 
     def look(self, width=1280, height=900, dark=False, touch=False):
         """See the page in another size, or in the dark."""

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import tortie
-from tests.chromium import chromium, needs_browser
+from tests.chromium import camera, chromium, needs_browser
 from tests.conftest import photograph
 from tests.export.test_export import run
 from tortie.errors import TortieError, UsageError
@@ -87,10 +87,7 @@ def test_a_runtime_that_is_another_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("arguments", [(), ("--half",), ("--int8", "--max-loss", "20")])
 def test_in_a_browser_without_a_network(fitted_file, tmp_path, capfd, arguments):
     # Oracle: the classifier itself, on files that every decoder reads alike.
-    try:
-        module.runtime()
-    except UsageError:
-        pytest.skip("no runtime is here: make runtime")
+    need_runtime()
     output, images = tmp_path / "textures.html", fitted_file.parent / "photographs"
     given = (*arguments, "--reject-below", "0.6", "--check", str(images))
     if "--int8" in arguments:
@@ -103,8 +100,7 @@ def test_in_a_browser_without_a_network(fitted_file, tmp_path, capfd, arguments)
     expected = tortie.load(fitted_file).set_params(precision="float32").predict_proba(files)
     classes = ["blobs", "stripes"]
     with chromium(tmp_path) as browser:
-        browser.call("Network.emulateNetworkConditions", offline=True, latency=0,
-                     downloadThroughput=-1, uploadThroughput=-1)  # fmt: skip
+        browser.go_offline()
         browser.open(output.as_uri())
         browser.until("document.readyState === 'complete' && $('state').hidden")
         browser.choose("#files", [*files, tmp_path / "images" / "no.jpg"])
@@ -127,6 +123,48 @@ def test_in_a_browser_without_a_network(fitted_file, tmp_path, capfd, arguments)
         assert np.abs(values - own).max() <= tolerance, path.name
         sure = max(values) >= 0.6
         assert label == (classes[int(values.argmax())] if sure else "Not sure"), path.name
+
+
+@pytest.mark.slow
+@needs_browser
+def test_photographs_are_dropped_pasted_and_taken_without_a_network(fitted_file, tmp_path):
+    # Oracle: the class that each photograph was drawn of.
+    need_runtime()
+    page = tmp_path / "textures.html"
+    export(fitted_file, page, ExportOptions())
+    dropped = [tmp_path / f"{label}.png" for label in ("blobs", "stripes")]
+    for number, path in enumerate(dropped):
+        photograph(path.stem, 320 + number).save(path)
+    shown = camera(tmp_path / "camera", [photograph("stripes", 330)])
+    answers = "[...$('answers').querySelectorAll('.label')].map((one) => one.textContent)"
+    with chromium(tmp_path / "browser", *shown) as browser:
+
+        def labels(count):
+            browser.until(f"$('answers').children.length === {count} && !running")
+            return browser.evaluate(answers)
+
+        browser.go_offline()
+        browser.open(page.as_uri())
+        browser.until("document.readyState === 'complete' && $('state').hidden")
+        browser.drop("#give", dropped)
+        assert labels(2) == ["stripes", "blobs"]  # the newest first
+        browser.paste(photograph("blobs", 325))
+        assert labels(3)[0] == "blobs"
+        browser.evaluate("$('camera').click(); 0")
+        browser.until("document.activeElement === $('shoot')")
+        browser.evaluate("$('shoot').click(); 0")
+        assert labels(4)[0] == "stripes"
+        browser.evaluate("$('close').click(); 0")
+        assert browser.evaluate("$('shooting').hidden && !camera.stream")
+        assert browser.requests == [] and browser.errors == []
+
+
+def need_runtime():
+    """Skip a test where the runtime of pages is not here."""
+    try:
+        module.runtime()
+    except UsageError:
+        pytest.skip("no runtime is here: make runtime")
 
 
 def awkward(folder):
