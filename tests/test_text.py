@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tortie.text import csv_text, from_cell, is_clean, json_text, shown
+from tortie.text import csv_text, from_cell, is_clean, json_text, quoted, shown
 
 ANYTHING = st.text(st.characters(), max_size=20)  # surrogates too, as names that are no UTF-8 have
 
@@ -31,6 +31,20 @@ ANYTHING = st.text(st.characters(), max_size=20)  # surrogates too, as names tha
 def test_what_is_not_seen_is_escaped(given, wanted):
     assert shown(given) == wanted
     assert is_clean(wanted)
+
+
+@pytest.mark.parametrize(
+    "given, wanted",
+    [
+        ("bees", "'bees'"),
+        ("J\udcf6rg", r"'J\xf6rg'"),
+        (r"J\xf6rg", r"'J\xf6rg'"),  # as the name of a class is kept: not escaped a second time
+        (r"C:\ants", r"'C:\ants'"),
+        ("it's", '"it\'s"'),
+    ],
+)
+def test_a_name_in_a_sentence_is_quoted_and_escaped_once(given, wanted):
+    assert quoted(given) == wanted
 
 
 @given(ANYTHING)

@@ -14,6 +14,7 @@ from tortie.images.inputs import Images, Labels, labelled
 from tortie.images.read import digest_of
 from tortie.images.transform import ImageTransform, rgb
 from tortie.networks.arguments import parse_network, varied
+from tortie.text import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,9 @@ class ImageFolder(Dataset[tuple[Any, int]]):
         collection, sources = labelled(images, labels)
         if split is not None and split not in collection.splits:
             listed = ", ".join(collection.splits) or "none"
-            raise UsageError(f"no split {split!r} of {', '.join(SPLITS)}: the images have {listed}")
+            raise UsageError(
+                f"no split {quoted(split)} of {', '.join(SPLITS)}: the images have {listed}"
+            )
         rows = [
             (source, photograph)
             for source, photograph in zip(sources, collection.photographs, strict=True)

@@ -17,6 +17,7 @@ from tortie.evaluation.remembered import recall, remember
 from tortie.learning.recorded_options import restored
 from tortie.networks import table
 from tortie.networks.arguments import network_of
+from tortie.text import quoted
 from tortie.weights.classifier_file import stored_digest
 from tortie.weights.classifier_metadata import Metadata, StoredMember
 
@@ -158,4 +159,4 @@ def load_or_pretrained(model: str | Path) -> ImageClassifier:
     try:
         return pretrained(str(model))
     except UsageError as error:
-        raise UsageError(f"no file {str(model)!r}, and {error}") from None
+        raise UsageError(f"no file {quoted(model)}, and {error}") from None

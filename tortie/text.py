@@ -33,6 +33,12 @@ def shown(text: object) -> str:
     return "".join(_escaped(one) if _is_unseen(one) else one for one in text)
 
 
+def quoted(text: object) -> str:
+    """Text, :func:`shown`, in quotes: a name in the middle of a sentence."""
+    text = shown(text)
+    return f'"{text}"' if "'" in text and '"' not in text else f"'{text}'"
+
+
 def is_clean(text: str) -> bool:
     """Whether :func:`shown` leaves text as it is."""
     return shown(text) == text

@@ -22,6 +22,7 @@ from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
 from tortie.learning.options import FitOptions
 from tortie.networks.arguments import network_of
 from tortie.processes import core_count
+from tortie.text import quoted
 from tortie.watched import progress_of
 from tortie.weights import classifier_file
 
@@ -115,7 +116,7 @@ class TrainedClassifier(DescribedClassifier):
         from tortie.evaluation.activation_maps import live_activation_map
 
         if label not in self.metadata.classes:
-            raise UsageError(f"no class {label!r}")
+            raise UsageError(f"no class {quoted(label)}")
         last = self._parts[0].last_maps
         if last is None:
             return None

@@ -117,8 +117,11 @@ def test_fit_predict_evaluate(run, photographs, tmp_path):
 
 
 def test_evaluating_what_was_trained_on_counts_nothing(run, fitted_file):
-    code, out, _ = run("evaluate", fitted_file, fitted_file.parent / "photographs", "--json")
-    assert code == 0
+    report = fitted_file.parent / "nothing.html"
+    code, out, _ = run(
+        "evaluate", fitted_file, fitted_file.parent / "photographs", "--json", "-o", report
+    )
+    assert code == 1 and not report.exists()
     document = json.loads(out)
     assert document["accuracy"] is None
     assert document["skipped_training_images"] == 24

@@ -11,6 +11,7 @@ import pytest
 import tortie
 from tests.children import ended
 from tests.cli.test_cli import run  # noqa: F401
+from tests.conftest import lay_out
 
 OUTPUTS = ("pets.safetensors", "pets.split.csv", "pets.report.html")
 
@@ -41,9 +42,10 @@ def test_an_output_never_replaces_an_input(run, photographs, tmp_path):  # noqa:
     assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == before
 
 
-def test_a_report_is_not_replaced_unasked(run, fitted_file, photographs, tmp_path):  # noqa: F811
+def test_a_report_is_not_replaced_unasked(run, fitted_file, tmp_path):  # noqa: F811
     (tmp_path / "a.html").write_text("mine")
-    words = ("evaluate", fitted_file, photographs, "--report", tmp_path / "a.html")
+    unseen = lay_out(tmp_path / "unseen", 3, ("train", "test"))
+    words = ("evaluate", fitted_file, unseen, "--report", tmp_path / "a.html")
     assert run(*words)[0] == 2
     assert (tmp_path / "a.html").read_text() == "mine"
     assert run(*words, "--force")[0] == 0

@@ -62,7 +62,7 @@ def test_paths_of_another_machine_are_refused_by_name(photos, path):
     (photos / "list.csv").write_text(f"path,label\n{path},x\n{path}2,y\n")
     with pytest.raises(UsageError, match="none of its 2 images is here; one would be") as refused:
         find(photos / "list.csv")
-    assert repr(str(photos / path))[1:-1] in str(refused.value)
+    assert f"{photos / path}'" in str(refused.value)
 
 
 @pytest.mark.parametrize("begin", ["C:\\Users\\me\\", "D:/a b/", "\\\\nas\\share\\", "/home/me/"])
@@ -77,7 +77,7 @@ def test_full_paths_of_another_machine_are_found_beside_the_csv(photos, begin):
         "photos/thé/1.jpg",
     ]
     assert found.notes == (
-        f"paths begin with {begin!r}, which is not here: taken from {str(photos)!r}",
+        f"paths begin with '{begin}', which is not here: taken from {str(photos)!r}",
     )
 
 

@@ -48,7 +48,8 @@ def command(
     """Measure accuracy and calibration on labelled photographs.
 
     Photographs that the classifier was trained on are recognised by their
-    content and not counted.
+    content and not counted. Where nothing is left to count, no report is
+    written and the exit code is 1.
 
     Example: tortie evaluate pets.safetensors photos/test
     """
@@ -64,12 +65,15 @@ def command(
     with show.progress("photographs") as progress:
         evaluation = classifier.evaluate(images, progress=progress)
     show.no_temperature(classifier.metadata, crops)
-    if report is not None:
+    counted = evaluation.scores is not None
+    if report is not None and counted:
         from tortie.evaluation.report import write_report
 
         with together(may_replace=force):
             write_report(report, evaluation.report(model.name))
     show.result(_document(evaluation), _lines(evaluation))
+    if not counted:
+        raise typer.Exit(1)
 
 
 def _check_report(report: Path, force: bool, inputs: list[Path]) -> None:

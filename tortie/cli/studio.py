@@ -9,6 +9,7 @@ import typer
 from tortie.cli import options, show
 from tortie.cli.serve import check_installed
 from tortie.errors import UsageError
+from tortie.text import quoted
 
 NAME = "studio"
 
@@ -60,7 +61,7 @@ def command(
     from tortie.studio.teacher import Teacher
 
     if unlabelled is not None and not unlabelled.is_dir():
-        raise UsageError(f"--unlabelled: no such folder: {str(unlabelled)!r}")
+        raise UsageError(f"--unlabelled: no such folder: {quoted(unlabelled)}")
     access = server.check_access(host, os.environ.get("TORTIE_TOKEN") or None, allow_host or [])
     chosen = FitOptions.of(
         network=network, device=device, precision=precision, engine=engine, threads=threads

@@ -7,6 +7,7 @@ import numpy as np
 
 from tortie.evaluation.coverage import Covered
 from tortie.evaluation.metrics import Scores, amount, wilson
+from tortie.text import quoted
 
 _ADVICE = 3  # pieces at the most, before the one that always holds
 _FEW = 20  # photographs of a class, below which its recall is hardly known
@@ -71,9 +72,11 @@ def wrong_of_100(right: float, n: float) -> tuple[int, int]:
 def beside(scores: Scores) -> str:
     """What stands beside an accuracy: its baseline, and the classes that are never recognised."""
     base, never = scores.baseline, scores.never_recognised
-    told = [f"{name!r}: 0 of {amount(n)} recognised" for name, n in never.items()]
+    told = [f"{quoted(name)}: 0 of {amount(n)} recognised" for name, n in never.items()]
     more = [f"{len(told) - _NAMED:,} more classes never recognised"] if len(told) > _NAMED else []
-    return "; ".join([f"always saying {base.label!r}: {base.value:.1%}", *told[:_NAMED], *more])
+    return "; ".join(
+        [f"always saying {quoted(base.label)}: {base.value:.1%}", *told[:_NAMED], *more]
+    )
 
 
 def warnings(scores: Scores) -> list[str]:
@@ -82,8 +85,8 @@ def warnings(scores: Scores) -> list[str]:
     value, base = scores.accuracy.value, scores.baseline
     if not scores.is_beyond_baseline:
         better = "No better than" if value <= base.value else "Not shown to be better than"
-        told.append(f"{better} always saying {base.label!r} ({base.value:.1%}).")
-    never = [f"{name!r} (0 of {amount(n)})" for name, n in scores.never_recognised.items()]
+        told.append(f"{better} always saying {quoted(base.label)} ({base.value:.1%}).")
+    never = [f"{quoted(name)} (0 of {amount(n)})" for name, n in scores.never_recognised.items()]
     if never:
         more = f" and {len(never) - _NAMED:,} more" if len(never) > _NAMED else ""
         told.append(f"Never recognised: {', '.join(never[:_NAMED])}{more}.")

@@ -17,6 +17,7 @@ from tortie.images.class_names import plain_name
 from tortie.images.inputs import Skipped
 from tortie.images.inspection import Inspection
 from tortie.images.read import hash_all
+from tortie.text import quoted
 
 if TYPE_CHECKING:
     from tortie.evaluation.predict import Predictions
@@ -78,9 +79,9 @@ def evaluate(
         if photograph.label in classes:
             chosen.append(position)
         else:
-            reason = f"class {photograph.label!r} is not one of the classifier's"
+            reason = f"class {quoted(photograph.label)} is not one of the classifier's"
             if close := get_close_matches(photograph.label, classes, 1):
-                reason += f" (it knows {close[0]!r})"
+                reason += f" (it knows {quoted(close[0])})"
             skipped.append(Skipped(str(photograph.path), reason))
     if not chosen:
         given = sorted({photograph.label for photograph in collection.photographs})
@@ -139,7 +140,9 @@ def _as_known(labels: Sequence[str], classes: Sequence[str]) -> tuple[dict[str, 
         for label in labels
         if label not in classes and len(known.get(plain_name(label), ())) == 1
     }
-    return found, [f"class {label!r} is counted as {name!r}" for label, name in found.items()]
+    return found, [
+        f"class {quoted(label)} is counted as {quoted(name)}" for label, name in found.items()
+    ]
 
 
 def _copies_by_features(found: "Predictions") -> list[tuple[int, int]]:

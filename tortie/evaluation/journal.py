@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.prediction_formats import PredictionWriter
 from tortie.files import check_output, open_lock, replacing, try_lock
-from tortie.text import json_text
+from tortie.text import json_text, quoted
 
 Document = Mapping[str, Any]
 
@@ -121,8 +121,8 @@ class Journal:
             name = next(ahead, None)
             if name is None or record.get("path") != str(name):
                 raise UsageError(
-                    f"{self.path}: number {self.kept + 1:,} is {record.get('path')!r}, and of the "
-                    f"photographs given it is {'none' if name is None else repr(str(name))}: "
+                    f"{self.path}: number {self.kept + 1:,} is {quoted(record.get('path'))}, and "
+                    f"of the photographs given it is {'none' if name is None else quoted(name)}: "
                     "--force begins anew"
                 )
             self.kept += 1

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tortie.images.finding import Finding
 from tortie.images.findings import about
 from tortie.images.inspection import Inspection
+from tortie.text import quoted
 
 FEWEST = 5  # images of a class: a threshold that is the mean of fewer says nothing
 
@@ -124,7 +125,7 @@ def label_error_findings(
         first = errors[0]
         images = [inspection.rows[rows[error.index]] for error in errors]
         detail = (
-            f"labelled {classes[first.label]!r}, looks like {classes[first.likely]!r} "
+            f"labelled {quoted(classes[first.label])}, looks like {quoted(classes[first.likely])} "
             f"({first.probability:.0%})"
         )
         found.append(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tortie.evaluation import page
 from tortie.evaluation.metrics import Scores, counted_on
 from tortie.images.class_names import names_in_line
+from tortie.text import quoted
 from tortie.weights.classifier_metadata import Metadata
 
 if TYPE_CHECKING:
@@ -127,5 +128,5 @@ def classifier_card(metadata: Metadata, networks: Sequence[str]) -> NotebookCard
     line = stored_accuracy_line(metadata)
     base = metadata.accuracy
     if base is not None and base.baseline is not None:
-        line += f"; always saying {base.baseline_class!r}: {base.baseline:.1%}"
+        line += f"; always saying {quoted(base.baseline_class)}: {base.baseline:.1%}"
     return NotebookCard("ImageClassifier", [line], facts)

@@ -26,6 +26,7 @@ from tortie.images.remote import is_remote, is_remote_file, located, open_remote
 from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES as IMAGES
 from tortie.images.walk import SYSTEM, Strays
+from tortie.text import quoted
 
 PARQUET = ".parquet"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", PARQUET)
@@ -86,7 +87,7 @@ class _Archives:
         try:
             status = os.stat(archive)
         except OSError as error:
-            raise TortieError(f"cannot read {str(archive)!r}: {error.strerror}") from None
+            raise TortieError(f"cannot read {quoted(archive)}: {error.strerror}") from None
         key = (status.st_size, status.st_mtime_ns)
         with self._lock:
             found = self._listed.get(archive)
@@ -249,7 +250,7 @@ def _opened(archive: Path, key: tuple[int, int], file: IO[bytes] | None = None) 
     except (OSError, *_DAMAGED) as error:
         _close(opened)
         reason = getattr(error, "strerror", None) or error
-        raise TortieError(f"{str(archive)!r} {_SAYS}: {reason}") from None
+        raise TortieError(f"{quoted(archive)} {_SAYS}: {reason}") from None
     weakref.finalize(listed, _close, opened)  # once no thread reads from it any more
     return listed
 

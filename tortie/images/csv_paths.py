@@ -13,6 +13,7 @@ from pathlib import Path
 from tortie.errors import UsageError
 from tortie.images.remote import is_remote, located
 from tortie.images.table import windows_text
+from tortie.text import quoted
 
 _FULL = re.compile(r"[A-Za-z]:[\\/]|[\\/]")  # a path that begins at a drive, a server or the root
 _WINDOWS = re.compile(r"[A-Za-z]:/|.*\\")  # a path as Windows writes it
@@ -41,8 +42,8 @@ class CsvPaths:
         """Where paths of another machine were found."""
         if self._elsewhere:
             yield (
-                f"paths begin with {self._elsewhere!r}, which is not here: taken from "
-                f"{str(self._folder)!r}"
+                f"paths begin with {quoted(self._elsewhere)}, which is not here: taken from "
+                f"{quoted(self._folder)}"
             )
 
     def check(self, paths: Sequence[Path]) -> None:
@@ -54,8 +55,8 @@ class CsvPaths:
         foreign = next((cell for cell in self._cells if _WINDOWS.match(cell)), None)
         if foreign is not None and not any(map(os.path.lexists, paths)):
             raise UsageError(
-                f"{str(self._source)!r}: none of its {len(paths):,} images is here; one would be "
-                f"{str(self._folder / foreign)!r}, also tried with /: make the paths relative to "
+                f"{quoted(self._source)}: none of its {len(paths):,} images is here; one would be "
+                f"{quoted(self._folder / foreign)}, also tried with /: make the paths relative to "
                 "the CSV's folder"
             )
 

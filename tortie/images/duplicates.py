@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.images.facts import Facts
+from tortie.text import quoted
 
 HASH_DISTANCE = 12  # bits of 64: holds 99% of the centred 5% crops
 ALIKE = 0.95  # share of one thumbnail's variance that the other explains
@@ -169,7 +170,7 @@ def usable_groups(duplicates: Groups, labels: Sequence[str]) -> Groups:
         count, name = max(large)
         more = f" (and {len(large) - 1} more such groups)" if len(large) > 1 else ""
         notes.append(
-            f"{count} different images of {name!r} look alike, too many to be copies of one"
+            f"{count} different images of {quoted(name)} look alike, too many to be copies of one"
             f" another: they are neither kept together nor counted{more}"
         )
     pairs = [p for p in duplicates.pairs if p.kind == "exact" or p.first not in dropped]

@@ -34,6 +34,7 @@ from tortie.images.walk import (
     sort_files,
     telling,
 )
+from tortie.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +114,14 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
         collection = _find_in_folder(source, asked, known)
     elif exists and source.suffix.lower() == ".csv":
         if asked != "auto":
-            raise UsageError(f"splits are of folders; those of {str(source)!r} are in its column")
+            raise UsageError(f"splits are of folders; those of {quoted(source)} are in its column")
         collection = _find_in_csv(source)
     elif exists:
         raise UsageError(
-            f"{str(source)!r} is neither a folder of images nor a .csv: give {ONE_EACH}"
+            f"{quoted(source)} is neither a folder of images nor a .csv: give {ONE_EACH}"
         )
     else:
-        raise UsageError(f"no such folder or CSV: {str(source)!r}")
+        raise UsageError(f"no such folder or CSV: {quoted(source)}")
     photographs = tuple(sorted(collection.photographs, key=lambda one: str(one.path)))
     return checked(Collection(source, photographs, collection.notes))
 
@@ -137,7 +138,7 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
     if not shards:
         if sources != [source]:
             raise UsageError(
-                f"{str(source)!r} stands for {len(sources):,} files that are no archives: give "
+                f"{quoted(source)} stands for {len(sources):,} files that are no archives: give "
                 f"{ONE_EACH}"
             )
         return None
@@ -150,12 +151,12 @@ def _find_remote(source: Path, asked: Asked, known: Sequence[str]) -> Collection
         if source.suffix.lower() == ".csv":
             return None
         raise UsageError(
-            f"{str(source)!r} is neither a folder of images nor a .csv: give {ONE_EACH}"
+            f"{quoted(source)} is neither a folder of images nor a .csv: give {ONE_EACH}"
         )
     strays = Strays()
     paths = image_files(remote_files(source), strays)
     if not paths:
-        raise UsageError(f"no image in {str(source)!r}: give {ONE_EACH}")
+        raise UsageError(f"no image in {quoted(source)}: give {ONE_EACH}")
     inside = dict(zip(paths, paths, strict=True))
     return _collected(source, in_tree(source, inside, asked, known, strays))
 
@@ -234,8 +235,10 @@ def _find_in_folder(root: Path, asked: Asked, known: Sequence[str]) -> Collectio
     folders = _class_folders(root, strays)
     if not folders:
         if strays.loose:
-            raise UsageError(f"the images in {str(root)!r} lie in no class: put them in {ONE_EACH}")
-        raise UsageError(f"no image in {str(root)!r}: give {ONE_EACH}")
+            raise UsageError(
+                f"the images in {quoted(root)} lie in no class: put them in {ONE_EACH}"
+            )
+        raise UsageError(f"no image in {quoted(root)}: give {ONE_EACH}")
     paths = [path for own in folders.values() for path in own]
     layout = read_layout(root, paths, asked, known)
     photographs: list[Photograph] = []
@@ -263,7 +266,7 @@ def _note_empty(folder: Path, places: Container[Parts], parts: Parts, strays: St
 def _find_in_csv(source: Path) -> Collection:
     seen: dict[Path, tuple[int, Photograph]] = {}
     repeated: list[str] = []
-    rows = [(line, row, f"{str(source)!r}, line {line}") for line, row in read_table(source)]
+    rows = [(line, row, f"{quoted(source)}, line {line}") for line, row in read_table(source)]
     for _, row, where in rows:
         for column in ("path", "label", "split"):
             if column in row and not row[column].strip():
@@ -274,13 +277,13 @@ def _find_in_csv(source: Path) -> Collection:
         first, earlier = seen.setdefault(photograph.path, (line, photograph))
         if earlier != photograph:
             raise UsageError(
-                f"{str(source)!r}, lines {first} and {line}: {str(photograph.path)!r} is listed "
+                f"{quoted(source)}, lines {first} and {line}: {quoted(photograph.path)} is listed "
                 "twice, and not alike: keep one"
             )
         if first != line:
             repeated.append(str(photograph.path))
     if not seen:
-        raise UsageError(f"no image in {str(source)!r}: a header, {EXPECTED}, and a line an image")
+        raise UsageError(f"no image in {quoted(source)}: a header, {EXPECTED}, and a line an image")
     paths.check(list(seen))
     photographs = tuple(photograph for _, photograph in seen.values())
     return Collection(source, photographs, (*paths.notes(), *Strays(repeated=repeated).notes()))
@@ -305,7 +308,7 @@ def split_of(cell: object, where: str) -> Split | None:
         return None
     split = SPLIT_CELLS.get(str(cell).strip().lower())
     if split is None:
-        raise UsageError(f"{where}: split {cell!r}; expected one of {', '.join(SPLITS)}")
+        raise UsageError(f"{where}: split {quoted(cell)}; expected one of {', '.join(SPLITS)}")
     return split
 
 
@@ -329,7 +332,7 @@ def _missing_classes(collection: Collection) -> Iterator[str]:
         unlearned = classes[split].keys() - train.keys()
         if unlearned:
             raise UsageError(
-                f"{str(collection.root)!r}: classes in {split}, but not in train: "
+                f"{quoted(collection.root)}: classes in {split}, but not in train: "
                 f"{listed(unlearned)}; add images of them to train, or take them out"
             )
         absent = train.keys() - classes[split].keys()

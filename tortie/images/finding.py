@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tortie.errors import UsageError
+from tortie.text import quoted
 
 Severity = Literal["serious", "warning", "note"]
 
@@ -203,7 +204,7 @@ def worst(findings: Sequence[Finding], count: int = 3) -> list[str]:
 
 def _example(findings: Sequence[Finding]) -> str:
     first = findings[0]
-    named = f" ({first.paths[0]!r})" if first.paths else ""
+    named = f" ({quoted(first.paths[0])})" if first.paths else ""
     return f"{'such as ' if len(findings) > 1 else ''}{first.detail}{named}"
 
 
@@ -216,4 +217,4 @@ def check_kinds(names: Iterable[str]) -> None:
     for name in names:
         if name not in _PLACE:
             close = difflib.get_close_matches(name, _PLACE, 3) or list(_PLACE)
-            raise UsageError(f"no kind of finding {name!r}: expected {', '.join(close)}")
+            raise UsageError(f"no kind of finding {quoted(name)}: expected {', '.join(close)}")

@@ -10,6 +10,7 @@ from tortie.images.facts import Facts
 from tortie.images.find import SPLITS
 from tortie.images.finding import Finding, Severity, ranked
 from tortie.images.inspection import Inspection
+from tortie.text import quoted
 
 TINY = 32  # pixels of the shorter side
 BLANK = 2.0  # grey levels: a thumbnail of one colour varies by less, JPEG's noise included
@@ -164,7 +165,7 @@ def _formats(inspection: Inspection) -> Iterator[Finding]:
     leading = {most[label][0] for label in large if most[label][1] >= _MOSTLY * large[label]}
     if len(leading) > 1:
         told = ", ".join(
-            f"{label!r} {most[label][0]}"
+            f"{quoted(label)} {most[label][0]}"
             for label in sorted(large)
             if most[label][1] >= _MOSTLY * large[label]
         )
@@ -230,7 +231,7 @@ def _leaks(inspection: Inspection) -> Iterator[Finding]:
             kind, how = "duplicate-across-splits", "the same file" if equal else "alike,"
         else:
             name = next(n for i in members if (n := inspection.photographs[i].group))
-            kind, how = "group-across-splits", f"group {name!r}"
+            kind, how = "group-across-splits", f"group {quoted(name)}"
         yield about(
             inspection, kind, "serious", f"{how} in {told}", ordered, later, weight=len(later)
         )
@@ -254,17 +255,18 @@ def _class_sizes(inspection: Inspection) -> Iterator[Finding]:
     sizes = Counter({one.label: 0 for one in inspection.photographs})
     sizes.update(inspection.labels)
     if len(sizes) == 1:
-        yield Finding("class-size", "serious", f"only one class, {next(iter(sizes))!r}")
+        yield Finding("class-size", "serious", f"only one class, {quoted(next(iter(sizes)))}")
     for name, size in sorted(sizes.items(), key=lambda pair: (pair[1], pair[0])):
         if size < FEW:
             images = [i for i in inspection.rows if inspection.photographs[i].label == name]
             photographs = "photograph" if size == 1 else "photographs"
-            detail = f"class {name!r} has {size or 'no'} readable {photographs}"
+            detail = f"class {quoted(name)} has {size or 'no'} readable {photographs}"
             severity: Severity = "serious" if size < 2 else "warning"
             yield about(inspection, "class-size", severity, detail, images, weight=-size)
     (most, large), (least, small) = _extremes(sizes)
     if large > UNBALANCED * small > 0:
-        detail = f"{large:,} of {most!r}, {small:,} of {least!r}: {large / small:.0f} times as many"
+        sizes_of_both = f"{large:,} of {quoted(most)}, {small:,} of {quoted(least)}"
+        detail = f"{sizes_of_both}: {large / small:.0f} times as many"
         yield Finding("unbalanced", "warning", detail)
 
 

@@ -18,6 +18,7 @@ from tortie.images.class_names import class_name, plain_name
 from tortie.images.split import SPLITS, Split
 from tortie.images.split_words import EXACT, Meaning, meanings
 from tortie.images.walk import listed
+from tortie.text import quoted
 
 SPLIT_CELLS: dict[str, Split] = {**EXACT, "calibration": "calibration"}
 
@@ -117,7 +118,7 @@ class FolderReading:
         if named and all(parts.values()) and (exact or len(folders) > 1):
             if not layered:
                 raise UsageError(
-                    f"the images in {listed(folders)} of {str(self.root)!r} lie in no class: give "
+                    f"the images in {listed(folders)} of {quoted(self.root)} lie in no class: give "
                     f"{ONE_EACH}; or --no-splits, if these are the classes"
                 )
             return self._splits(folders, parts)
@@ -155,13 +156,13 @@ class FolderReading:
                 inside = bool(found)
             if not found:
                 raise UsageError(
-                    f"splits {split}={pattern}: no folder of images {pattern!r} in "
-                    f"{str(self.root)!r}, which has {listed(tree.below)}"
+                    f"splits {split}={pattern}: no folder of images {quoted(pattern)} in "
+                    f"{quoted(self.root)}, which has {listed(tree.below)}"
                 )
             for parts in found:
                 if chosen.setdefault(parts, split) != split:
                     raise UsageError(
-                        f"splits: {str(Path(*parts))!r} cannot be {chosen[parts]} and {split}"
+                        f"splits: {quoted(Path(*parts))} cannot be {chosen[parts]} and {split}"
                     )
         if inside:
             return Layout({p: (class_name(p[0]), split) for p, split in chosen.items()}, ())
@@ -174,7 +175,7 @@ class FolderReading:
         if not places:
             raise UsageError(
                 f"the images in {listed(str(Path(*parts)) for parts in chosen)} of "
-                f"{str(self.root)!r} lie in no class: give {ONE_EACH}"
+                f"{quoted(self.root)} lie in no class: give {ONE_EACH}"
             )
         return Layout(places, tuple(above))
 
@@ -192,7 +193,7 @@ class FolderReading:
             self._ask(folders, parts, "has folders named as splits whose classes differ")
         if plainly:
             return layout
-        said = ", ".join(f"{name!r} is {split}" for name, split in splits.items() if split)
+        said = ", ".join(f"{quoted(name)} is {split}" for name, split in splits.items() if split)
         left = [name for name, split in splits.items() if split is None]
         without = f"; without classes, left out: {listed(left)}" if left else ""
         return Layout(
@@ -214,8 +215,8 @@ class FolderReading:
         if twice:
             same = [name for name in splits if splits[name] == twice[0]]
             raise UsageError(
-                f"{listed(same)} of {str(self.root)!r} all mean {twice[0]}: keep one, or say which "
-                f"is what: {_suggestion(splits)}; or --no-splits, if these are the classes"
+                f"{listed(same)} of {quoted(self.root)} all mean {twice[0]}: keep one, or say "
+                f"which is what: {_suggestion(splits)}; or --no-splits, if these are the classes"
             )
         return splits
 
@@ -258,7 +259,7 @@ class FolderReading:
         if split_classes != folders.keys() or any(one.direct for one in folders.values()):
             others = sorted(n for n in folders if n not in split_classes or folders[n].direct)
             raise UsageError(
-                f"{str(self.root)!r}: {listed(sorted(several))} hold splits, and {listed(others)} "
+                f"{quoted(self.root)}: {listed(sorted(several))} hold splits, and {listed(others)} "
                 "images in none: give each class its splits, or say --no-splits to draw them anew"
             )
         used = sorted(name for name in inner if parts[name])
@@ -267,7 +268,7 @@ class FolderReading:
             (name, one): (class_name(name), splits[one])
             for name, folder in folders.items() for one in folder.below
         }  # fmt: skip
-        said = ", ".join(f"{name!r} is {splits[name]}" for name in used)
+        said = ", ".join(f"{quoted(name)} is {splits[name]}" for name in used)
         return Layout(
             places, (), (f"splits inside the classes: {said} (--no-splits draws them anew)",)
         )
@@ -286,7 +287,7 @@ class FolderReading:
             option = _suggestion(_guessed(inner, inside))
             readings.append(f"{option} if they are classes, with their splits in them")
         raise UsageError(
-            f"{str(self.root)!r} {what}: say {', '.join(readings)}, or --no-splits if they are "
+            f"{quoted(self.root)} {what}: say {', '.join(readings)}, or --no-splits if they are "
             "classes without splits"
         )
 
@@ -354,8 +355,8 @@ def _joined(folders: dict[str, FolderTree]) -> Layout | None:
             continue
         name, (split, label) = next(iter(own.items()))
         note = (
-            f"names of folders taken for split and class: {name!r} is {parts[split]} of {label!r} "
-            "(--no-splits takes each for a class)"
+            f"names of folders taken for split and class: {quoted(name)} is {parts[split]} of "
+            f"{quoted(label)} (--no-splits takes each for a class)"
         )
         places: dict[Parts, tuple[str, Split | None]] = {
             (name,): (class_name(label), _PLAIN[parts[split]])

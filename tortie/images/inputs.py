@@ -19,6 +19,7 @@ from tortie.images.find import (
 from tortie.images.given import given_images
 from tortie.images.labels import is_missing, names_of
 from tortie.images.read import Source
+from tortie.text import quoted
 
 Images = str | Path | Collection | Iterable[Any]
 """A folder, a CSV, or what :func:`tortie.images.given.given_images` takes."""
@@ -155,8 +156,8 @@ def _check_weighted(names: Sequence[str], weights: Sequence[float]) -> None:
     missing = sorted(set(names) - weighted)
     if missing:
         raise UsageError(
-            f"sample_weight is zero for every image of class {missing[0]!r}: give one of them a "
-            "weight above 0, or leave the class out"
+            f"sample_weight is zero for every image of class {quoted(missing[0])}: give one of "
+            "them a weight above 0, or leave the class out"
         )
 
 

@@ -21,6 +21,7 @@ from tortie.images.folder_readings import (
     only_classes,
 )
 from tortie.images.split import SPLITS, Split
+from tortie.text import quoted
 
 __all__ = ["ONE_EACH", "SPLIT_CELLS", "Asked", "Layout", "Parts", "parse_splits", "read_layout"]
 
@@ -41,8 +42,8 @@ def parse_splits(text: str) -> Asked:
         folder = folder.strip().strip("/\\")
         if split is None or not equals or not folder:
             raise UsageError(
-                f"splits {text!r}: expected auto, none, or SPLIT=FOLDER with commas between, as "
-                f"train=Training,test=Testing; SPLIT is one of {', '.join(SPLITS)}"
+                f"splits {quoted(text)}: expected auto, none, or SPLIT=FOLDER with commas between, "
+                f"as train=Training,test=Testing; SPLIT is one of {', '.join(SPLITS)}"
             )
         found.append((split, folder))
     return tuple(found)
@@ -75,7 +76,7 @@ def read_layout(
     while (inner := reading.wrapped(tree, asked)) is not None:
         base, tree = (*base, inner), tree.below[inner]
     if base:
-        notes.append(f"entered {str(Path(*base))!r}, the only folder of images in {str(root)!r}")
+        notes.append(f"entered {quoted(Path(*base))}, the only folder of images in {quoted(root)}")
     if asked == "none":
         layout = only_classes(tree)
     elif asked == "auto":
@@ -88,7 +89,7 @@ def read_layout(
         for name in parts
         if name != name.strip() == label
     }
-    notes += [f"folder {name!r} is class {label!r}" for name, label in sorted(padded)]
+    notes += [f"folder {quoted(name)} is class {quoted(label)}" for name, label in sorted(padded)]
     return Layout(
         {(*base, *parts): place for parts, place in layout.places.items()},
         tuple((*base, *parts) for parts in layout.above),

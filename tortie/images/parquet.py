@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.text import quoted
 
 _IMAGES = ("image", "img", "bytes", "jpg", "png")
 _LABELS = ("label", "labels", "class", "cls")
@@ -58,7 +59,7 @@ class ParquetFile:
             self._file = pyarrow.parquet.ParquetFile(file or path)
         except (OSError, ValueError) as error:  # of pyarrow, whose errors are both
             reason = str(error).splitlines()[0]
-            raise TortieError(f"{str(path)!r} cannot be read as Parquet: {reason}") from None
+            raise TortieError(f"{quoted(path)} cannot be read as Parquet: {reason}") from None
         self.columns = _columns(path, self._file.schema_arrow)
         self._begins: list[int] = []
         total = 0
@@ -95,7 +96,7 @@ class ParquetFile:
         name, classes = self.columns.label, self.columns.classes
         if name is None:
             raise UsageError(
-                f"{str(self._path)!r} has no column of labels, but {', '.join(self.columns.all)}: "
+                f"{quoted(self._path)} has no column of labels, but {', '.join(self.columns.all)}: "
                 f"expected {' or '.join(_LABELS[:2])}"
             )
         values = self._file.read(columns=[name]).column(0).to_pylist()
@@ -104,7 +105,7 @@ class ParquetFile:
         for row, value in enumerate(values):
             if value is not None and value >= len(classes):
                 raise UsageError(
-                    f"{str(self._path)!r}, row {row}: label {value} is none of its "
+                    f"{quoted(self._path)}, row {row}: label {value} is none of its "
                     f"{len(classes):,} classes"
                 )
         return [None if value is None or value < 0 else classes[value] for value in values]
@@ -130,7 +131,7 @@ def _columns(path: Path, schema: Any) -> Columns:
     }
     image = _first(names, kinds, "Image", _IMAGES)
     if image is None:
-        raise UsageError(f"{str(path)!r} has no column of images: it has {', '.join(names)}")
+        raise UsageError(f"{quoted(path)} has no column of images: it has {', '.join(names)}")
     label = _first(names, kinds, "ClassLabel", _LABELS)
     classes = features[label].get("names") if label and kinds.get(label) == "ClassLabel" else None
     if isinstance(classes, dict):  # as older versions wrote them

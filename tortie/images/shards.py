@@ -30,6 +30,7 @@ from tortie.images.remote import is_remote, is_remote_file, remote_files
 from tortie.images.split import Split
 from tortie.images.split_words import EXACT
 from tortie.images.walk import SUFFIXES, Strays, each_image, image_files, listed
+from tortie.text import quoted
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 _MOST = 10**6  # names that braces may stand for
@@ -69,7 +70,7 @@ def expanded(source: Path) -> list[Path]:
     for name in _braces(text):
         here = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
         if not here or not os.path.lexists(here[0]):
-            raise UsageError(f"no file matches {name!r}")
+            raise UsageError(f"no file matches {quoted(name)}")
         found.extend(map(Path, here))
     return found
 
@@ -82,7 +83,9 @@ def _braces(text: str) -> list[str]:
     if match[1]:
         first, last = int(match[1]), int(match[2])
         if not 0 <= last - first < _MOST:
-            raise UsageError(f"{text!r}: {{{match[1]}..{match[2]}}} stands for no sensible range")
+            raise UsageError(
+                f"{quoted(text)}: {{{match[1]}..{match[2]}}} stands for no sensible range"
+            )
         inner: Iterator[str] = (f"{n:0{len(match[1])}}" for n in range(first, last + 1))
     else:
         inner = iter(match[3].split(","))
@@ -190,8 +193,8 @@ def _labelled(
                 continue
             if key in seen:
                 raise UsageError(
-                    f"{str(member.archive)!r}: two images of the key {key!r}, {seen[key]!r} and "
-                    f"{name!r}: keep one"
+                    f"{quoted(member.archive)}: two images of the key {quoted(key)}, "
+                    f"{quoted(seen[key])} and {quoted(name)}: keep one"
                 )
             seen[key] = name
             path = Archived(member.archive, name).path
@@ -303,5 +306,5 @@ def in_tree(
         else:
             places.append((path, *place))
     if not places:
-        raise UsageError(f"the images in {str(root)!r} lie in no class: give {ONE_EACH}")
+        raise UsageError(f"the images in {quoted(root)} lie in no class: give {ONE_EACH}")
     return Sharded(places, (*layout.notes, *strays.notes()))

@@ -19,6 +19,7 @@ from typing import Literal
 from tortie.errors import UsageError
 from tortie.images.duplicates import connected, links_of
 from tortie.images.split import SPLITS, Split, draw
+from tortie.text import quoted
 
 ScoredOn = Literal["test", "validation", "cross-validation"]
 
@@ -103,7 +104,8 @@ def split_rules_for(
     untrained = sorted(set(labels) - trained)
     if untrained:
         raise UsageError(
-            f"no training image of class {untrained[0]!r}: give it some, or leave the class out"
+            f"no training image of class {quoted(untrained[0])}: give it some, or leave the class "
+            "out"
         )
     fractions = _asked_for(set(splits), valid, test) or _by_rule(set(splits), len(labels))
     if fractions:
@@ -161,8 +163,8 @@ def enough_to_score(
         for label in sorted(apart):
             if len(apart[label]) < 2:
                 return (
-                    f"class {label!r} has one image, or one group of copies: it cannot be held out"
-                    " and trained on"
+                    f"class {quoted(label)} has one image, or one group of copies: it cannot be "
+                    "held out and trained on"
                 )
     return None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tortie.errors import TortieError, UsageError
 from tortie.files import open_regular, replacing
 from tortie.images.remote import is_remote, remote_bytes
-from tortie.text import csv_text, from_cell
+from tortie.text import csv_text, from_cell, quoted
 
 COLUMNS = ("path", "label", "split", "group")
 EXPECTED = "path,label[,split[,group]] with commas between"
@@ -76,15 +76,15 @@ def read_table(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 continue
             if len(cells) != len(columns):
                 raise UsageError(
-                    f"{str(source)!r}, line {reader.line_num}: {len(cells)} cells; expected "
+                    f"{quoted(source)}, line {reader.line_num}: {len(cells)} cells; expected "
                     f"{len(columns)}"
                 )
             row = dict(zip(columns, map(from_cell, cells), strict=True))
             if any("\0" in cell for cell in row.values()):
-                raise UsageError(f"{str(source)!r}, line {reader.line_num}: a cell holds a null")
+                raise UsageError(f"{quoted(source)}, line {reader.line_num}: a cell holds a null")
             yield reader.line_num, row
     except csv.Error as error:
-        raise UsageError(f"{str(source)!r}, line {reader.line_num}: {error}") from error
+        raise UsageError(f"{quoted(source)}, line {reader.line_num}: {error}") from error
 
 
 def windows_text(cell: str) -> str:
@@ -105,7 +105,7 @@ def _text(source: Path) -> str:
             with open_regular(source) as file:
                 content = file.read()
     except OSError as error:
-        raise TortieError(f"cannot read {str(source)!r}: {error.strerror}") from error
+        raise TortieError(f"cannot read {quoted(source)}: {error.strerror}") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", "replace")
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
@@ -124,6 +124,6 @@ def _delimiter(source: Path, lines: io.StringIO) -> str:
         if {"path", "label"} <= set(columns) <= set(COLUMNS) and len(set(columns)) == len(columns):
             return delimiter
     raise UsageError(
-        f"{str(source)!r}, line 1: the columns are {first.strip()[:200]!r}; expected {EXPECTED}, "
-        "in UTF-8"
+        f"{quoted(source)}, line 1: the columns are {quoted(first.strip()[:200])}; expected "
+        f"{EXPECTED}, in UTF-8"
     )

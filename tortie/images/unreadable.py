@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tortie.errors import TortieError
+from tortie.text import quoted
 
 
 class UnreadableImage(TortieError):
@@ -14,7 +15,7 @@ class UnreadableImage(TortieError):
 
     def __init__(self, reason: str, source: Path | None = None) -> None:
         self.reason = reason
-        super().__init__(reason if source is None else f"cannot read {str(source)!r}: {reason}")
+        super().__init__(reason if source is None else f"cannot read {quoted(source)}: {reason}")
 
 
 class TooManyPixels(UnreadableImage):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tortie.errors import TortieError
+from tortie.text import quoted
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -70,7 +71,7 @@ class Strays:
 def listed(names: Iterable[str]) -> str:
     """How many, and the first few different names; quoted, so that a line stays a line."""
     names = list(names)
-    different = [repr(_short(name)) for name in sorted(set(names))]
+    different = [quoted(_short(name)) for name in sorted(set(names))]
     more = ", ..." if len(different) > _SHOWN else ""
     return f"{len(names)} ({', '.join(different[:_SHOWN])}{more})"
 
@@ -116,7 +117,7 @@ def telling(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TortieError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise TortieError(f"cannot read {quoted(path)}: {error.strerror}") from error
 
 
 def images(folder: Path, strays: Strays) -> list[Path]:
@@ -152,7 +153,7 @@ def each_image(folder: Path, strays: Strays) -> Iterator[Path]:
                 ahead.append(_inside(here, strays))
             except OSError as error:
                 if here == folder:
-                    raise TortieError(f"cannot read {str(here)!r}: {error.strerror}") from error
+                    raise TortieError(f"cannot read {quoted(here)}: {error.strerror}") from error
                 strays.barred.append(str(here))
 
 

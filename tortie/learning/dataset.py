@@ -28,6 +28,7 @@ from tortie.images.split_rules import (
 from tortie.learning.job import Job
 from tortie.learning.training_weights import ClassWeight, TrainingWeights, check_class_weight
 from tortie.processes import contents
+from tortie.text import quoted
 
 Integers = NDArray[np.int64]
 
@@ -178,7 +179,7 @@ class Dataset:
         left_out = sorted(set(self.classes) - set(labels)) if crossed else []
         if left_out:
             return (
-                f"no photograph of class {left_out[0]!r} can be counted: copies of them have "
+                f"no photograph of class {quoted(left_out[0])} can be counted: copies of them have "
                 "other labels, or too many look alike"
             )
         return enough_to_score(labels, groups, crossed=crossed)
@@ -296,7 +297,7 @@ def enough_classes(labels: Iterable[str], kind: LabelType = "str") -> tuple[str,
     counts = Counter(labels)
     if len(counts) < 2:
         raise UsageError(
-            f"only one class, {next(iter(counts))!r}: a classifier needs two or more, each a "
+            f"only one class, {quoted(next(iter(counts)))}: a classifier needs two or more, each a "
             "folder of photographs (a class of anything else will do)"
         )
     single = sorted(name for name, count in counts.items() if count < 2)

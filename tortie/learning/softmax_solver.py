@@ -20,7 +20,8 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_GAP = 1e-8  # nats that the loss may lie above its minimum, by the estimate of the preconditioner
+GAP = 1e-8  # nats that the loss may lie above its minimum, by the estimate of the preconditioner
+ROUGH_GAP = 1e-6  # where penalties are compared
 _STEPS, _TURNS = 30, 100  # of Newton's method, and of conjugate gradients in each, at the most
 _LEAST_STEP = 1e-3
 _ROUNDING = 3e-8  # of a loss in float32
@@ -86,9 +87,14 @@ class Problems:
             group.standardise(own[number * at_once :][:at_once], mean, scale)
         self._axes = axes
 
-    def solve(self, penalty: float) -> list[LinearHead]:
-        """The minimum of each set for ``penalty``; the last solutions are the starting points."""
-        return [head for group in self._groups for head in group.solve(penalty, self._axes)]
+    def solve(self, penalty: float, gap: float = GAP) -> list[LinearHead]:
+        """The minimum of each set for ``penalty``; the last solutions are the starting points.
+
+        Args:
+            penalty: λ.
+            gap: nats that the loss may lie above its minimum.
+        """
+        return [head for group in self._groups for head in group.solve(penalty, gap, self._axes)]
 
 
 class _Axes:
@@ -162,7 +168,7 @@ class _Group:
         self._middle = (means - mean) * scale
         self._stretch = np.where(scale == 0, 0, scales / np.where(scale == 0, 1, scale))
 
-    def solve(self, penalty: float, axes: _Axes) -> list[LinearHead]:
+    def solve(self, penalty: float, within: float, axes: _Axes) -> list[LinearHead]:
         """The head of each set, from the last solution on."""
         at = self._solution
         loss, shares = self._loss(at, penalty)
@@ -170,10 +176,10 @@ class _Group:
             slope = self._slope(at, shares, penalty)
             inverse = self._inverse(shares, penalty, axes)
             gap = slope.dot(inverse(slope)) / 2
-            if not (gap > _GAP).any():
+            if not (gap > within).any():
                 break
-            step = self._newton_step(slope, shares, penalty, inverse)
-            falls, size = slope.dot(step), np.where(gap > _GAP, 1.0, 0.0)
+            step = self._newton_step(slope, shares, penalty, inverse, within)
+            falls, size = slope.dot(step), np.where(gap > within, 1.0, 0.0)
             while True:
                 there = at.plus(step, size)
                 found, there_shares = self._loss(there, penalty)
@@ -192,7 +198,7 @@ class _Group:
         return heads
 
     def _newton_step(
-        self, slope: _Point, shares: Floats, penalty: float, inverse: "_Inverse"
+        self, slope: _Point, shares: Floats, penalty: float, inverse: "_Inverse", gap: float
     ) -> _Point:
         """The step to the minimum of the loss's quadratic model, by conjugate gradients."""
         none = np.zeros(len(slope.bias))
@@ -208,7 +214,7 @@ class _Group:
             turned = inverse(left)
             then = left.dot(turned)
             # Far from the minimum the model is rough: a tenth of the slope may stay.
-            if not (then > np.maximum(np.minimum(0.01, first) * first, _GAP)).any():
+            if not (then > np.maximum(np.minimum(0.01, first) * first, gap)).any():
                 break
             keep = np.divide(then, size, out=none.copy(), where=size > 0)
             toward, size = turned.plus(toward, keep), then

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.errors import UsageError
+from tortie.text import quoted
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -51,7 +52,9 @@ def check_class_weight(weight: ClassWeight, classes: Sequence[str]) -> None:
         unknown = [name for name in weight if name not in classes]
         if unknown:
             known = ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
-            raise UsageError(f"class_weight names class {unknown[0]!r}: the classes are {known}")
+            raise UsageError(
+                f"class_weight names class {quoted(unknown[0])}: the classes are {known}"
+            )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tortie.images.find import find
 from tortie.images.formats import ENOUGH, format_of
 from tortie.images.split_words import meanings
 from tortie.images.walk import Strays, entries, images
+from tortie.text import quoted
 
 REMOVED = ".removed"
 _LONGEST = 100  # bytes of a class name: file systems take 255
@@ -77,7 +78,7 @@ class PhotographFolder:
             root.mkdir(parents=True, exist_ok=True)
         if self.listing().photographs and find(root).splits:
             raise UsageError(
-                f"{str(root)!r} holds splits: the studio teaches from FOLDER/class/*.jpg; give it "
+                f"{quoted(root)} holds splits: the studio teaches from FOLDER/class/*.jpg; give it "
                 "the folder of the training photographs"
             )
 
@@ -165,7 +166,7 @@ class PhotographFolder:
         for name in names:
             if class_name(name) == label:
                 return self.root / name
-        raise UsageError(f"no class {label[:60]!r}")
+        raise UsageError(f"no class {quoted(label[:60])}")
 
 
 def folder_photograph(path: Path, root: Path, label: str) -> FolderPhotograph | None:
@@ -195,10 +196,10 @@ def check_class_name(name: str) -> str:
     )  # fmt: skip
     if wrong:
         raise UsageError(
-            f"a class cannot be named {name[:60]!r}: letters, digits, spaces and hyphens can"
+            f"a class cannot be named {quoted(name[:60])}: letters, digits, spaces and hyphens can"
         )
     if meanings([name])[name] is not None:
-        raise UsageError(f"{name!r} is the name of a part of a split: give the class another")
+        raise UsageError(f"{quoted(name)} is the name of a part of a split: give the class another")
     return name
 
 
@@ -231,6 +232,6 @@ def _telling(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
-        raise UsageError(f"{path.name!r} is there already") from None
+        raise UsageError(f"{quoted(path.name)} is there already") from None
     except OSError as error:
-        raise TortieError(f"{str(path)!r}: {error.strerror}") from error
+        raise TortieError(f"{quoted(path)}: {error.strerror}") from error

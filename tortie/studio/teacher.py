@@ -25,6 +25,7 @@ from tortie.processes import ALONE
 from tortie.studio.feature_memory import FeatureMemory, Floats
 from tortie.studio.label_next import worth_labelling
 from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder, folder_photograph
+from tortie.text import quoted
 
 PENALTY = 0.1
 """λ until cross-fitting has chosen one."""
@@ -66,7 +67,9 @@ class Snapshot:
         """
         known = {one.key: one for one in self.photographs}
         if missing := [key for key in keys if key not in known]:
-            raise UsageError(f"no such photograph: {missing[0][:20]!r}; it was moved meanwhile")
+            raise UsageError(
+                f"no such photograph: {quoted(missing[0][:20])}; it was moved meanwhile"
+            )
         return [known[key] for key in keys]
 
 
@@ -163,7 +166,7 @@ class Teacher:
         for one in self._unlabelled:
             if one.key == key:
                 return one
-        raise UsageError(f"no such photograph: {key[:20]!r}")
+        raise UsageError(f"no such photograph: {quoted(key[:20])}")
 
     def knows(self, one: FolderPhotograph) -> bool:
         """Whether a photograph of this content is in a class."""
