@@ -178,8 +178,9 @@ class Chromium:
                   permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])  # fmt: skip
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         self.evaluate(
-            f"(async () => {{ const bytes = Uint8Array.from(atob('{packed}'), (c) => c.charCodeAt());"
-            "const type = 'image/png', image = new Blob([bytes], {type});"
+            f"(async () => {{ const all = atob('{packed}'), type = 'image/png';"
+            "const bytes = Uint8Array.from(all, (one) => one.charCodeAt());"
+            "const image = new Blob([bytes], {type});"
             "await navigator.clipboard.write([new ClipboardItem({[type]: image})]); })()"
         )
         self.call("Input.dispatchKeyEvent", type="keyDown", key="v", code="KeyV", modifiers=2,

@@ -55,7 +55,7 @@ def test_folds_side_by_side_come_to_what_each_comes_to_alone():
 
 
 def test_a_fold_that_trains_on_one_class_alone_is_sure_of_it():
-    # Oracle: by hand. Nothing tells the classes apart in that fold, and the others keep their sides.
+    # Oracle: by hand. Nothing tells the classes apart in that fold; the others keep their sides.
     draws = np.random.default_rng(0)
     for count in (5, 8, 11):
         features, labels = draws.gamma(1, 1, (count, 1280)).astype(np.float32), np.zeros(count, int)
