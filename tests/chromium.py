@@ -18,12 +18,12 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is insta
 
 
 def camera(path, images):
-    """Arguments for a browser whose camera shows these images, a second each, again and again."""
+    """Arguments for a browser whose camera shows these images, some ms each, again and again."""
     with path.with_suffix(".mjpeg").open("wb") as film:
         for image in images:
             frame = io.BytesIO()
-            image.convert("RGB").resize((640, 480)).save(frame, "JPEG", quality=92)
-            film.write(30 * frame.getvalue())
+            image.convert("RGB").resize((320, 240)).save(frame, "JPEG", quality=92)
+            film.write(3 * frame.getvalue())
     return (
         "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={film.name}",

@@ -28,11 +28,11 @@ function closeCamera() {
 
 // A button that takes photographs as long as it is held; all of them are one burst.
 function holdForCamera(button, label) {
-  let held = false;
+  let hold = null; // the one under way: a new one may begin before the last has seen its end
 
   async function begin() {
-    if (held) return;
-    held = true;
+    if (hold) return;
+    const own = (hold = {});
     button.classList.add("held");
     const burst = Date.now().toString(36) + Math.random().toString(36).slice(2, 6);
     const taken = [];
@@ -44,14 +44,14 @@ function holdForCamera(button, label) {
         if (file) taken.push(file);
         if (taken.length >= 4) send(taken.splice(0));
         await sleep(EVERY);
-      } while (held);
+      } while (hold === own);
     }
     if (taken.length) send(taken);
     await sent;
   }
 
   function end() {
-    held = false;
+    hold = null;
     button.classList.remove("held");
   }
 
