@@ -2,6 +2,7 @@
 // The studio's page: what is in the folder, what was learnt from it, and changes to it.
 
 const SHOWN_THUMBS = innerWidth < 500 ? 16 : 48; // of a class, until all are asked for
+const NOTHING_YET = "Make two classes, and give each some photographs: files, or what the camera sees.";
 let token = "";
 let state = null;
 const chosen = new Set();
@@ -77,6 +78,7 @@ function draw(found) {
     ? ". Learnt from " + many(found.learnt_from, "photograph") + " in " + Math.round(1000 * found.solve_seconds) + " ms"
     : ". Two classes with photographs are needed to learn";
   $("about").textContent = found.error || "Folder " + found.folder + learnt + learning + ".";
+  for (const button of document.querySelectorAll("[data-file], #report")) button.disabled = !found.learnt_from;
   drawClasses(found);
   drawFigures(found);
   drawFindings(found);
@@ -206,8 +208,9 @@ function drawFigures(found) {
       many(own.photographs, "photograph") +
       (own.n < own.photographs - 0.5 ? " that count as " + Math.round(own.n) + " (bursts and copies count once)" : "") +
       "; always saying " + figures.baseline.label + ": " + percent(figures.baseline.value)
-    : figures.reason || "") + (pending && found.learnt_from ? " (being measured anew …)" : "");
+    : figures.reason || (found.learnt_from ? "" : NOTHING_YET)) + (pending && found.learnt_from ? " (being measured anew …)" : "");
   $("trust").textContent = own ? figures.trust : "";
+  $("next-title").hidden = !(figures.next || []).length;
   $("next").replaceChildren(...(figures.next || []).map(lineOf));
   $("notes").hidden = !(figures.notes || []).length;
   $("notes").querySelector("ul").replaceChildren(...(figures.notes || []).map(lineOf));
@@ -225,9 +228,11 @@ function drawConfusion(figures) {
   if (!figures || figures.classes.length > 12) return;
   const table = document.createElement("table");
   const add = (row, kind, text) => { row.append(Object.assign(document.createElement(kind), { textContent: text })); };
-  const caption = table.createCaption();
+  const caption = document.createElement("p"); // as wide as the panel: a table's own is as wide as the table
+  caption.id = "confusion-caption";
   caption.className = "soft";
   caption.textContent = "Confusion: a row is what it is, a column what it is taken for";
+  table.setAttribute("aria-labelledby", caption.id);
   const head = table.insertRow();
   for (const name of ["", ...figures.classes]) add(head, "th", name);
   figures.confusion.forEach((counts, i) => {
@@ -238,7 +243,7 @@ function drawConfusion(figures) {
       row.lastChild.className = i === j ? "right" : count > 0.05 ? "wrong" : "";
     });
   });
-  $("confusion").append(table);
+  $("confusion").append(caption, table);
 }
 
 function drawFindings(found) {
