@@ -11,6 +11,7 @@ import tortie
 from tests.conftest import lay_out, photograph
 from tortie.cli.main import main
 from tortie.images import find
+from tortie.learning.check import check_images, findings_of
 
 
 @pytest.fixture
@@ -200,6 +201,20 @@ def test_fit_and_check_name_the_same_doubtful_labels(run, tmp_path):
     (note,) = [one for one in json.loads(out)["notes"] if "class may be wrong" in one]
     assert doubts and f"class may be wrong: {len(doubts)}, " in note
     assert doubts[0]["paths"][0] in note and doubts[0]["detail"] in note
+
+
+def test_a_fit_knows_all_that_a_check_finds(tmp_path):
+    # Oracle: the check of the same folder, which chooses its penalty itself.
+    folder = lay_out(tmp_path / "photographs", 20)
+    for number in (3, 7):
+        (folder / "stripes" / f"{number:02}.jpg").rename(folder / "blobs" / f"wrong-{number}.jpg")
+    shutil.copy(folder / "blobs" / "00.jpg", folder / "blobs" / "copy.jpg")
+    (folder / "blobs" / "01.jpg").write_bytes((folder / "blobs" / "02.jpg").read_bytes()[:900])
+    findings = check_images(folder).findings
+    assert {"label-error", "exact-duplicate", "truncated"} <= {one.kind for one in findings}
+    for weight in ("auto", "balanced"):  # the fit's own choice of the penalty; the check's
+        fitted = tortie.ImageClassifier(threads=2, class_weight=weight).fit(folder).fitted_
+        assert findings_of(fitted) == findings
 
 
 def test_a_file_that_cannot_be_read_is_not_to_compute_for_ever(run, tmp_path):

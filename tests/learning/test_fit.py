@@ -68,7 +68,7 @@ def test_what_is_scored_has_no_part_in_training_or_choice(on):
 def test_validation_chooses_where_there_is_a_test_too():
     data = labelled()
     splits = tuple(["train"] * 120 + ["validation"] * 40 + ["test"] * 40)
-    head, penalty, held, _ = learn(data, SplitRules(splits, "test", ""), 0)
+    head, penalty, held, *_ = learn(data, SplitRules(splits, "test", ""), 0)
     assert list(held.positions) == list(range(160, 200))
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[160:])))
     noise = data.features.copy()
@@ -168,7 +168,7 @@ def test_drawn_views_are_trained_on_and_never_judged():
     got = both.problems([train]).solve(0.1)[0]
     np.testing.assert_array_equal(got.weight, wanted.weight)
     protocol = SplitRules(tuple(["train"] * 15 + ["test"] * 15), "test", "")
-    head, _, held, _ = learn(both, protocol, 0)
+    head, _, held, *_ = learn(both, protocol, 0)
     np.testing.assert_allclose(held.probabilities, softmax(head.logits(data.features[15:])))
 
 

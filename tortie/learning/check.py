@@ -29,6 +29,8 @@ from tortie.processes import ALONE, core_count
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from tortie.learning.result import FitResult
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -112,6 +114,16 @@ def check_images(
     store = ActivationStore.default(note)
     threads = options.threads or core_count()
     return check(collection, sources, options, store, threads, labels, progress)
+
+
+def findings_of(fitted: "FitResult") -> list[Finding] | None:
+    """What a check of a fit's photographs finds, of what the fit knows already.
+
+    ``None`` where it looked for no wrong labels.
+    """
+    if fitted.label_errors is None:
+        return None
+    return ranked([*file_findings(fitted.data.inspection), *fitted.label_errors])
 
 
 def check(

@@ -10,13 +10,22 @@ from tortie.evaluation.label_errors import label_error_findings, label_errors
 from tortie.images.finding import Finding
 from tortie.images.inspection import Inspection
 from tortie.learning.cross_fitting import LabelledFeatures, choose_among
-from tortie.learning.softmax import Floats, Integers, few_threads, held_out_parts, softmax
+from tortie.learning.softmax import (
+    Floats,
+    Integers,
+    PenaltyChoice,
+    few_threads,
+    held_out_parts,
+    softmax,
+)
 from tortie.learning.temperature import is_beyond_baseline
 
-_CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
+CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
-def check_labels(inspection: Inspection, features: Floats, seed: int) -> list[Finding]:
+def check_labels(
+    inspection: Inspection, features: Floats, seed: int, chosen: PenaltyChoice | None = None
+) -> list[Finding]:
     """Findings about labels.
 
     None where no class can be held out and trained on, or where the softmax layer is not shown to
@@ -26,6 +35,7 @@ def check_labels(inspection: Inspection, features: Floats, seed: int) -> list[Fi
         inspection: the images.
         features: activations of the undistorted view of those that take part, float32 ``(N, D)``.
         seed: of the folds.
+        chosen: the penalty, where it was chosen on these very images and folds already.
     """
     classes = sorted(set(inspection.labels))
     if len(classes) < 2:
@@ -40,7 +50,7 @@ def check_labels(inspection: Inspection, features: Floats, seed: int) -> list[Fi
         weights=inspection.weights.of(everything),
     )
     with few_threads(features):
-        probabilities, count = out_of_fold(data, seed)
+        probabilities, count = out_of_fold(data, seed, chosen)
     if not count:
         return []
     rows = everything[_told_apart(data)]
@@ -58,7 +68,9 @@ def _told_apart(data: LabelledFeatures) -> NDArray[np.bool_]:
     return np.array([len(units[label]) > 1 for label in data.labels.tolist()], bool)
 
 
-def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
+def out_of_fold(
+    data: LabelledFeatures, seed: int, chosen: PenaltyChoice | None = None
+) -> tuple[Floats, int]:
     """Each image predicted by a head that neither it nor its group had a part in.
 
     Twice: what the first round doubts has no part in training the second, or wrong labels would
@@ -75,9 +87,9 @@ def out_of_fold(data: LabelledFeatures, seed: int) -> tuple[Floats, int]:
     everything = np.arange(len(data.labels))
     parts = held_out_parts(data.folds(seed, everything))
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
-    chosen = choose_among(data, np.sort(np.array(by_content[:_CHOOSE_ON])), seed)
+    chosen = chosen or choose_among(data, np.sort(np.array(by_content[:CHOOSE_ON])), seed)
     penalty = chosen.penalty
-    if len(everything) <= _CHOOSE_ON:  # it was chosen on these very parts
+    if len(everything) <= CHOOSE_ON:  # it was chosen on these very parts
         first = np.zeros((len(data.labels), data.classes), np.float32)
         first[np.concatenate([held for _, held in parts])] = softmax(chosen.logits)
     else:

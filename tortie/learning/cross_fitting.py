@@ -9,6 +9,7 @@ each fold's training photographs.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from tortie.learning.softmax import (
     Weights,
     choose,
     held_out_parts,
+    is_small,
     softmax,
 )
 from tortie.learning.softmax_solver import Problems, TrainingSet
@@ -157,21 +159,31 @@ def train_on(data: LabelledFeatures, train: Integers, penalty: float) -> LinearH
     return data.problems([train]).solve(penalty)[0]
 
 
-def cross_validate(data: LabelledFeatures, seed: int) -> HeldOut:
+def cross_validate(data: LabelledFeatures, seed: int, threads: int = 1) -> HeldOut:
     """Nested cross-fitting: each photograph is predicted by a head that it did not train or choose.
 
     In each outer fold the penalty is chosen, and the temperature fitted, by an inner cross-fitting
     of the other folds.
+
+    Args:
+        data: the photographs.
+        seed: of the folds.
+        threads: outer folds that are computed at once, where a matrix product takes one thread.
     """
     everything = np.arange(len(data.labels))
     outer = held_out_parts(data.folds(seed, everything))
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
     temperatures = np.ones(len(data.labels), np.float32)
-    for number, (train, held) in enumerate(outer, 1):
-        inner = choose_among(data, train, seed + number)
+
+    def predict(number: int) -> None:
+        train, held = outer[number]
+        inner = choose_among(data, train, seed + number + 1)
         head = train_on(data, train, inner.penalty)
         probabilities[held] = softmax(head.logits(data.features[held]))
         temperatures[held] = choose_temperature(softmax(inner.logits), inner.labels, inner.weights)
+
+    with ThreadPoolExecutor(threads if is_small(data.features) else 1) as pool:
+        list(pool.map(predict, range(len(outer))))
     return HeldOut(everything, probabilities, temperatures)
 
 

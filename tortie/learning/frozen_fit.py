@@ -21,7 +21,7 @@ from tortie.learning.calibration import (
     calibrate,
     crop_rows,
 )
-from tortie.learning.check_labels import check_labels
+from tortie.learning.check_labels import CHOOSE_ON, check_labels
 from tortie.learning.clock import Clock
 from tortie.learning.cross_fitting import (
     MANY,
@@ -46,7 +46,7 @@ from tortie.learning.frozen_plan import plan_frozen, preview_split
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult, Notes, dataset_notes
-from tortie.learning.softmax import Floats, LinearHead, few_threads, softmax
+from tortie.learning.softmax import Floats, LinearHead, PenaltyChoice, few_threads, softmax
 
 if TYPE_CHECKING:
     from tortie.activations.views import View
@@ -175,15 +175,19 @@ def solve(
         clock.lap("crops to calibrate")
     few = len(data) < MANY  # two times five fits of more would take longer than the fit
     with few_threads(activations):
-        head, penalty, held_out, calibration = train_and_measure(table, data, crops)
-        train = data.train
-        label_errors = check_labels(data.inspection, activations, data.seed) if few else []
+        head, penalty, held_out, calibration, choice = train_and_measure(
+            table, data, crops, job.threads
+        )
+        train, shared = data.train, choice if _is_of_the_check(table, data) else None
+        label_errors = (
+            check_labels(data.inspection, activations, data.seed, shared) if few else None
+        )
         known = activations[train], data.labels[train], table.folds(data.seed, train)
         novelty = fit_novelty(*known, data.weights(train))
         strangers = measure_strangers(*known, data.weights(train)) if novelty else None
     clock.lap("softmax layer")
     notes: Notes = {
-        **dataset_notes(data, job.collection.all_notes, frozen.stages.notes, label_errors),
+        **dataset_notes(data, job.collection.all_notes, frozen.stages.notes, label_errors or []),
         "views": view_notes,
         "calibration": calibration.notes,
     }
@@ -200,26 +204,48 @@ def solve(
         penalty=penalty,
         novelty=novelty,
         strangers=strangers,
+        label_errors=label_errors,
+    )
+
+
+def _is_of_the_check(table: LabelledFeatures, data: Dataset) -> bool:
+    """Whether the penalty is chosen as a check of labels does: on all photographs, as they are."""
+    return (
+        len(data.train) == len(data) <= CHOOSE_ON
+        and table.drawn is None
+        and data.training_weights.by_default
+        and not data.empty_classes
     )
 
 
 class Solved(NamedTuple):
-    """What was chosen, trained, measured and calibrated on activations."""
+    """What was chosen, trained, measured and calibrated on activations.
+
+    Attributes:
+        head: the softmax layer.
+        penalty: of it.
+        held_out: predictions that the accuracy is counted on.
+        calibration: the temperatures.
+        choice: of the penalty, where it was cross-fitted.
+    """
 
     head: LinearHead
     penalty: float
     held_out: HeldOut
     calibration: Calibration
+    choice: PenaltyChoice | None
 
 
-def train_and_measure(table: LabelledFeatures, data: Dataset, crops: CropFeatures | None) -> Solved:
+def train_and_measure(
+    table: LabelledFeatures, data: Dataset, crops: CropFeatures | None, threads: int = 1
+) -> Solved:
     """Choose the penalty, train the softmax layer, predict what was held out, calibrate.
 
     The penalty is chosen on the validation photographs where there are both these and a test, and
     by cross-fitting inside the training photographs otherwise.
     """
     train, validation, seed = data.train, data.part("validation"), data.seed
-    cross_fitted = None
+    choice = cross_fitted = None
     if data.split.on == "test" and len(validation):
         penalty = choose_on(table, train, validation).penalty
     else:
@@ -228,12 +254,12 @@ def train_and_measure(table: LabelledFeatures, data: Dataset, crops: CropFeature
         penalty, cross_fitted = choice.penalty, HeldOut(order, softmax(choice.logits))
     head = train_on(table, train, penalty)
     if data.too_few is None and data.split.on == "cross-validation":
-        cross_fitted = cross_validate(table, seed)
+        cross_fitted = cross_validate(table, seed, threads)
         held_out = cross_fitted.only(data.scored)
     else:
         held_out = predict_by(table, head, data.scored)
     calibration = calibrate(table, data, head, penalty, cross_fitted, crops)
-    return Solved(head, penalty, held_out, calibration)
+    return Solved(head, penalty, held_out, calibration, choice)
 
 
 def _drawn_views(job: Job, data: Dataset) -> "tuple[list[View], list[str]]":

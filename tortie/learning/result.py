@@ -72,6 +72,7 @@ class FitResult:
             told.
         strangers: how well kinds of things that were not trained on are noticed; ``None`` where
             that cannot be told.
+        label_errors: labels that may be wrong; ``None`` where they were not looked for.
         history: metrics of each epoch of the training; empty where there was none.
         best_epoch: the one whose weights were kept.
         members: the results of an ensemble's networks; empty for one network.
@@ -89,6 +90,7 @@ class FitResult:
     penalty: float | None = None
     novelty: Novelty | None = None
     strangers: Strangers | None = None
+    label_errors: Sequence[Finding] | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()

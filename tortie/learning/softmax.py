@@ -24,7 +24,7 @@ from tortie.learning.training_weights import TrainingWeights
 
 __all__ = [
     "PENALTIES", "Floats", "Integers", "LinearHead", "PenaltyChoice", "Problem", "Weights",
-    "choose", "few_threads", "held_out_parts", "log_loss", "softmax",
+    "choose", "few_threads", "held_out_parts", "is_small", "log_loss", "softmax",
 ]  # fmt: skip
 
 Weights = NDArray[np.float64]
@@ -77,8 +77,13 @@ def few_threads(features: Floats) -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1 if features.nbytes < 2**24 else None, "blas"):
+    with threadpool_limits(1 if is_small(features) else None, "blas"):
         yield
+
+
+def is_small(features: Floats) -> bool:
+    """Whether a matrix product of features takes one thread."""
+    return features.nbytes < 2**24
 
 
 class Problem:

@@ -71,6 +71,11 @@ class TrainingWeights:
     classes: Sequence[str] = ()
     samples: NDArray[np.float64] | None = None
 
+    @property
+    def by_default(self) -> bool:
+        """Whether nobody asked for other weights than those of a softmax layer."""
+        return self.by_class in ("auto", "sqrt") and self.samples is None
+
     def of(self, rows: Integers, labels: Integers, count: int) -> Floats:
         """Weights ``(n,)`` of mean one.
 

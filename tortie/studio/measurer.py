@@ -13,6 +13,7 @@ from tortie.evaluation.advice import next_photographs, trust
 from tortie.images.find import Photograph
 from tortie.images.finding import KINDS, Finding
 from tortie.images.manifest import write_manifest
+from tortie.learning.check import check_images, findings_of
 from tortie.studio.teacher import Snapshot, Teacher
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class StudioFigures:
 
 class Measurer:
     """Fits and checks the folder in a thread of its own, always the newest snapshot.
+
+    A fit finds what a check does; a check of its own follows where the fit failed, or was of
+    thousands.
 
     Photographs of one burst are one group: on one side of every split, and counted once.
 
@@ -88,8 +92,9 @@ class Measurer:
                     return
                 snapshot, self._wanted = self._wanted, None
             assert snapshot is not None
-            self._publish(self._measured(snapshot))
-            if self._wanted is None:
+            figures, checked = self._measured(snapshot)
+            self._publish(figures)
+            if not checked and self._wanted is None:
                 self._publish(self._checked(snapshot))
 
     def _publish(self, figures: StudioFigures) -> None:
@@ -97,10 +102,10 @@ class Measurer:
             self.figures = figures
             self._changed.notify_all()
 
-    def _measured(self, snapshot: Snapshot) -> StudioFigures:
-        """A fit of the folder as it was when the snapshot was learnt."""
+    def _measured(self, snapshot: Snapshot) -> tuple[StudioFigures, bool]:
+        """A fit of the folder as it was when the snapshot was learnt; whether it checked it too."""
         if snapshot.head is None:
-            return StudioFigures(snapshot.version, {"reason": _TOO_LITTLE, "next": []})
+            return StudioFigures(snapshot.version, {"reason": _TOO_LITTLE, "next": []}), True
         options = self._teacher.options
         classifier = ImageClassifier(
             options.network, device=options.device, precision=options.precision,
@@ -111,22 +116,21 @@ class Measurer:
                 classifier.fit(written(snapshot, Path(folder)))
         except TortieError as error:
             known = {"reason": str(error), "next": again(snapshot) or next_photographs(None, {})}
-            return StudioFigures(snapshot.version, known, self.figures.findings)
+            return StudioFigures(snapshot.version, known, self.figures.findings), False
         except Exception as error:  # of one fit: a photograph that went meanwhile, or our fault
             known = {"reason": f"the fit failed: {error}", "next": []}
-            return StudioFigures(snapshot.version, known, self.figures.findings)
+            return StudioFigures(snapshot.version, known, self.figures.findings), False
         result = classifier.fitted_
         assert result is not None
         self._teacher.suggest(result.penalty or 0, classifier.temperature)
         self._teacher.tell_novelty(result.data.classes, result.novelty)
-        return StudioFigures(snapshot.version, described(result), self.figures.findings, classifier)
+        found = findings_of(result)
+        findings = self.figures.findings if found is None else told(found, snapshot)
+        figures = StudioFigures(snapshot.version, described(result), findings, classifier)
+        return figures, found is not None
 
     def _checked(self, snapshot: Snapshot) -> StudioFigures:
-        from tortie.learning.check import check_images
-
         figures, options = self.figures, self._teacher.options
-        if snapshot.head is None:
-            return figures
         try:
             with tempfile.TemporaryDirectory(prefix="tortie-studio-") as folder:
                 checked = check_images(
