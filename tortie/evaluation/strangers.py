@@ -98,10 +98,11 @@ def measure_strangers(
         )
         strangers.append([])
         for fold in numbers[turns]:
-            train, held = ~inside & (folds != fold), ~inside & (folds == fold)
-            if not (train.any() and held.any()):
+            train = np.flatnonzero(~inside & (folds != fold))
+            held = np.flatnonzero(~inside & (folds == fold))
+            if not (len(train) and len(held)):
                 continue
-            spread = spread_of(features[train], labels[train], _MOST)
+            spread = spread_of(features, labels, _MOST, train)
             known.append(spread.distances(features[held]))
             known_weights.append(weights[held])
             strangers[-1].append(spread.distances(features[inside]))
