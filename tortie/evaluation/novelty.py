@@ -110,34 +110,36 @@ class Novelty:
 
 
 def fit_novelty(
-    features: Floats, labels: Integers, folds: Integers, weights: Weights | None = None
-) -> Novelty | None:
+    features: Floats, labels: Integers, folds: Integers, weights: Weights | None = None,
+    rows: Integers | None = None,
+) -> Novelty | None:  # fmt: skip
     """Measure the spread of the training photographs, and the distances of those held out.
 
     Args:
-        features: activations ``(N, D)`` of the training photographs.
-        labels: class indices ``(N,)``.
-        folds: of each photograph ``(N,)``: its distance is taken where its fold was left out,
-            for a photograph is always near to what it was part of.
-        weights: of each photograph ``(N,)``: those of a group add up to one; by default each is
-            one.
+        features: activations ``(M, D)``.
+        labels: class indices ``(M,)``.
+        folds: of each training photograph ``(N,)``: its distance is taken where its fold was left
+            out, for a photograph is always near to what it was part of.
+        weights: of each ``(N,)``: those of a group add up to one; by default each is one.
+        rows: of ``features``, the training photographs ``(N,)``; by default all.
 
     Returns:
         ``None`` where fewer than 20 photographs are given.
     """
-    if len(features) < _LEAST:
+    rows = np.arange(len(features)) if rows is None else rows
+    if len(rows) < _LEAST:
         return None
     held, counted = [], []
     for fold in np.unique(folds):
         outside, inside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if not len(outside):
             return None
-        spread = spread_of(features, labels, rows=outside)
-        held.append(spread.distances(features[inside]))
+        spread = spread_of(features, labels, rows=rows[outside])
+        held.append(spread.distances(features[rows[inside]]))
         counted.append(np.ones(len(inside)) if weights is None else weights[inside])
-        if len(features) > _MOST:  # one fold is enough to know how distances are distributed
+        if len(rows) > _MOST:  # one fold is enough to know how distances are distributed
             break
-    whole = spread_of(features, labels)
+    whole = spread_of(features, labels, rows=rows)
     quantiles = quantiles_of(np.concatenate(held), np.concatenate(counted), np.linspace(0, 1, 101))
     return Novelty(whole.scale, whole.means, whole.directions, quantiles.astype(np.float32))
 
