@@ -27,7 +27,9 @@ def test_nearest_images_are_those_of_scikit_learns_cosines(count, monkeypatch):
     np.fill_diagonal(cosines, -2)
     wanted = min(feature_duplicates.NEAREST, count - 1)
     expected = np.sort(np.argsort(-cosines, axis=1)[:, :wanted], axis=1)
-    np.testing.assert_array_equal(np.sort(nearest_images(rows), axis=1), expected)
+    np.testing.assert_array_equal(
+        np.sort(nearest_images(rows, np.arange(len(rows))), axis=1), expected
+    )
 
 
 def test_many_images_are_compared_in_few_directions(monkeypatch):
@@ -35,7 +37,7 @@ def test_many_images_are_compared_in_few_directions(monkeypatch):
     rows = features(900)
     rows = np.concatenate([rows, rows[:30] + np.float32(0.1)])
     monkeypatch.setattr(feature_duplicates, "_EXACT_BELOW", 100)
-    nearest = nearest_images(rows)
+    nearest = nearest_images(rows, np.arange(len(rows)))
     assert all(i in nearest[900 + i] and 900 + i in nearest[i] for i in range(30))
 
 

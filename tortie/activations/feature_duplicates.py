@@ -54,7 +54,7 @@ def feature_duplicate_pairs(
     if len(rows) < 2:
         return []
     thumbnails = np.frombuffer(b"".join(first_of), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
-    nearest = nearest_images(features.reshape(len(features), -1)[rows])
+    nearest = nearest_images(features.reshape(len(features), -1), rows)
     first = np.repeat(np.arange(len(rows)), nearest.shape[1])
     pairs = np.sort(np.stack([first, nearest.ravel()], axis=1), axis=1)
     pairs = np.unique(pairs, axis=0)
@@ -64,24 +64,25 @@ def feature_duplicate_pairs(
     return [(int(one), int(other)) for one, other in found]
 
 
-def nearest_images(features: Floats) -> Indices:
-    """The images of the most similar activations, by the cosine, the mean taken out.
+def nearest_images(features: Floats, among: Indices) -> Indices:
+    """The images of the most similar activations, by the cosine, the mean of all taken out.
 
     Args:
-        features: float32 ``(N, D)``, N over 1.
+        features: float32 ``(N, D)``.
+        among: rows of the images that are compared ``(M,)``, M over 1.
 
     Returns:
-        ``(N, n)``, n the smaller of 6 and N - 1, in no order. Where over 6,000 images are compared,
-        by the 160 directions of most variance.
+        ``(M, n)``, n the smaller of 6 and M - 1, places in ``among`` in no order. Where over 6,000
+        images are compared, by the 160 directions of most variance.
     """
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    if len(features) <= _EXACT_BELOW:
-        rows = _directions(features - mean)
+    if len(among) <= _EXACT_BELOW:
+        rows = _directions(features[among] - mean)
     else:
-        sample = _directions(features[:: max(1, len(features) // 4000)] - mean)
+        sample = _directions(features[among[:: max(1, len(among) // 4000)]] - mean)
         vectors = np.linalg.eigh(sample.T @ sample)[1][:, -_KEPT:]
-        starts = range(0, len(features), _BLOCK)  # the features are never copied as a whole
-        parts = [_directions((features[at : at + _BLOCK] - mean) @ vectors) for at in starts]
+        starts = range(0, len(among), _BLOCK)  # the features are never copied as a whole
+        parts = [_directions((features[among[at : at + _BLOCK]] - mean) @ vectors) for at in starts]
         rows = np.concatenate(parts)
     count = min(NEAREST, len(rows) - 1)
     found = [_nearest(rows, top, count) for top in range(0, len(rows), _BLOCK)]

@@ -38,6 +38,7 @@ _MOST = 1000  # photographs that the spread is measured on: more move it little
 STRANGE = 95.0
 """Percent of the held-out training photographs beyond which one is called unlike them."""
 _PREFIX = "novelty."
+_BLOCK = 4096  # photographs whose activations are copied at once: 20 MB
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,15 @@ class Novelty:
 
     def distances(self, features: Floats) -> NDArray[np.float64]:
         """Distance ``(N,)`` of activations ``(N, D)`` to the nearest class mean."""
-        rows = (_of_length_one(features) * self.scale).astype(np.float64)
         means = self.means.astype(np.float64)
-        whole = _squared(rows, means)
-        leading = _squared(rows @ self.directions.T, means @ self.directions.T)
-        return np.sqrt(np.maximum(whole - leading, 0).min(axis=1))
+        turned = means @ self.directions.T
+        found = np.empty(len(features))
+        for begin in range(0, len(features), _BLOCK):
+            block = features[begin : begin + _BLOCK]
+            rows = (_of_length_one(block) * self.scale).astype(np.float64)
+            squares = _squared(rows, means) - _squared(rows @ self.directions.T, turned)
+            found[begin : begin + _BLOCK] = np.sqrt(np.maximum(squares, 0).min(axis=1))
+        return found
 
     def percentiles(self, distances: NDArray[np.float64]) -> Floats:
         """Percentage ``(N,)`` of held-out training photographs that are less far, 0 to 100."""
@@ -105,34 +110,36 @@ class Novelty:
 
 
 def fit_novelty(
-    features: Floats, labels: Integers, folds: Integers, weights: Weights | None = None
-) -> Novelty | None:
+    features: Floats, labels: Integers, folds: Integers, weights: Weights | None = None,
+    rows: Integers | None = None,
+) -> Novelty | None:  # fmt: skip
     """Measure the spread of the training photographs, and the distances of those held out.
 
     Args:
-        features: activations ``(N, D)`` of the training photographs.
-        labels: class indices ``(N,)``.
-        folds: of each photograph ``(N,)``: its distance is taken where its fold was left out,
-            for a photograph is always near to what it was part of.
-        weights: of each photograph ``(N,)``: those of a group add up to one; by default each is
-            one.
+        features: activations ``(M, D)``.
+        labels: class indices ``(M,)``.
+        folds: of each training photograph ``(N,)``: its distance is taken where its fold was left
+            out, for a photograph is always near to what it was part of.
+        weights: of each ``(N,)``: those of a group add up to one; by default each is one.
+        rows: of ``features``, the training photographs ``(N,)``; by default all.
 
     Returns:
         ``None`` where fewer than 20 photographs are given.
     """
-    if len(features) < _LEAST:
+    rows = np.arange(len(features)) if rows is None else rows
+    if len(rows) < _LEAST:
         return None
     held, counted = [], []
     for fold in np.unique(folds):
-        outside = folds != fold
-        if not outside.any():
+        outside, inside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if not len(outside):
             return None
-        spread = spread_of(features[outside], labels[outside])
-        held.append(spread.distances(features[~outside]))
-        counted.append(np.ones(len(held[-1])) if weights is None else weights[~outside])
-        if len(features) > _MOST:  # one fold is enough to know how distances are distributed
+        spread = spread_of(features, labels, rows=rows[outside])
+        held.append(spread.distances(features[rows[inside]]))
+        counted.append(np.ones(len(inside)) if weights is None else weights[inside])
+        if len(rows) > _MOST:  # one fold is enough to know how distances are distributed
             break
-    whole = spread_of(features, labels)
+    whole = spread_of(features, labels, rows=rows)
     quantiles = quantiles_of(np.concatenate(held), np.concatenate(counted), np.linspace(0, 1, 101))
     return Novelty(whole.scale, whole.means, whole.directions, quantiles.astype(np.float32))
 
@@ -156,21 +163,30 @@ def quantiles_of(
     return found
 
 
-def spread_of(features: Floats, labels: Integers, most: int = _MOST) -> Novelty:
+def spread_of(
+    features: Floats, labels: Integers, most: int = _MOST, rows: Integers | None = None
+) -> Novelty:
     """The distance of these photographs; its quantiles are not known yet.
 
     Args:
         features: activations ``(N, D)``.
         labels: class indices ``(N,)``.
         most: photographs that the spread is measured on, at most.
+        rows: of ``features``, which photographs; by default all.
     """
-    rows = _of_length_one(features)
-    present = np.unique(labels)
-    means = np.stack([rows[labels == one].mean(axis=0, dtype=np.float64) for one in present])
+    rows = np.arange(len(features)) if rows is None else rows
+    present, numbers = np.unique(labels[rows], return_inverse=True)
+    sums = np.zeros((len(present), features.shape[1]))
+    for begin in range(0, len(rows), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        unit = _of_length_one(features[rows[block]])
+        for number in np.unique(numbers[block]).tolist():
+            sums[number] += unit[numbers[block] == number].sum(axis=0, dtype=np.float64)
+    means = sums / np.bincount(numbers)[:, None]
     some = np.arange(len(rows))
     if len(rows) > most:
         some = np.sort(np.random.default_rng(0).permutation(len(rows))[:most])
-    residuals = rows[some] - means[np.searchsorted(present, labels[some])]
+    residuals = _of_length_one(features[rows[some]]) - means[numbers[some]]
     directions, rest = _leading(residuals.astype(np.float32))
     return Novelty(
         np.array([1 / np.sqrt(rest)], np.float32),

@@ -71,19 +71,23 @@ def told(measured: Strangers | None, classes: int) -> str:
 
 
 def measure_strangers(
-    features: Floats, labels: Integers, folds: Integers, weights: Weights
-) -> Strangers | None:
+    features: Floats, labels: Integers, folds: Integers, weights: Weights,
+    rows: Integers | None = None,
+) -> Strangers | None:  # fmt: skip
     """Leave each class out in turn; ``None`` where there are too few classes or photographs.
 
     Args:
-        features: activations of the training photographs ``(N, D)``.
-        labels: class indices ``(N,)``.
-        folds: of each photograph ``(N,)``, groups kept together.
+        features: activations ``(M, D)``.
+        labels: class indices ``(M,)``.
+        folds: of each training photograph ``(N,)``, groups kept together.
         weights: of each ``(N,)``: those of a group add up to one; 0 for one that does not count.
+        rows: of ``features``, the training photographs ``(N,)``; by default all.
     """
-    if len(labels) > _PHOTOGRAPHS:
-        some = np.sort(np.random.default_rng(0).permutation(len(labels))[:_PHOTOGRAPHS])
-        features, labels, folds, weights = features[some], labels[some], folds[some], weights[some]
+    rows = np.arange(len(labels)) if rows is None else rows
+    if len(rows) > _PHOTOGRAPHS:
+        some = np.sort(np.random.default_rng(0).permutation(len(rows))[:_PHOTOGRAPHS])
+        rows, folds, weights = rows[some], folds[some], weights[some]
+    features, labels = features[rows], labels[rows]
     present, numbers = np.unique(labels), np.unique(folds)
     if len(present) < LEAST_CLASSES or len(numbers) < 2:
         return None
@@ -98,10 +102,11 @@ def measure_strangers(
         )
         strangers.append([])
         for fold in numbers[turns]:
-            train, held = ~inside & (folds != fold), ~inside & (folds == fold)
-            if not (train.any() and held.any()):
+            train = np.flatnonzero(~inside & (folds != fold))
+            held = np.flatnonzero(~inside & (folds == fold))
+            if not (len(train) and len(held)):
                 continue
-            spread = spread_of(features[train], labels[train], _MOST)
+            spread = spread_of(features, labels, _MOST, train)
             known.append(spread.distances(features[held]))
             known_weights.append(weights[held])
             strangers[-1].append(spread.distances(features[inside]))

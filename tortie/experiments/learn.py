@@ -204,6 +204,13 @@ def linear_probe(train: Tensor, test: Tensor, train_labels: Tensor, test_labels:
     return float((head.logits(test.numpy()).argmax(axis=1) != test_labels.numpy()).mean())
 
 
+def moves_nothing(count: int) -> bool:
+    """Whether ``--freeze auto`` freezes everything with so many training pictures of a class."""
+    from tortie.learning.depths import FEW
+
+    return count < FEW
+
+
 def fine_tune(rest: TrainedPart, split: Split, task: Task, **changes: Any) -> Learnt:
     """Train what is left after a cut; its head begins as the softmax layer on its start.
 

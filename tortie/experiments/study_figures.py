@@ -127,7 +127,7 @@ def dots(
 
 def heat(
     axes: "Axes", values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str],
-    theme: Theme, form: str = "{:.1f}",
+    theme: Theme, form: str = "{:.1f}", outlined: Sequence[int] = (),
 ) -> None:  # fmt: skip
     """A heat map with its numbers.
 
@@ -138,7 +138,10 @@ def heat(
         columns: their names.
         theme: of the figure.
         form: of a number.
+        outlined: for each column, the row of the cell that has a border; empty for none.
     """
+    from matplotlib.patches import Rectangle
+
     image = axes.imshow(values, cmap=theme.heat, aspect="auto")
     low, high = image.get_clim()
     for row, across in enumerate(values):
@@ -146,6 +149,9 @@ def heat(
             dark = (value - low) / (high - low or 1) > 0.55
             ink = "white" if dark == (theme.mode == "light") else "#15191e"
             axes.text(column, row, form.format(value), ha="center", va="center", color=ink)
+    for column, row in enumerate(outlined):
+        corner = column - 0.47, row - 0.45
+        axes.add_patch(Rectangle(corner, 0.94, 0.9, fill=False, lw=3, ec=theme.colours[1]))
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(rows)), rows)
     axes.grid(visible=False)

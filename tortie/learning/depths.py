@@ -45,7 +45,7 @@ from tortie.runs.resume import check_freeze
 from tortie.runs.run import Run
 from tortie.training.decoded import DecodedPhotographs
 
-_FEW, _ENOUGH = 20, 1000
+FEW, _ENOUGH = 20, 1000
 """Training photographs of the smallest class: under the first, nothing but the softmax layer learns
 without learning them by heart; from the second on, freezing everything is not among the best."""
 
@@ -161,8 +161,8 @@ def worth_comparing(smallest: int, names: tuple[str, ...]) -> tuple[list[str], s
         names: of the network's stages.
     """
     middle = middle_stage(names)
-    if smallest < _FEW:
-        return [], f"{smallest} photographs of the smallest class, under {_FEW}: too few to move it"
+    if smallest < FEW:
+        return [], f"{smallest} photographs of the smallest class, under {FEW}: too few to move it"
     if smallest < _ENOUGH:
         return [middle, "none"], f"{smallest} photographs of the smallest class: any depth may win"
     return ["none", middle], f"{smallest} photographs of the smallest class: enough to train all"
