@@ -1,10 +1,12 @@
 """What is sent in error or in malice is refused with a reason, and the server lives on."""
 
 import io
+import socket
 import struct
 import threading
 import zipfile
 import zlib
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from tortie.errors import UsageError
 from tortie.loading import load
 from tortie.serving.limits import Access, Limits, Refusal
 from tortie.serving.multipart import MultipartForm
-from tortie.serving.server import check_access
+from tortie.serving.server import address_of, check_access, listen
 
 TOKEN = "correct-horse-battery"
 
@@ -171,6 +173,16 @@ def test_beyond_this_machine_only_with_a_token():
         assert check_access(host, None, ["Pets.example"]).hosts == {host, "pets.example"}
     with pytest.raises(UsageError, match="5 characters: expected 16"):
         check_access("127.0.0.1", "short", [])
+
+
+def test_the_address_that_is_told_is_answered():
+    # Oracle: the name that a browser sends, of the address that the command prints.
+    for host in ("0.0.0.0", "", "127.0.0.1"):
+        with listen(host, 0) as listening:
+            name = urlsplit(address_of(listening)).hostname
+        hosts = check_access(host, TOKEN, []).hosts
+        assert name in hosts, host
+    assert socket.gethostname().lower() not in hosts  # of this machine's own address alone
 
 
 def test_bodies_together_are_bounded(fitted_file):

@@ -44,7 +44,8 @@ def check_access(host: str, token: str | None, names: list[str]) -> Access:
             f"--host {host} can be reached by others: set the environment variable TORTIE_TOKEN "
             f"to a secret of {SHORTEST_TOKEN} characters or more"
         )
-    return Access(token, frozenset(name.lower() for name in (*names, host)))
+    own = [socket.gethostname()] if _is_every_address(host) else []  # what address_of says
+    return Access(token, frozenset(name.lower() for name in (*names, *own, host)))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,7 +67,7 @@ def listen(host: str, port: int) -> socket.socket:
 def address_of(listening: socket.socket) -> str:
     """The address to open in a browser."""
     host, port = listening.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
+    if _is_every_address(host):
         host = socket.gethostname()
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -195,6 +196,14 @@ def _connection(patience: float) -> type[H11Protocol]:
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether an error of uvicorn's concerns the operator: not that a client went."""
     return "timeout graceful shutdown" not in record.getMessage()
+
+
+def _is_every_address(host: str) -> bool:
+    """Whether it stands for all addresses of this machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return not host
 
 
 def _is_this_machine(host: str) -> bool:
