@@ -203,7 +203,7 @@ def _is_every_address(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
-        return not host
+        return False
 
 
 def _is_this_machine(host: str) -> bool:
