@@ -290,3 +290,8 @@ class FeatureShard:
         except (SafetensorError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise TortieError(f"{self.path} cannot be read: {reason}; extract again") from None
+
+
+def notes_of(shards: Sequence[FeatureShard]) -> Iterator[str]:
+    """What was met as the photographs were listed, each line once."""
+    yield from dict.fromkeys(line for shard in shards for line in shard.header.notes)

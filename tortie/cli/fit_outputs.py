@@ -97,7 +97,7 @@ def write_outputs(
         "report": str(report),
         "split": str(split),
         "classes": metadata.classes,
-        "images": len(fitted.data.photographs),
+        "images": fitted.photographs,
         "skipped": [one._asdict() for one in fitted.data.skipped],
         "network": fitted.plan.network,
         "members": [member.network for member in metadata.members],
@@ -115,7 +115,7 @@ def write_outputs(
         "seconds": round(time.monotonic() - _BEGAN, 2),
     }
     lines = [
-        f"{output}: {names_in_line(metadata.classes)}; {len(fitted.data.photographs):,} photographs"
+        f"{output}: {names_in_line(metadata.classes)}; {fitted.photographs:,} photographs"
         + (f", {len(fitted.data.skipped)} left out" if fitted.data.skipped else ""),
         *show.accuracy(fitted.scores, metadata.accuracy_reason, fitted.data.split.on),
         *([f"strangers: {fitted.strangers_told}"] if fitted.strangers_told else []),

@@ -107,7 +107,7 @@ def split_rules_for(
             f"no training image of class {quoted(untrained[0])}: give it some, or leave the class "
             "out"
         )
-    fractions = _asked_for(set(splits), valid, test) or _by_rule(set(splits), len(labels))
+    fractions = asked_for(set(splits), valid, test) or drawn_by_rule(set(splits), len(labels))
     if fractions:
         own = [index for index, split in enumerate(splits) if split == "train"]
         named = [labels[i] for i in own], [keys[i] for i in own], [groups[i] for i in own]
@@ -169,7 +169,7 @@ def enough_to_score(
     return None
 
 
-def _asked_for(parts: set[Split], valid: float | None, test: float | None) -> dict[Split, float]:
+def asked_for(parts: set[Split], valid: float | None, test: float | None) -> dict[Split, float]:
     """Fractions to draw from the training images because the user asked for them; or none."""
     fractions: dict[Split, float] = {}
     flags: tuple[tuple[str, Split, float | None], ...] = (
@@ -190,7 +190,7 @@ def _asked_for(parts: set[Split], valid: float | None, test: float | None) -> di
     return {"train": rest, **fractions} if fractions else {}
 
 
-def _by_rule(parts: set[Split], images: int) -> dict[Split, float]:
+def drawn_by_rule(parts: set[Split], images: int) -> dict[Split, float]:
     """Fractions to draw because nothing to score is given and there are enough images; or none."""
     if parts & {"validation", "test"} or images < DRAWN_FROM:
         return {}

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from tortie.activations.feature_shards import FeatureShard, Manifest, read_manifest
+from tortie.activations.feature_shards import FeatureShard, Manifest, notes_of, read_manifest
 from tortie.activations.store import ActivationStore
 from tortie.errors import TortieError, UsageError
 from tortie.images import Collection, Facts, Photograph
 from tortie.learning.clock import Clock
 from tortie.learning.dataset import enough_classes
 from tortie.learning.frozen_fit import WhatWasRead, fit_activations
-from tortie.learning.frozen_network import FrozenNetwork, frozen_network
+from tortie.learning.frozen_network import network_of
 from tortie.learning.frozen_plan import plan_frozen, preview_split
-from tortie.learning.job import Events, Job, make_job
+from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.result import FitResult
 from tortie.learning.softmax import Floats
+from tortie.learning.streamed_fit import FeatureFolder, fit_streamed, is_large
 from tortie.processes import join
 
 _OF_PHOTOGRAPHS = (
@@ -54,16 +55,20 @@ def fit_features(
     processes = join(chosen.device)
     heard = events if processes.first else Events()
     shards = [FeatureShard(folder / name) for name in manifest.files]
+    if is_large(manifest):
+        return fit_streamed(
+            FeatureFolder(folder, manifest, shards), chosen, store, processes, heard, plan_only
+        )
     clock = Clock()
     listed = list(_listed(shards))
     listed.sort(key=lambda one: str(one[0].path))
     collection = Collection(
         folder, tuple(one[0] for one in listed), tuple(notes_of(shards)), manifest.label_type
     )
-    classes = enough_classes((one.label for one in collection.photographs), manifest.label_type)
+    enough_classes((one.label for one in collection.photographs), manifest.label_type)
     sources = [one.path for one in collection.photographs]
     job = make_job(collection, sources, chosen, store, processes, heard, plan_only)
-    frozen = network_of(job, manifest, len(classes))
+    frozen = network_of(job, manifest)
     clock.lap("load the network")
     reasons = {place: one[3] for place, one in enumerate(listed) if one[3]}
     plan = plan_frozen(job, frozen, preview_split(job), unreadable=len(reasons))
@@ -108,26 +113,6 @@ def _options_for(folder: Path, manifest: Manifest, options: FitOptions) -> FitOp
     return options.changed(
         network=manifest.network, weights=manifest.weights, input=manifest.input, quality=None
     )
-
-
-def network_of(job: Job, manifest: Manifest, classes: int) -> FrozenNetwork:
-    """The network that the features are of.
-
-    Raises:
-        TortieError: its weights are not those that they were computed with.
-    """
-    frozen = frozen_network(job, classes)
-    if frozen.extractor.context.tensors != manifest.tensors:
-        raise TortieError(
-            f"the weights of {manifest.network} ({manifest.weights}) are not those that the "
-            "features were computed with: extract again"
-        )
-    return frozen
-
-
-def notes_of(shards: list[FeatureShard]) -> Iterator[str]:
-    """What was met as the photographs were listed, each line once."""
-    yield from dict.fromkeys(line for shard in shards for line in shard.header.notes)
 
 
 _Listed = tuple[Photograph, str | None, Facts | None, str, int | None]

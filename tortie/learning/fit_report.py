@@ -27,7 +27,7 @@ def report_of(result: FitResult, title: str) -> Report:
         groups=result.data.inspection.weights.groups[result.held_out.positions],
         plan=result.plan.lines(),
         outcome=_outcome(result),
-        counts=result.data.split_counts,
+        counts=result.split_counts,
         trained=_trained(result),
         seconds=result.seconds,
         skipped=result.data.skipped,
@@ -60,7 +60,7 @@ def _outcome(result: FitResult) -> list[tuple[str, str, str]]:
     )
     skipped = f", {len(result.data.skipped):,} left out" if result.data.skipped else ""
     return [
-        ("photographs", f"{plan.images:,}", f"{len(result.data.photographs):,}{skipped}"),
+        ("photographs", f"{plan.images:,}", f"{result.photographs:,}{skipped}"),
         (
             "training" if plan.training else "reading and computing",
             f"{plan.seconds:.1f} s" if plan.seconds or not plan.multiplications else "not timed",
@@ -100,6 +100,8 @@ def _ensemble(result: FitResult) -> list[EnsembleRow]:
 
 def _trained(result: FitResult) -> dict[str, int]:
     """Photographs of each class that were trained on."""
+    if result.rows is not None:
+        return dict(zip(result.data.classes, result.rows.trained, strict=True))
     pairs = zip(result.data.photographs, result.data.split.splits, strict=True)
     counts = Counter(photograph.label for photograph, split in pairs if split == "train")
     return {name: counts[name] for name in result.data.classes}

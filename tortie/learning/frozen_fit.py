@@ -7,6 +7,7 @@ comparing depths takes too.
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from tortie.activations.feature_duplicates import feature_duplicate_pairs
 from tortie.evaluation.novelty import fit_novelty
 from tortie.evaluation.strangers import measure_strangers
 from tortie.images import Facts, read
+from tortie.images.finding import Finding
 from tortie.learning.calibration import (
     Calibration,
     CropFeatures,
@@ -175,33 +177,43 @@ def solve(
         clock.lap("crops to calibrate")
     few = len(data) < MANY  # two times five fits of more would take longer than the fit
     with few_threads(activations):
-        head, penalty, held_out, calibration, choice = train_and_measure(
-            table, data, crops, job.threads
-        )
-        train, shared = data.train, choice if _is_of_the_check(table, data) else None
+        solved = train_and_measure(table, data, crops, job.threads)
+        shared = solved.choice if _is_of_the_check(table, data) else None
         label_errors = (
             check_labels(data.inspection, activations, data.seed, shared) if few else None
         )
-        known = activations[train], data.labels[train], table.folds(data.seed, train)
-        novelty = fit_novelty(*known, data.weights(train))
-        strangers = measure_strangers(*known, data.weights(train)) if novelty else None
+        result = result_of(frozen, data, table, solved, plan, label_errors)
     clock.lap("softmax layer")
+    result.notes_by_source["views"] = view_notes
+    return replace(result, seconds=clock.seconds)
+
+
+def result_of(
+    frozen: FrozenNetwork, data: Dataset, table: LabelledFeatures, solved: "Solved", plan: Plan,
+    label_errors: list[Finding] | None = None,
+) -> FitResult:  # fmt: skip
+    """What a fit comes to, with the distance to the training photographs; its time is not told."""
+    train = data.train
+    known = table.features[train], data.labels[train], table.folds(data.seed, train)
+    novelty = fit_novelty(*known, data.weights(train))
+    strangers = measure_strangers(*known, data.weights(train)) if novelty else None
+    listed, network = frozen.job.collection.all_notes, frozen.stages.notes
     notes: Notes = {
-        **dataset_notes(data, job.collection.all_notes, frozen.stages.notes, label_errors or []),
-        "views": view_notes,
-        "calibration": calibration.notes,
+        **dataset_notes(data, listed, network, label_errors or []),
+        "views": [],
+        "calibration": solved.calibration.notes,
     }
     return FitResult(
-        part=frozen.with_head(head),
+        part=frozen.with_head(solved.head),
         extractor=frozen.extractor,
-        entry=job.entry,
+        entry=frozen.job.entry,
         plan=plan,
         data=data,
-        held_out=held_out,
-        calibration=calibration,
+        held_out=solved.held_out,
+        calibration=solved.calibration,
         notes_by_source=notes,
-        seconds=clock.seconds,
-        penalty=penalty,
+        seconds={},
+        penalty=solved.penalty,
         novelty=novelty,
         strangers=strangers,
         label_errors=label_errors,

@@ -10,7 +10,9 @@ import numpy as np
 from tortie.activations.device import device_name
 from tortie.activations.engine import EngineChoice, choose
 from tortie.activations.extract import Extractor
+from tortie.activations.feature_shards import Manifest
 from tortie.activations.prefix import NAME, Prefix
+from tortie.errors import TortieError
 from tortie.evaluation.activation_maps import LastMaps
 from tortie.evaluation.member import MemberNetwork
 from tortie.learning.job import Job
@@ -92,6 +94,21 @@ def frozen_network(job: Job, classes: int) -> FrozenNetwork:
     if job.processes.first:
         remember_stages(record, found.stages, with_graphs, job.store.limit)
     return found
+
+
+def network_of(job: Job, manifest: Manifest) -> FrozenNetwork:
+    """The network that features are of.
+
+    Raises:
+        TortieError: its weights are not those that they were computed with.
+    """
+    frozen = frozen_network(job, len(manifest.classes))
+    if frozen.extractor.context.tensors != manifest.tensors:
+        raise TortieError(
+            f"the weights of {manifest.network} ({manifest.weights}) are not those that the "
+            "features were computed with: extract again"
+        )
+    return frozen
 
 
 def extractor_of(job: Job) -> Extractor:

@@ -9,6 +9,7 @@ from tortie import __version__
 from tortie.evaluation.coverage import REJECTED_BELOW, coverage_curve
 from tortie.evaluation.metrics import calibration_metrics
 from tortie.evaluation.strangers import Strangers
+from tortie.learning.feature_rows import scored_part
 from tortie.learning.options import FitOptions
 from tortie.learning.recorded_options import recorded
 from tortie.learning.result import FitResult
@@ -57,6 +58,8 @@ def member(
 def training_sha256(result: FitResult) -> NDArray[np.uint8]:
     """SHA-256 of the photographs that had a part in the training ``(n, 32)``."""
     data = result.data
+    if result.rows is not None:
+        return result.rows.trained_sha256(scored_part(result.rows))
     trained = [
         bytes.fromhex(digest)
         for digest, split in zip(data.sha256, data.split.splits, strict=True)
@@ -102,7 +105,7 @@ def describe(result: FitResult, options: FitOptions) -> Metadata:
         "calibration": {"on": result.calibration.on, "n": result.calibration.n},
         "strangers": result.strangers and strangers_document(result.strangers),
         "measured": _measured(result),
-        "splits": result.data.split_counts,
+        "splits": result.split_counts,
         "skipped": skipped,
         "notes": notes,
         "hashes": None if private else len(training_sha256(result)),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from tortie.activations.extract import Extractor
     from tortie.evaluation.member import MemberNetwork
+    from tortie.learning.feature_rows import FeatureRows
     from tortie.networks.network import Network
 
 NoteSource = Literal["photographs", "network", "split", "views", "calibration", "training", "found"]
@@ -76,6 +77,8 @@ class FitResult:
         history: metrics of each epoch of the training; empty where there was none.
         best_epoch: the one whose weights were kept.
         members: the results of an ensemble's networks; empty for one network.
+        rows: all rows of features, of which the photographs are a sample; ``None`` where these are
+            all.
     """
 
     part: "MemberNetwork"
@@ -94,11 +97,12 @@ class FitResult:
     history: list[dict[str, float | None]] = field(default_factory=list)
     best_epoch: int | None = None
     members: "tuple[FitResult, ...]" = ()
+    rows: "FeatureRows | None" = None
 
     def __repr__(self) -> str:
         """Network, photographs and accuracy."""
         line = accuracy_line(self.scores, self.data.too_few, self.data.split.on)
-        count = f"{len(self.data):,} photographs in {len(self.data.classes)} classes"
+        count = f"{self.photographs:,} photographs in {len(self.data.classes)} classes"
         return f"FitResult({self.plan.network}, {count}; {line})"
 
     def to_frame(self) -> "DataFrame":
@@ -223,6 +227,16 @@ class FitResult:
         return told(self.strangers, len(self.data.classes))
 
     @property
+    def photographs(self) -> int:
+        """How many can be read."""
+        return len(self.data) if self.rows is None else len(self.rows)
+
+    @property
+    def split_counts(self) -> dict[str, int]:
+        """Number of photographs in each part of the split."""
+        return self.data.split_counts if self.rows is None else self.rows.counts
+
+    @property
     def notes(self) -> list[str]:
         """What the user should know, a line each."""
         return [line for lines in self.notes_by_source.values() for line in lines]
@@ -235,6 +249,9 @@ class FitResult:
 
     def split_rows(self) -> Iterator[Row]:
         """The split of every photograph, to be written and given back."""
+        if self.rows is not None:
+            yield from self.rows.split_rows()
+            return
         data = self.data
         for photograph, split, group in zip(
             data.photographs, data.split.splits, data.groups, strict=True

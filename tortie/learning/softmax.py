@@ -8,6 +8,7 @@ convex, so the result depends on neither a seed nor a starting point.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +112,15 @@ class Problem:
         return self._problems.solve(penalty)[0]
 
 
+class Solver(Protocol):
+    """Solves for the softmax layer of one training set or of several."""
+
+    def solve(self, penalty: float, within: float) -> list[LinearHead]:
+        """The solutions for a penalty, no loss above the least by more than ``within``."""
+
+
 def choose(
-    problems: Problems,
+    problems: Solver,
     held: Sequence[tuple[Floats, Integers, Weights]],
     penalties: Sequence[float] = PENALTIES,
 ) -> PenaltyChoice:

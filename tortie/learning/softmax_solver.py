@@ -23,10 +23,10 @@ Integers = NDArray[np.int64]
 GAP = 1e-8  # nats that the loss may lie above its minimum, by the estimate of the preconditioner
 ROUGH_GAP = 1e-6  # where penalties are compared
 _STEPS, _TURNS = 30, 100  # of Newton's method, and of conjugate gradients in each, at the most
-_LEAST_STEP = 1e-3
-_ROUNDING = 3e-8  # of a loss in float32
+LEAST_STEP = 1e-3
+ROUNDING = 3e-8  # of a loss in float32
 _AXES = 64
-_AXES_ON = 4096  # images that the axes are found on
+AXES_ON = 4096  # images that the axes are found on
 _NUMBERS = 2**24  # probabilities at once: folds of more are solved one after another
 
 
@@ -77,7 +77,7 @@ class Problems:
         mean, scale = own[0] if len(sets) == 1 else standardisation(features)
         features -= mean
         features *= scale
-        axes = _Axes(features)
+        axes = Axes(features)
         at_once = max(1, _NUMBERS // max(1, every * classes))
         self._groups = [
             _Group(features, labels, classes, sets[begin : begin + at_once])
@@ -97,7 +97,7 @@ class Problems:
         return [head for group in self._groups for head in group.solve(penalty, gap, self._axes)]
 
 
-class _Axes:
+class Axes:
     """The leading axes of standardised features, by which the Hessian is nearly inverted.
 
     Attributes:
@@ -108,7 +108,7 @@ class _Axes:
 
     def __init__(self, rows: Floats) -> None:
         """Find them by two turns of subspace iteration, on some of the rows."""
-        some = rows[:: -(-len(rows) // _AXES_ON)]
+        some = rows[:: -(-len(rows) // AXES_ON)]
         count = min(_AXES, *some.shape)
         drawn = np.random.default_rng(0).standard_normal((some.shape[1], count))
         basis = drawn.astype(np.float32)
@@ -123,13 +123,13 @@ class _Axes:
         self.rest = max(left, 0.0) / max(some.shape[1] - count, 1) / 2
 
 
-class _Point(NamedTuple):
+class Point(NamedTuple):
     """Weights ``(F, D, K)`` on standardised features, or a step of them, and biases ``(F, K)``."""
 
     weight: Floats
     bias: Floats
 
-    def dot(self, other: "_Point") -> Doubles:
+    def dot(self, other: "Point") -> Doubles:
         """The inner product of each training set's own ``(F,)``."""
         count = len(self.bias)
         products = np.einsum(
@@ -138,10 +138,10 @@ class _Point(NamedTuple):
         found: Doubles = (products + (self.bias * other.bias).sum(axis=1)).astype(np.float64)
         return found
 
-    def plus(self, other: "_Point", share: Doubles) -> "_Point":
+    def plus(self, other: "Point", share: Doubles) -> "Point":
         """A step along another, by a share of each training set's own ``(F,)``."""
         by = share.astype(np.float32)
-        return _Point(
+        return Point(
             self.weight + by[:, None, None] * other.weight, self.bias + by[:, None] * other.bias
         )
 
@@ -157,7 +157,7 @@ class _Group:
         for number, one in enumerate(sets):
             self._weights[one.rows, number] = one.weights / np.float32(len(one.rows))
         shape = len(sets), rows.shape[1], classes
-        self._solution = _Point(np.zeros(shape, np.float32), np.zeros(shape[::2], np.float32))
+        self._solution = Point(np.zeros(shape, np.float32), np.zeros(shape[::2], np.float32))
 
     def standardise(
         self, own: Sequence[tuple[Floats, Floats]], mean: Floats, scale: Floats
@@ -168,7 +168,7 @@ class _Group:
         self._middle = (means - mean) * scale
         self._stretch = np.where(scale == 0, 0, scales / np.where(scale == 0, 1, scale))
 
-    def solve(self, penalty: float, within: float, axes: _Axes) -> list[LinearHead]:
+    def solve(self, penalty: float, within: float, axes: Axes) -> list[LinearHead]:
         """The head of each set, from the last solution on."""
         at = self._solution
         loss, shares = self._loss(at, penalty)
@@ -183,10 +183,10 @@ class _Group:
             while True:
                 there = at.plus(step, size)
                 found, there_shares = self._loss(there, penalty)
-                over = (found > loss + 1e-4 * size * falls + _ROUNDING * (1 + loss)) & (size > 0)
+                over = (found > loss + 1e-4 * size * falls + ROUNDING * (1 + loss)) & (size > 0)
                 if not over.any():
                     break
-                size = np.where(over, np.where(size > _LEAST_STEP, size / 2, 0.0), size)
+                size = np.where(over, np.where(size > LEAST_STEP, size / 2, 0.0), size)
             if not size.any():
                 break
             at, loss, shares = there, found, there_shares
@@ -198,14 +198,14 @@ class _Group:
         return heads
 
     def _newton_step(
-        self, slope: _Point, shares: Floats, penalty: float, inverse: "_Inverse", gap: float
-    ) -> _Point:
+        self, slope: Point, shares: Floats, penalty: float, inverse: "Inverse", gap: float
+    ) -> Point:
         """The step to the minimum of the loss's quadratic model, by conjugate gradients."""
         none = np.zeros(len(slope.bias))
-        left = _Point(-slope.weight, -slope.bias)
+        left = Point(-slope.weight, -slope.bias)
         toward = inverse(left)
         size = first = left.dot(toward)
-        step = _Point(np.zeros_like(slope.weight), np.zeros_like(slope.bias))
+        step = Point(np.zeros_like(slope.weight), np.zeros_like(slope.bias))
         for _ in range(_TURNS):
             curved = self._curvature(toward, shares, penalty)
             bend = toward.dot(curved)
@@ -220,20 +220,20 @@ class _Group:
             toward, size = turned.plus(toward, keep), then
         return step
 
-    def _columns(self, point: _Point) -> tuple[Floats, Floats]:
+    def _columns(self, point: Point) -> tuple[Floats, Floats]:
         """Weights on the shared rows ``(D, F K)``, and the biases that go with them ``(F, K)``."""
         stretched = point.weight * self._stretch[:, :, None]
         bias = point.bias - np.einsum("fd,fdk->fk", self._middle, stretched)
         return stretched.transpose(1, 0, 2).reshape(len(stretched[0]), -1), bias
 
-    def _logits(self, point: _Point) -> Floats:
+    def _logits(self, point: Point) -> Floats:
         """``(N, F, K)``, of every image by every set's weights."""
         columns, bias = self._columns(point)
         logits = (self._rows @ columns).reshape(-1, *bias.shape)
         logits += bias
         return logits
 
-    def _back(self, errors: Floats, point: _Point, penalty: float) -> _Point:
+    def _back(self, errors: Floats, point: Point, penalty: float) -> Point:
         """What errors of the logits ``(N, F, K)`` come to in the weights, and the penalty's."""
         sets, classes = errors.shape[1:]
         total = errors.sum(axis=0)
@@ -244,9 +244,9 @@ class _Group:
         # Biases that are raised all alike change nothing. What rounding leaves of them has no
         # curvature: a step along it would have no end.
         total -= total.mean(axis=1, keepdims=True)
-        return _Point(weight, total)
+        return Point(weight, total)
 
-    def _loss(self, at: _Point, penalty: float) -> tuple[Doubles, Floats]:
+    def _loss(self, at: Point, penalty: float) -> tuple[Doubles, Floats]:
         """The loss of each set ``(F,)``, and all probabilities ``(N, F, K)``."""
         logits = self._logits(at)
         logits -= logits.max(axis=2, keepdims=True)
@@ -258,13 +258,13 @@ class _Group:
         squares = np.einsum("fdk,fdk->f", at.weight, at.weight)
         return (losses * self._weights).sum(axis=0) + penalty / 2 * squares, logits
 
-    def _slope(self, at: _Point, shares: Floats, penalty: float) -> _Point:
+    def _slope(self, at: Point, shares: Floats, penalty: float) -> Point:
         errors = shares.copy()
         errors[np.arange(len(errors)), :, self._labels] -= 1
         errors *= self._weights[:, :, None]
         return self._back(errors, at, penalty)
 
-    def _curvature(self, step: _Point, shares: Floats, penalty: float) -> _Point:
+    def _curvature(self, step: Point, shares: Floats, penalty: float) -> Point:
         """The Hessian times a step."""
         change = self._logits(step)
         change *= shares
@@ -272,28 +272,30 @@ class _Group:
         change *= self._weights[:, :, None]
         return self._back(change, step, penalty)
 
-    def _inverse(self, shares: Floats, penalty: float, axes: _Axes) -> "_Inverse":
+    def _inverse(self, shares: Floats, penalty: float, axes: Axes) -> "Inverse":
         doubt = (1 - np.einsum("nfk,nfk->nf", shares, shares)) * self._weights
-        return _Inverse(axes, doubt.sum(axis=0) / (self._classes - 1), penalty)
+        return Inverse(axes, doubt.sum(axis=0) / (self._classes - 1), penalty)
 
 
-class _Inverse:
+class Inverse:
     """Nearly the inverse of the Hessian: the curvature is taken to be the same for every image."""
 
-    def __init__(self, axes: _Axes, curvature: Floats, penalty: float) -> None:
+    def __init__(self, axes: Axes, curvature: Floats, penalty: float) -> None:
+        """Take the curvature of each training set ``(F,)``."""
         self._vectors = axes.vectors
         self._bends = np.maximum(curvature, 1e-9).astype(np.float32)
         self._elsewhere = (1 / (self._bends * axes.rest + penalty)).astype(np.float32)
         along = 1 / (self._bends * axes.spreads[:, None] + np.float32(penalty))
         self._along = along - self._elsewhere  # (R, F)
 
-    def __call__(self, point: _Point) -> _Point:
+    def __call__(self, point: Point) -> Point:
+        """Nearly the inverse times a point."""
         sets, width, classes = point.weight.shape
         columns = point.weight.transpose(1, 0, 2).reshape(width, -1)
         leading = (self._vectors.T @ columns).reshape(-1, sets, classes) * self._along[:, :, None]
         back = (self._vectors @ leading.reshape(len(leading), -1)).reshape(width, sets, classes)
         weight = back.transpose(1, 0, 2) + self._elsewhere[:, None, None] * point.weight
-        return _Point(weight, point.bias / self._bends[:, None])
+        return Point(weight, point.bias / self._bends[:, None])
 
 
 def standardisation(features: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,190 @@
+"""A fit that reads features from their files in each pass, beside the fit in memory."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import tortie
+from tests.learning.examples import job_of
+from tortie.activations.feature_shards import (
+    Manifest,
+    ShardHeader,
+    ShardRows,
+    read_manifest,
+    write_shard,
+)
+from tortie.errors import TortieError, UsageError
+from tortie.images import Facts, Photograph
+from tortie.images.facts import perceptual_hash
+from tortie.learning import streamed_fit
+from tortie.learning.fit_report import report_of
+from tortie.learning.frozen_network import frozen_network
+from tortie.learning.softmax import Problem, softmax
+
+N, FILES = 1200, 5
+
+
+def thumbnail(number):
+    """Waves that no other number has, 32×32 grey levels."""
+    rng = np.random.default_rng(number)
+    rows, columns = np.mgrid[:32, :32]
+    found = np.zeros((32, 32))
+    for _ in range(6):
+        along, across, phase = rng.uniform((0.05, 0.05, 0), (0.5, 0.5, 6.3))
+        found += np.sin(along * rows + across * columns + phase)
+    return np.uint8(128 + 15 * found.clip(-8, 8)).tobytes()
+
+
+def facts(number):
+    grey = thumbnail(number)
+    return Facts(64, 64, "JPEG", 1, perceptual_hash(grey), grey)
+
+
+def write_features(folder, split=lambda n: None, label=lambda n: f"c{n % 3}", copy_of=lambda n: n):
+    """Features of N made photographs in files, each with classes numbered in its own way."""
+    folder.mkdir()
+    context = frozen_network(job_of(), 3).extractor.context
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 1280)) * 0.07
+    names, skipped = [], 0
+    for file in range(FILES):
+        own = range(file * N // FILES, (file + 1) * N // FILES)
+        labels = [label(n) for n in own]
+        features = np.stack([centres[int(one[1:])] + rng.normal(size=1280) for one in labels])
+        sha256 = [f"{copy_of(n):08x}" * 8 for n in own]
+        photographs = [
+            Photograph(Path(f"{n:05}.jpg"), one, split(n))
+            for n, one in zip(own, labels, strict=True)
+        ]
+        header = ShardHeader(
+            context=context.digest, stamp="", dtype="float32", classes=sorted({*labels})[::-1],
+            label_type="str", skipped=[("bad.jpg", "c0", "cannot be read")] * (file == 1),
+            notes=["a note"],
+        )  # fmt: skip
+        skipped += file == 1
+        names.append(f"{file}.safetensors")
+        kept = ShardRows(features, sha256, [facts(copy_of(n)) for n in own], photographs)
+        write_shard(folder / names[-1], header, kept)
+    Manifest(
+        complete=True, network="efficientnet-lite0", weights="imagenet", freeze="all", frozen=True,
+        input=None, cut="avgpool", shape=[1280], dtype="float32", precision="float32",
+        context=context.digest, tensors=context.tensors, classes=["c0", "c1", "c2"],
+        photographs=N, skipped=skipped, files=names,
+    ).write(folder)  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    return write_features(tmp_path_factory.mktemp("streamed") / "features")
+
+
+@pytest.fixture
+def streamed(monkeypatch):
+    """Sets of any size are read from their files."""
+    monkeypatch.setattr(streamed_fit, "IN_MEMORY", 0)
+
+
+def fit(folder, **options):
+    return tortie.ImageClassifier(threads=2, **options).fit(folder).fitted_
+
+
+def test_the_softmax_layer_is_that_of_all_training_rows(features, streamed):
+    """The oracle is the solver in memory, on the rows that the split CSV names; all are there."""
+    fitted = fit(features)
+    rows, classes = fitted.rows, fitted.data.classes
+    told = list(fitted.split_rows())
+    assert sorted(str(row.path) for row in told) == [f"{n:05}.jpg" for n in range(N)]
+    assert Counter(row.split for row in told) == fitted.split_counts
+    train = [n for n, row in enumerate(told) if row.split == "train"]
+    every = np.concatenate([one.features(np.arange(len(one))) for one in rows.shards])
+    labels = np.array([classes.index(row.label) for row in told])
+    assert labels.tolist() == [n % 3 for n in range(N)]
+    known = Problem(every[train], labels[train], 3).solve(fitted.penalty)
+    own = fitted.part.tensors["head.weight"], fitted.part.tensors["head.bias"]
+    np.testing.assert_allclose(
+        softmax(every @ own[0].T + own[1]), softmax(known.logits(every)), atol=1e-3
+    )
+    assert fitted.data.skipped[0].path == "bad.jpg"
+    assert "1,201 in 3 classes" in str(fitted.plan)
+
+
+def test_neither_files_nor_their_order_matter(features, streamed, tmp_path):
+    """The same photographs in another order have the same split and the same figures."""
+    shutil.copytree(features, tmp_path / "other")
+    text = read_manifest(features)
+    text.model_copy(update={"files": text.files[::-1]}).write(tmp_path / "other")
+    own, other = fit(features), fit(tmp_path / "other")
+    splits = [{row.path: row.split for row in one.split_rows()} for one in (own, other)]
+    assert splits[0] == splits[1]
+    assert own.scores.accuracy.value == pytest.approx(other.scores.accuracy.value, abs=0.01)
+
+
+def test_copies_are_on_one_side_and_leaks_do_not_count(streamed, tmp_path):
+    """Twelve copies are planted by hand: of drawn parts none is divided, of given ones all leak."""
+
+    def copy_of(number):
+        return number - 600 if 600 <= number < 612 else number
+
+    drawn = fit(write_features(tmp_path / "drawn", copy_of=copy_of))
+    splits = [row.split for row in drawn.split_rows()]
+    assert splits[:12] == splits[600:612]
+    groups = [row.group for row in drawn.split_rows()]
+    assert groups[:12] == groups[600:612]
+    assert sum(group is not None for group in groups) == 24
+    given = fit(
+        write_features(
+            tmp_path / "given", copy_of=copy_of, split=lambda n: "test" if n >= 600 else "train"
+        )
+    )
+    assert given.rows.uncounted.tolist() == list(range(600, 612))
+    assert given.split_counts["test"] == 600
+    assert given.scores.accuracy.photographs == 588
+    assert any("of an earlier part: 12 photographs" in note for note in given.notes)
+
+
+def test_the_file_and_the_report(features, streamed, tmp_path):
+    """All training photographs are known again, and the report tells all of them."""
+    classifier = tortie.ImageClassifier(threads=2).fit(features)
+    classifier.save(tmp_path / "a.safetensors")
+    counts = classifier.fitted_.split_counts
+    loaded = tortie.load(tmp_path / "a.safetensors")
+    assert loaded.metadata.training["splits"] == counts
+    assert loaded.metadata.training["hashes"] == N - counts["test"]
+    report = report_of(classifier.fitted_, "a")
+    assert report.counts == counts
+    assert sum(report.trained.values()) == counts["train"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("labels", 9, "damaged"), ("splits", 200, "damaged"), ("names", 0, "damaged")],
+)
+def test_a_file_that_says_what_cannot_be_is_refused(
+    features, streamed, tmp_path, column, value, said
+):
+    folder = tmp_path / "features"
+    shutil.copytree(features, folder)
+    arrays = load_file(folder / "1.safetensors")
+    with safe_open(folder / "1.safetensors", "np") as file:
+        told = file.metadata()
+    arrays[column] = np.full_like(arrays[column], value)
+    save_file(arrays, folder / "1.safetensors", told)
+    with pytest.raises(TortieError, match=rf"1\.safetensors.*{said}: extract again"):
+        fit(folder)
+
+
+def test_a_class_that_the_manifest_does_not_have(features, streamed, tmp_path):
+    """A label that is not in the list of classes is one line that names it."""
+    shutil.copytree(features, tmp_path / "features")
+    told = read_manifest(features)
+    told.model_copy(update={"classes": ["c0", "c1"]}).write(tmp_path / "features")
+    with pytest.raises(TortieError, match="class 'c2' is not in the manifest"):
+        fit(tmp_path / "features")
+    with pytest.raises(UsageError, match="leave nothing to train on"):
+        fit(features, valid=0.5, test=0.5)

@@ -1,0 +1,94 @@
+"""The softmax layer from blocks of rows is the one from rows in memory."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tests.learning.test_softmax import drawn
+from tortie.learning import streaming_solver
+from tortie.learning.softmax import softmax
+from tortie.learning.softmax_solver import Problems, TrainingSet
+from tortie.learning.streaming_solver import Block, StreamedProblem
+from tortie.learning.training_weights import TrainingWeights
+
+N, D, K = 900, 60, 5
+
+
+@pytest.fixture(scope="module")
+def data():
+    features, labels = drawn(N, D, K)
+    labels[:60] = 0  # classes of unequal size, so that the weights matter
+    return features, labels, TrainingWeights().of(np.arange(N), labels, K)
+
+
+def problem(data, size=100, threads=1):
+    """The problem in blocks of ``size`` rows."""
+    features, labels, weights = data
+
+    def read(at):
+        rows = slice(at, at + size)
+        return Block(features[rows].copy(), labels[rows], weights[rows] / np.float32(N))
+
+    blocks = [lambda at=at: read(at) for at in range(0, N, size)]
+    return StreamedProblem(blocks, N, (D, K), threads)
+
+
+def test_the_streamed_solution_is_the_one_in_memory(data, monkeypatch):
+    """Probabilities to 1e-5 along a path of penalties, both solved further than a fit does."""
+    features, labels, weights = data
+    monkeypatch.setattr(streaming_solver, "GRADIENT", 2e-7)
+    streamed = problem(data, threads=2)
+    rows = TrainingSet(np.arange(N), weights)
+    known = Problems(features.copy(), labels, K, [rows])
+    for penalty in (1.0, 0.1, 0.01):
+        own, other = streamed.solve(penalty), known.solve(penalty, 1e-13)[0]
+        expected = softmax(other.logits(features))
+        np.testing.assert_allclose(softmax(own.logits(features)), expected, atol=1e-5)
+        spread = features.std(axis=0)
+        np.testing.assert_allclose(own.weight * spread, other.weight * spread, atol=2e-5)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 0.01])
+def test_solver_agrees_with_scikit_learn(data, penalty):
+    """As a fit stops: no loss above scikit-learn's, in float64, by more than 1e-7 nats."""
+    features, labels, weights = (one.astype(float) for one in data)
+    standard = (features - features.mean(axis=0)) / features.std(axis=0)
+    oracle = LogisticRegression(C=1 / (penalty * N), tol=1e-10, max_iter=10000)
+    oracle.fit(standard, labels, sample_weight=weights)
+    head = problem(data).solve(penalty)
+    own = head.weight * features.std(axis=0), oracle.coef_
+    logits = features @ head.weight.T + head.bias, oracle.decision_function(standard)
+    losses = []
+    for weight, one in zip(own, logits, strict=True):
+        total = np.log(np.exp(one).sum(axis=1)) - one[np.arange(N), data[1]]
+        losses.append((weights * total).mean() + penalty / 2 * (weight**2).sum())
+    assert -1e-8 < losses[0] - losses[1] < 1e-7
+
+
+def test_neither_blocks_nor_threads_nor_the_start_matter(data):
+    """Sums in float64: other blocks, and a path from a stronger penalty, end at one place."""
+    features = data[0]
+    expected = softmax(problem(data).solve(0.1).logits(features))
+    warm = problem(data, size=77, threads=3)
+    warm.solve(10.0)
+    np.testing.assert_allclose(softmax(warm.solve(0.1).logits(features)), expected, atol=1e-4)
+    again = softmax(problem(data).solve(0.1).logits(features))
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_a_constant_feature_is_ignored(data):
+    features = data[0].copy()
+    features[:, 3] = 7
+    head = problem((features, *data[1:])).solve(0.1)
+    assert (head.weight[:, 3] == 0).all()
+    assert np.isfinite(head.weight).all()
+
+
+def test_an_evaluation_is_a_pass(data):
+    """The gradient at zero weights is 1e5 times that at the end, by one pass a step."""
+    streamed = problem(data)
+    streamed.solve(1.0)
+    assert 1 < streamed.passes < 20
+    passes = streamed.passes
+    streamed.solve(1.0)
+    assert streamed.passes == passes + 1
