@@ -177,3 +177,29 @@ def test_where_nobody_watches_nothing_is_said(capsys):
     assert not watched.is_watched()
     tortie.ImageClassifier().fit(IMAGES, LABELS)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_script_is_warned_of_left_out_files(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "tortie.cli.main", raising=False)
+    for number in range(2):
+        (tmp_path / f"bad{number}.jpg").write_bytes(b"words")
+    images = [*IMAGES, tmp_path / "bad0.jpg", tmp_path / "bad1.jpg"]
+    with pytest.warns(tortie.TortieWarning, match=r"left out: .*bad0.jpg': not an image; 1 more"):
+        tortie.ImageClassifier().fit(images, [*LABELS, "blobs", "blobs"])
+
+
+def test_tables_have_labels_of_the_type_that_was_learnt():
+    numbers = [7 if label == "blobs" else -1 for label in LABELS]
+    fitted = tortie.ImageClassifier().fit(IMAGES, numbers)
+    new = [photograph(label, 900 + i) for i, label in enumerate(LABELS)]
+    table = fitted.evaluate(new, numbers).to_frame()
+    assert table["label"].tolist() == numbers
+    assert set(table["predicted"]) <= {7, -1}
+    assert fitted.fitted_.to_frame()["label"].tolist() == numbers
+
+
+def test_nothing_and_no_stage_are_refused_in_a_sentence():
+    with pytest.raises(tortie.UsageError, match="no photograph: a classifier needs two classes"):
+        tortie.ImageClassifier().fit([], [])
+    with pytest.raises(tortie.UsageError, match="stage 0: expected the name of a stage"):
+        tortie.features(IMAGES[:1], stage=0)

@@ -23,6 +23,7 @@ _HOMES = {
     "features": "tortie.feature_extraction",
     "load": "tortie.loading",
     "TortieError": "tortie.errors",
+    "TortieWarning": "tortie.errors",
     "UsageError": "tortie.errors",
 }
 _ROOMS = ("networks", "images", "weights")
@@ -39,6 +40,7 @@ __all__ = [
     "PredictionList",
     "Scores",
     "TortieError",
+    "TortieWarning",
     "UsageError",
     "__version__",
     "check",
@@ -52,7 +54,7 @@ __all__ = [
 if TYPE_CHECKING:
     from tortie import images, networks, weights
     from tortie.classifier import ImageClassifier
-    from tortie.errors import TortieError, UsageError
+    from tortie.errors import TortieError, TortieWarning, UsageError
     from tortie.evaluation.metrics import Scores
     from tortie.evaluation.prediction import Evaluation, Prediction, PredictionList
     from tortie.feature_extraction import features

@@ -10,7 +10,7 @@ from tortie.errors import UsageError, short_traceback
 from tortie.images.inputs import Images, Labels, labelled, with_split
 from tortie.learning.training_weights import ClassWeight
 from tortie.trained import TrainedClassifier
-from tortie.watched import is_watched, progress_of, say, say_outcome
+from tortie.watched import is_watched, progress_of, say, say_outcome, warn_left_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -229,7 +229,7 @@ class ImageClassifier(TrainedClassifier):
         options = self._options
         if events is None and is_watched():
             return self._fit_watched(images, labels, sample_weight, plan_only)
-        events = events or Events()
+        asked, events = events, events or Events()
         if is_feature_folder(images):
             if labels is not None or sample_weight is not None:
                 raise UsageError("labels and sample_weight go with images: features have theirs")
@@ -243,7 +243,10 @@ class ImageClassifier(TrainedClassifier):
         if isinstance(options.test, Path):
             collection, sources = with_split(collection, sources, options.test, "test")
         store = ActivationStore.default(events.note)
-        return fit(collection, sources, options, store, events, plan_only)
+        found = fit(collection, sources, options, store, events, plan_only)
+        if asked is None:
+            warn_left_out(list(found.data.skipped))
+        return found
 
     def _fit_watched(
         self,

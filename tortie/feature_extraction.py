@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tortie.activations.store import ActivationStore
-from tortie.errors import TortieError, short_traceback
+from tortie.errors import TortieError, UsageError, short_traceback
 from tortie.images import Collection, Source, hash_all
 from tortie.images.inputs import Images, named, unlabelled
 from tortie.learning.job import Events, make_job
@@ -50,6 +50,8 @@ def features(
         UsageError: no such network, stage, weights or choice; something that is no image.
         TortieError: a photograph cannot be read.
     """
+    if str(stage) in ("0", "none", "auto"):
+        raise UsageError(f"stage {stage}: expected the name of a stage, or a number from 1 on")
     freeze = "all" if stage is None else stage
     options = FitOptions.of(network=network, weights=weights, freeze=freeze, **choices)
     sources = unlabelled(images)

@@ -1,6 +1,6 @@
 """A classifier from its file, or a network of the table with its published head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,19 +64,22 @@ def load(
         TortieError: the file is no classifier of tortie, is damaged, or does not fit; or it cannot
             be fetched.
     """
+    given: dict[str, str | None] = {"network": None, "head": None}
     if network is not None or head is not None:
         from tortie.networks.own import register, register_head
 
-        if network is not None:
-            register(network)
-        if head is not None:
-            register_head(head)
+        given["network"] = None if network is None else register(network)
+        given["head"] = None if head is None else register_head(head)
+    if not isinstance(path, str | Path):
+        raise UsageError(f"expected the name of a classifier's file, not {path!r}")
     path = local_file(path)
     found = recall(path, _rebuilt)
     if found is None:
-        found = _restored(path)
+        found = _restored(path, lambda metadata: _check_given(path, given, metadata))
         if choose("auto", "cpu", None).engine == "onnxruntime":
             remember(stored_digest(path) or "none", found[1])
+    else:
+        _check_given(path, given, found[0])
     metadata, parts, tensors = found
     classifier = ImageClassifier(**_arguments(path, metadata))
     classifier._metadata = metadata
@@ -85,6 +88,23 @@ def load(
     classifier._novelty = Novelty.of(path, tensors)
     classifier._sets = sets_in(tensors)
     return classifier
+
+
+def _check_given(path: Path, given: dict[str, str | None], metadata: Metadata) -> None:
+    """Hold the modules that were given against those that the file names.
+
+    What this process knows from a fit does not count: another process would not know it.
+    """
+    for kind, name in given.items():
+        named = [getattr(one, kind) for one in metadata.members]
+        wanted = [one for one in named if one.startswith("own:")]
+        if name is not None and not wanted:
+            raise UsageError(f"{path} has no {kind} of somebody's own: give no module for it")
+        for one in wanted:
+            if one != name:
+                from tortie.networks.own import not_given
+
+                raise UsageError(not_given(kind, one, name))
 
 
 def _arguments(path: Path, metadata: Metadata) -> dict[str, Any]:
@@ -104,11 +124,13 @@ def _rebuilt(
     return rebuild(path, described, classes, tensors)
 
 
-def _restored(path: Path) -> tuple[Metadata, list[MemberNetwork], dict[str, NDArray[Any]]]:
+def _restored(
+    path: Path, agree: Callable[[Metadata], None]
+) -> tuple[Metadata, list[MemberNetwork], dict[str, NDArray[Any]]]:
     """What a file says, its networks built by torch, and all of its tensors."""
     from tortie.networks.restore import restore
 
-    metadata, networks, tensors = restore(path)
+    metadata, networks, tensors = restore(path, agree)
     parts = [
         MemberNetwork.of(network, one.preprocessing)
         for network, one in zip(networks, metadata.members, strict=True)

@@ -224,7 +224,8 @@ class TrainedClassifier(DescribedClassifier):
         )
         evaluation = evaluate(evaluated, collection, sources, self._threads)
         extractor = self._ready()[0].extractor
-        return replace(evaluation, network=self._parts[0], extractor=extractor)
+        kind = self.metadata.label_type
+        return replace(evaluation, network=self._parts[0], extractor=extractor, label_type=kind)
 
     @short_traceback
     def save(self, path: str | Path, force: bool = False) -> None:

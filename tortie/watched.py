@@ -1,14 +1,17 @@
 """Progress and notes where a person watches Python: in a notebook, or at a terminal.
 
-The command line shows its own; a script whose output goes to a file is left in silence.
+The command line shows its own. A script whose output goes to a file gets no bars and no notes, but
+a warning where files were left out.
 """
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tortie.text import shown
+from tortie.errors import TortieWarning
+from tortie.text import quoted, shown
 
 _DELAY = 1.0  # seconds, before which no bar is drawn
 _MOST = 10  # files that are named
@@ -43,6 +46,15 @@ def say_outcome(left_out: list[tuple[str, str]], notes: list[str]) -> None:
         say(f"left out: {len(left_out) - _MOST:,} more files")
     for note in notes:
         say(f"note: {note}")
+
+
+def warn_left_out(left_out: list[tuple[str, str]]) -> None:
+    """A warning that names the first of the files that took no part."""
+    if left_out and "tortie.cli.main" not in sys.modules:
+        path, reason = left_out[0]
+        more = f"; {len(left_out) - 1:,} more in fitted_.data.skipped" if left_out[1:] else ""
+        told = f"left out: {quoted(path)}: {reason}{more}"
+        warnings.warn(told, TortieWarning, stacklevel=5)  # where fit was called
 
 
 class ProgressBar:

@@ -2,6 +2,7 @@
 
 import io
 import traceback
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,33 @@ def test_a_grey_tensor_is_the_grey_array():
         np.testing.assert_array_equal(np.squeeze(only(given)), PICTURE[..., 0])
 
 
+def closed():
+    file = io.BytesIO(b"content")
+    file.close()
+    return file
+
+
+class Streamed:
+    """As much of an iterable data set of the hub as is looked at."""
+
+    __module__ = "datasets.iterable_dataset"
+    column_names = ("image",)
+
+
+def test_an_open_file_is_read_from_its_beginning_where_it_is_at_its_end():
+    file = io.BytesIO()
+    Image.fromarray(PICTURE).save(file, "PNG")  # at its end now
+    assert only(file) == only(file) == file.getvalue()
+    file.seek(0)
+    assert only(file) == file.getvalue()
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
-        (torch.zeros(3, 8, 3, dtype=torch.uint8), "both its first and its last axis can be"),
-        (torch.zeros(2, 3, 8, 1, dtype=torch.uint8), "both its first and its last axis can be"),
-        (torch.zeros(4, 8, 8, dtype=torch.uint8), "neither axis can be the channels"),
+        (torch.zeros(3, 8, 3, dtype=torch.uint8), "its channels can be first or last"),
+        (torch.zeros(2, 3, 8, 1, dtype=torch.uint8), "its channels can be first or last"),
+        (torch.zeros(4, 8, 8, dtype=torch.uint8), "no axis can be its channels"),
         (
             torch.zeros(2, 3, 8, 8),
             r"the images are float32 of shape \(2, 3, 8, 8\): expected uint8",
@@ -68,6 +90,10 @@ def test_a_grey_tensor_is_the_grey_array():
         ([PICTURE / 255], "image 0 is float64"),
         ([PICTURE, None], "image 1 is a NoneType: expected a path"),
         ([io.StringIO("text")], "image 0 is a file opened as text: open it with 'rb'"),
+        ([closed()], "image 0 is a file that is closed"),
+        ([zipfile.ZipFile(io.BytesIO(), "w")], "image 0 is a ZipFile: expected a path"),
+        (torch.utils.data.DataLoader([1]), "image 0 is int64"),
+        (Streamed(), "a data set that is streamed: give its rows"),
         ({"a.jpg": 1}, "expected a folder, a file, or a sequence of images, not dict"),
         (3, "not int"),
     ],

@@ -14,6 +14,7 @@ from torch.nn import functional
 import tortie
 from tests.conftest import photograph
 from tortie.images.preprocess import Preprocessing
+from tortie.networks import find
 from tortie.networks.own import OwnNetwork
 
 IMAGES = [photograph(label, i) for label in ("blobs", "stripes") for i in range(8)]
@@ -107,6 +108,8 @@ def test_without_the_module_the_file_says_what_is_needed(frozen):
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), "Sequential has no linear layer"),
         (SmallNet(), None),  # of 224 pixels, which it takes as well
         (OwnNetwork(SmallNet(), head="second"), "cannot be cut into stages and a head"),
+        (OwnNetwork(SmallNet(), ["firstt"]), "has no module 'firstt': did you mean 'first'"),
+        (SmallNet, "expected an nn.Module, such as MODULE()"),
         (
             OwnNetwork(nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), preprocessing=SMALL),
             r"does not take images \(2, 3, 32, 32\)",
@@ -137,7 +140,30 @@ def test_a_head_of_layers_is_trained_saved_and_loaded(tmp_path):
     assert not torch.equal(loaded.network_.head[1].weight, layers[1].weight)  # trained
     code = f"import tortie; tortie.load({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "give it, as in tortie.load(FILE, head=MODULE)" in done.stderr
+    assert "give its module, as in tortie.load(FILE, head=MODULE)" in done.stderr
+
+
+def test_the_module_that_is_given_is_the_one_that_the_file_names(frozen, tmp_path):
+    """Whatever this process knows from a fit: another process would not know it."""
+    _, path = frozen
+    with pytest.raises(tortie.UsageError, match=r"which no file holds: give its module"):
+        tortie.load(path)
+    other = OwnNetwork(nn.Sequential(nn.Flatten(), nn.Linear(3072, 2)), preprocessing=SMALL)
+    with pytest.raises(tortie.UsageError, match=r"the network is own:SmallNet-.* and the module"):
+        tortie.load(path, network=other)
+    plain = tortie.ImageClassifier(**OPTIONS).fit(IMAGES, LABELS)
+    plain.save(tmp_path / "plain.safetensors")
+    with pytest.raises(tortie.UsageError, match="has no network of somebody's own"):
+        tortie.load(tmp_path / "plain.safetensors", network=other)
+    with pytest.raises(tortie.UsageError, match=r"expected an nn.Module or a list of them"):
+        tortie.load(path, head="linear")
+
+
+def test_a_network_of_the_table_brings_its_own_preprocessing():
+    """Oracle: the table."""
+    for name in ("resnet20-cifar", "lenet5", "efficientnet-lite0"):
+        entry = find(name)
+        assert OwnNetwork(entry.build(classes=2)).input == entry.preprocessing
 
 
 def test_a_head_that_yields_no_logit_for_each_class_is_refused():

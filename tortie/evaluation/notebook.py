@@ -79,6 +79,8 @@ def evaluation_card(report: "Report") -> NotebookCard:
     if len(rows) > _CLASSES:
         rows = sorted((row for row in rows if row["span"]), key=lambda row: row["one"].recall)
         more = f"the {_CLASSES} of least recall, of {len(report.classes):,} classes"
+    count = len(report.skipped)
+    left_out = f"{count:,} file{'s' * (count > 1)}" if count else "none"
     calibration = calibration_of(report)
     drawn = [("How sure it said it was, and how often it was right", calibration["chart"])]
     covered = coverage_of(coverage_curve(report.probabilities, report.labels, report.weights))
@@ -89,7 +91,7 @@ def evaluation_card(report: "Report") -> NotebookCard:
     facts = [
         ("log loss", f"{scores.log_loss:.3f} nats"),
         ("calibration error", f"{scores.ece:.1%}"),
-        ("left out", f"{len(report.skipped):,} files") if report.skipped else ("left out", "none"),
+        ("left out", left_out),
     ]
     return NotebookCard(
         title=report.title,
@@ -121,7 +123,7 @@ def classifier_card(metadata: Metadata, networks: Sequence[str]) -> NotebookCard
     facts = [
         ("classes", names_in_line(metadata.classes)),
         ("network", ", ".join(networks)),
-        ("calibration", f"temperature {temperature:.2f}" if temperature != 1 else "none"),
+        ("calibration", f"temperature {temperature:.2f}" if temperature != 1 else "not needed"),
     ]
     if isinstance(splits, dict) and splits:
         facts.append(("photographs", ", ".join(f"{n:,} {name}" for name, n in splits.items())))

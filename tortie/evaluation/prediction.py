@@ -16,6 +16,7 @@ from tortie.evaluation.novelty import STRANGE
 from tortie.evaluation.prediction_sets import MeasuredSets
 from tortie.images import Source, Split
 from tortie.images.inputs import Skipped
+from tortie.images.labels import LabelType, labels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -235,6 +236,7 @@ class Evaluation:
         sha256: of the content of each photograph counted.
         network: the first network, which draws the report's activation maps.
         extractor: of that network.
+        label_type: of the labels that the class names stand for.
     """
 
     scores: Scores | None
@@ -258,6 +260,7 @@ class Evaluation:
     sha256: Sequence[str | None] = ()
     network: "MemberNetwork | None" = None
     extractor: "Extractor | None" = None
+    label_type: LabelType = "str"
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the engine, which is made anew."""
@@ -271,14 +274,16 @@ class Evaluation:
     def to_frame(self) -> "DataFrame":
         """A row for each photograph counted: path, label, prediction, and each class's probability.
 
+        Labels have the type that was learnt.
         ``weight`` is what it counts: those of a group of copies add up to one.
         """
         predicted = self.probabilities.argmax(axis=1) if len(self.labels) else self.labels
         top = self.probabilities.max(axis=1) if len(self.labels) else self.weights
+        names = labels_of(self.classes, self.label_type)
         columns: dict[str, Any] = {
             "path": [str(path) for path in self.paths],
-            "label": [self.classes[i] for i in self.labels],
-            "predicted": [self.classes[i] for i in predicted],
+            "label": names[self.labels],
+            "predicted": names[predicted],
             "right": predicted == self.labels,
             "probability": top,
             "weight": self.weights,

@@ -3,6 +3,7 @@
 No library is imported for what it makes: who gives a DataFrame has imported pandas.
 """
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,8 @@ def given_images(images: object) -> Given:
         UsageError: something that is no image, with its position and type.
     """
     if _is_of(images, "datasets") and hasattr(images, "column_names"):
+        if not hasattr(images, "num_rows"):
+            raise UsageError("a data set that is streamed: give its rows, as images and labels")
         return _of_data_set(images)
     if hasattr(images, "columns") and hasattr(images, "to_dict"):  # pandas, polars
         return _of_table(images)
@@ -58,6 +61,8 @@ def given_images(images: object) -> Given:
 
 
 def _is_of(given: object, package: str) -> bool:
+    if package == "torch" and not hasattr(given, "dtype"):
+        return False  # a data set, a loader: no tensor
     return any(kind.__module__.partition(".")[0] == package for kind in type(given).__mro__)
 
 
@@ -86,10 +91,7 @@ def _source(image: object, position: int) -> Source:
     if isinstance(image, bytearray | memoryview):
         return bytes(image)
     if hasattr(image, "read"):
-        content = image.read()
-        if isinstance(content, bytes):
-            return content
-        raise UsageError(f"image {position} is a file opened as text: open it with 'rb'")
+        return _content(image, position)
     what = f"image {position} is"
     if _is_of(image, "torch"):
         tensors = _of_tensor(image, what)
@@ -100,6 +102,26 @@ def _source(image: object, position: int) -> Source:
         _check_type(image.dtype, image.shape, what)
         return image
     raise UsageError(f"{what} a {type(image).__name__}: {_EXPECTED}")
+
+
+def _content(file: Any, position: int) -> bytes:
+    """All of an open file, from its beginning where it was read or written to its end."""
+    if isinstance(file, io.TextIOBase):
+        raise UsageError(f"image {position} is a file opened as text: open it with 'rb'")
+    if getattr(file, "closed", False):
+        raise UsageError(f"image {position} is a file that is closed")
+    try:
+        content = file.read()
+        if not content and file.seekable():
+            file.seek(0)
+            content = file.read()
+    except (TypeError, AttributeError):
+        content = None
+    except OSError as error:
+        raise UsageError(f"image {position} cannot be read: {error}") from None
+    if not isinstance(content, bytes):
+        raise UsageError(f"image {position} is a {type(file).__name__}: {_EXPECTED}")
+    return content
 
 
 def _check_type(kind: object, shape: tuple[int, ...], what: str = "the images are") -> None:
@@ -125,8 +147,8 @@ def _of_tensor(tensor: Any, what: str = "the images are") -> list[np.ndarray[Any
     if first == last:
         raise UsageError(
             f"{what} a tensor of shape {shape}: "
-            + ("both its first and its last axis" if first else "neither axis")
-            + " can be the channels; give arrays (H, W, 3)"
+            + ("its channels can be first or last" if first else "no axis can be its channels")
+            + "; give arrays (H, W, 3)"
         )
     if first:
         pixels = np.moveaxis(pixels, -3, -1)

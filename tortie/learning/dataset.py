@@ -295,6 +295,8 @@ def enough_classes(labels: Iterable[str], kind: LabelType = "str") -> tuple[str,
         UsageError: fewer than two classes, or a class of one photograph.
     """
     counts = Counter(labels)
+    if not counts:
+        raise UsageError("no photograph: a classifier needs two classes or more, each with some")
     if len(counts) < 2:
         raise UsageError(
             f"only one class, {quoted(next(iter(counts)))}: a classifier needs two or more, each a "
@@ -302,9 +304,10 @@ def enough_classes(labels: Iterable[str], kind: LabelType = "str") -> tuple[str,
         )
     single = sorted(name for name, count in counts.items() if count < 2)
     if single:
+        listed = ", ".join(map(quoted, single))
         raise UsageError(
-            f"only one readable photograph of {', '.join(single)}: every class needs at least two; "
-            "add some, or take the folder away"
+            f"only one photograph of {listed}: every class needs two or more that can be read; "
+            "add some, or leave the class out"
         )
     return in_order(counts, kind)
 

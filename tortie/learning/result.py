@@ -32,6 +32,7 @@ from tortie.evaluation.prediction_sets import (
 from tortie.evaluation.strangers import Strangers, told
 from tortie.images.finding import Finding, worst
 from tortie.images.findings import file_findings
+from tortie.images.labels import labels_of
 from tortie.images.split import Row
 from tortie.learning.calibration import Calibration
 from tortie.learning.cross_fitting import HeldOut
@@ -106,11 +107,11 @@ class FitResult:
         return f"FitResult({self.plan.network}, {count}; {line})"
 
     def to_frame(self) -> "DataFrame":
-        """A row for each photograph: path, label, split and group."""
+        """A row for each photograph: path, label of the type that was given, split and group."""
         rows = list(self.split_rows())
         columns: dict[str, list[Any]] = {
             "path": [str(row.path) for row in rows],
-            "label": [row.label for row in rows],
+            "label": list(labels_of([row.label for row in rows], self.data.label_type)),
             "split": [row.split for row in rows],
             "group": [row.group for row in rows],
         }

@@ -125,7 +125,10 @@ class Entry:
         """The network with fresh parameters, drawn from torch's generator."""
         module, function = self.builder.split(":")
         builder: Callable[..., Network] = getattr(importlib.import_module(module), function)
-        return builder(**{**self.arguments, **arguments})
+        network = builder(**{**self.arguments, **arguments})
+        if network.input_shape == self.preprocessing.shape:
+            network.preprocessing = self.preprocessing
+        return network
 
 
 def titled(name: str, given: Mapping[str, Any]) -> str:

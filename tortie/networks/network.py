@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tortie.errors import UsageError
+from tortie.images.preprocess import Preprocessing
 from tortie.networks.stage_names import stage_number
 
 
@@ -115,11 +116,14 @@ class Network(TrainedPart):
         aliases: of a network taken from a library: the library's name of each of its tensors, and
             the name here, empty for one that inference does not read.
         channels_last: whether maps between its stages are ``(N, H, W, C)``.
+        preprocessing: how an image becomes its input; ``None`` where it was built for another input
+            than the table's.
     """
 
     notes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = MappingProxyType({})
     channels_last: bool = False
+    preprocessing: Preprocessing | None = None
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ module is refused.
 """
 
 import copy
+import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,21 +45,26 @@ class OwnNetwork:
         stages: names of the modules after which a stage ends, in order (``layer1``,
             ``features.3``); ``None`` for the module's named children.
         head: name of the last linear layer; ``None`` for the last one that there is.
-        preprocessing: how an image becomes its input; by default that of torchvision's networks,
-            224×224.
+        preprocessing: how an image becomes its input; by default that of a network of tortie's
+            table, and else that of torchvision's networks, 224×224.
     """
 
     module: "nn.Module"
     stages: Sequence[str] | None = None
     head: str | None = None
-    preprocessing: Preprocessing = _IMAGENET
+    preprocessing: Preprocessing | None = None
+
+    @property
+    def input(self) -> Preprocessing:
+        """How an image becomes its input."""
+        return self.preprocessing or getattr(self.module, "preprocessing", None) or _IMAGENET
 
     @property
     def name(self) -> str:
         """``own:CLASS-DIGEST``, what a classifier's file calls it."""
         parts = [repr(self.module), *map(str, self.stages or ()), self.head or ""]
         parts += [f"{name} {tuple(one.shape)}" for name, one in self.module.state_dict().items()]
-        parts.append(self.preprocessing.key())
+        parts.append(self.input.key())
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
         return f"{PREFIX}{type(self.module).__name__}-{digest}"
 
@@ -68,7 +74,11 @@ _known: dict[str, OwnNetwork] = {}
 
 def register(given: "nn.Module | OwnNetwork") -> str:
     """Make a module known by its name to this process, as it is now; the name."""
+    from torch import nn
+
     own = given if isinstance(given, OwnNetwork) else OwnNetwork(given)
+    if not isinstance(own.module, nn.Module):
+        raise UsageError(f"network: expected an nn.Module, such as MODULE(), not {own.module!r}")
     name = own.name
     if name not in _known or _known[name].module is not own.module:
         _check(own)
@@ -79,10 +89,32 @@ def register(given: "nn.Module | OwnNetwork") -> str:
 _heads: "dict[str, nn.Module]" = {}
 
 
+def not_given(kind: str, name: str, given: str | None) -> str:
+    """That a network or a head of a user's own is missing, or that another was given.
+
+    Args:
+        kind: ``network`` or ``head``.
+        name: what the file calls it.
+        given: the name of what was given; ``None`` where nothing was.
+    """
+    if given is not None:
+        return (
+            f"the {kind} is {name}, and the module given is {given}: its layers, their sizes or "
+            "its preprocessing differ from those that it was fitted with"
+        )
+    return (
+        f"{name} is a {kind} of somebody's own, which no file holds: give its module, as in "
+        f"tortie.load(FILE, {kind}=MODULE); the command line cannot"
+    )
+
+
 def register_head(given: "nn.Module | Sequence[nn.Module]") -> str:
     """Make a head, or a list of layers, known by its name to this process; the name."""
     from torch import nn
 
+    layers = [given] if isinstance(given, nn.Module) else given
+    if isinstance(layers, str) or not all(isinstance(one, nn.Module) for one in layers):
+        raise UsageError(f"head: expected an nn.Module or a list of them, not {given!r}")
     head = given if isinstance(given, nn.Module) else nn.Sequential(*given)
     parts = [repr(head), *(f"{name} {tuple(one.shape)}" for name, one in head.state_dict().items())]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
@@ -101,10 +133,7 @@ def put_own_head(network: "Network", name: str, classes: int) -> None:
     import torch
 
     if name not in _heads:
-        raise UsageError(
-            f"{name} is a head of somebody's own, which no file holds: give it, as in "
-            "tortie.load(FILE, head=MODULE)"
-        )
+        raise UsageError(not_given("head", name, None))
     network.new_head(classes)
     head, features = copy.deepcopy(_heads[name]), network.feature_count
     try:
@@ -129,16 +158,13 @@ def find_own(name: str) -> Entry:
         UsageError: none of that name was given to this process.
     """
     if name not in _known:
-        raise UsageError(
-            f"{name} is a network of somebody's own, which no file holds: give its module, as in "
-            "tortie.load(FILE, network=MODULE)"
-        )
+        raise UsageError(not_given("network", name, None))
     return Entry(
         name=name,
         builder="tortie.networks.own:build_own",
         paper="a module that was given",
         year=None,
-        preprocessing=_known[name].preprocessing,
+        preprocessing=_known[name].input,
         preprocessing_source="as it was given",
         arguments={"model": name},
         weights={WEIGHTS: name},
@@ -184,6 +210,12 @@ def _cut(own: OwnNetwork) -> "Network":
     module = copy.deepcopy(own.module).to("cpu")
     head = own.head or _last_linear(module)
     ends = own.stages or [name for name, _ in module.named_children()]
+    known = dict(module.named_modules())
+    if missing := [name for name in ends if name not in known]:
+        names = list(filter(None, known))
+        close = difflib.get_close_matches(missing[0], names, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names[:20])}"
+        raise UsageError(f"{type(module).__name__} has no module {missing[0]!r}: {hint}")
     try:
         traced = trace_stages(module, [name for name in ends if name != head], head)
     except UsageError as error:
@@ -191,7 +223,7 @@ def _cut(own: OwnNetwork) -> "Network":
             f"{type(module).__name__} cannot be cut into stages and a head: {error}; name them, as "
             "in OwnNetwork(module, stages=['layer1', 'layer2'], head='fc')"
         ) from None
-    wanted = own.preprocessing
+    wanted = own.input
     return Network(traced.stages, traced.head, wanted.shape, fixed_size=True)
 
 
@@ -209,7 +241,7 @@ def _check(own: OwnNetwork) -> None:
     import torch
 
     network, whole = _cut(own).eval(), copy.deepcopy(own.module).to("cpu").eval()
-    height, width, channels = own.preprocessing.shape
+    height, width, channels = own.input.shape
     images = torch.linspace(-1, 1, 2 * channels * height * width).view(2, channels, height, width)
     try:
         with torch.inference_mode():
@@ -217,8 +249,8 @@ def _check(own: OwnNetwork) -> None:
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"{type(whole).__name__} does not take images {tuple(images.shape)}: {reason}; give "
-            "OwnNetwork(module, preprocessing=...) of its size"
+            f"{type(whole).__name__} does not take images {tuple(images.shape)}: give its size, as "
+            f"in OwnNetwork(module, preprocessing=Preprocessing(...)) ({reason})"
         ) from None
     if not torch.allclose(expected, found, atol=1e-3, rtol=1e-3):
         raise UsageError(f"{type(whole).__name__}: its stages and head compute something else")

@@ -4,7 +4,7 @@ The table alone decides what is built. What a file says of a network must be wha
 and each of its tensors of the type and shape that this network has, before any tensor is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,14 @@ if TYPE_CHECKING:
     from tortie.networks.network import Network
 
 
-def restore(path: Path) -> "tuple[Metadata, list[Network], dict[str, Tensor]]":
+def restore(
+    path: Path, agree: Callable[[Metadata], None] = lambda metadata: None
+) -> "tuple[Metadata, list[Network], dict[str, Tensor]]":
     """What a classifier's file says, its networks, and all of its tensors by name.
+
+    Args:
+        path: of the file.
+        agree: told what the file says before anything is built; it may raise.
 
     Raises:
         TortieError: it is no classifier of tortie, is damaged, or describes what cannot be.
@@ -34,6 +40,7 @@ def restore(path: Path) -> "tuple[Metadata, list[Network], dict[str, Tensor]]":
     networks: list[Network] = []
 
     def check(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
+        agree(metadata)
         for number, described in enumerate(metadata.members):
             network = _build(path, described, len(metadata.classes))
             _check_tensors(path, described, network, f"members.{number}.", infos)
