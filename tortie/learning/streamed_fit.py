@@ -33,6 +33,7 @@ from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult
 from tortie.learning.softmax import PENALTIES, Floats, Integers, LinearHead, choose
+from tortie.learning.softmax_solver import GAP
 from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.training_weights import check_class_weight, per_class, said
 from tortie.processes import Processes
@@ -201,7 +202,7 @@ def _chosen(
     """The softmax layer of the penalty of least log loss on some rows, and the penalty."""
     held = table.features[rows], table.labels[rows], table.weights_of(rows)
     penalty = choose(_Path(problem), [held], PENALTIES[::2]).penalty  # whole decades
-    return problem.solve(penalty), penalty
+    return problem.solve(penalty, GAP), penalty
 
 
 def _told(rows: FeatureRows, data: Dataset, problem: StreamedProblem) -> list[str]:
