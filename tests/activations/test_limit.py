@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 from collections import namedtuple
@@ -91,3 +92,32 @@ def test_a_user_without_a_home_and_a_password_entry_has_no_store(monkeypatch, ho
         assert store.is_empty
     assert len(notes) == 1
     assert "there is no home folder: set TORTIE_CACHE" in notes[0]
+
+
+def test_a_cache_that_may_not_be_looked_into_is_no_store(tmp_path, monkeypatch):
+    """As /root/x is to another user; this test may run as root, whom nothing is denied."""
+    closed = tmp_path / "closed" / "activations"
+    plain = Path.exists
+
+    def denied(path):
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    monkeypatch.setattr(Path, "mkdir", lambda path, **how: denied(path))
+    notes = []
+    with ActivationStore(closed, note=notes.append) as store:
+        assert store.is_empty
+    assert len(notes) == 1
+    assert "Permission denied" in notes[0] and notes[0].endswith("; nothing is stored")
+
+
+def test_a_limit_that_is_no_size_leaves_no_half_of_a_store(monkeypatch):
+    monkeypatch.setenv("TORTIE_CACHE_LIMIT", "abc")
+    unraisable = []
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+    with pytest.raises(UsageError, match="TORTIE_CACHE_LIMIT is 'abc'"):
+        ActivationStore.default()
+    gc.collect()
+    assert not unraisable

@@ -193,6 +193,16 @@ def test_an_existing_file_is_kept_and_no_input_is_replaced(model, tmp_path):
     assert output.read_text() == "mine"
 
 
+def test_a_file_that_appears_meanwhile_is_kept(model, tmp_path):
+    """Of two exports with one output, both begun while nothing is there, the second is refused."""
+    output = tmp_path / "two.onnx"
+    with pytest.raises(TortieError, match=r"two\.onnx"):
+        export(
+            model, output, ExportOptions(), progress=lambda done, total: output.write_text("other")
+        )
+    assert output.read_text() == "other"
+
+
 def test_the_loss_is_that_of_pairs():
     # Of 100: 90 right both times, 6 right before alone, 2 after alone. Agresti and Min 2005,
     # with half a photograph more in each cell: d = 4/102, se = sqrt(9 - 16/102)/102 = 0.029154.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tortie.images import UnreadableImage, decode
+from tortie.images import UnreadableImage, boxes, decode
 from tortie.images.header import Header, Parts, check_size
 from tortie.images.limits import MAX_PIXELS
 from tortie.images.room import Room
@@ -301,6 +301,39 @@ def test_a_heic_whose_last_box_reaches_to_the_end_is_found_out():
     whole[at : at + 4] = bytes(4)
     assert decode(bytes(whole)).width == 192
     assert reason(bytes(whole[:-100])) == "truncated"
+
+
+@pytest.mark.parametrize("behind", [b"\n", b"SEFH" + bytes(range(1, 60)), b"written by an editor"])
+def test_what_lies_behind_the_last_box_of_a_heic_is_passed_over(behind):
+    assert decode(tiled_heic() + behind).image.size == (192, 128)
+
+
+def test_a_heic_whose_end_was_zeroed_is_damaged():
+    """In one unit of HEVC, whose length says nothing of it."""
+    heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    heif.from_pillow(picture(300, 400)).save(file, quality=90)
+    whole = file.getvalue()
+    decode(whole)
+    kept = len(whole) * 6 // 10
+    assert reason(whole[:kept].ljust(len(whole), b"\0")) == "damaged"
+
+
+def test_tiles_of_a_grid_count_as_often_as_they_are_shown():
+    """Boxes by hand: an item of 40 bytes that a grid shows 8 times, 320 bytes in all."""
+
+    def box(kind, *parts):
+        content = b"".join(parts)
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    place = bytes(4) + struct.pack(">BBH", 0x44, 0, 1) + struct.pack(">HHHII", 7, 0, 1, 0, 40)
+    grid = box(b"dimg", struct.pack(">HH8H", 1, 8, *[7] * 8))
+    data = box(b"meta", bytes(4), box(b"iloc", place), box(b"iref", bytes(4), grid))
+    assert boxes.parse(data).tiles == [7] * 8
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(boxes, "TILE_BYTES", 319)
+        with pytest.raises(UnreadableImage, match="MB of tiles"):
+            boxes.parse(data)
 
 
 def tiled_heic():

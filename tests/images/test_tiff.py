@@ -174,6 +174,17 @@ def test_12_bits_that_are_packed():
     assert pixels(by_hand({**GREY, 258: [12]}, strip))[0, :, 0].tolist() == [0, 255, 128, 18]
 
 
+@pytest.mark.parametrize("left", [0.6, 0.99, 0.999])
+def test_a_jpeg_in_a_tiff_without_its_tables_is_truncated(left):
+    """They lie at its end, and without them the colours are others."""
+    file = io.BytesIO()
+    ramp = np.add.outer(np.arange(600), np.arange(800))[..., None] * [1, 2, 3]
+    Image.fromarray(ramp.astype(np.uint8)).save(file, "TIFF", compression="jpeg")
+    whole = file.getvalue()
+    decode(whole)
+    assert reason(whole[: int(len(whole) * left)]) == "truncated"
+
+
 def test_strips_behind_the_end_are_missing():
     whole = by_hand(GREY, bytes(8))
     assert pixels(whole).max() == 0

@@ -67,7 +67,9 @@ def test_evaluate_says_that_it_cannot_tell(folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", str(path), str(folder), "--json", "--quiet"])
     assert ended.value.code == 0
-    assert json.loads(capsys.readouterr().out)["skipped_training_images"] is None
+    told = json.loads(capsys.readouterr().out)
+    assert told["skipped_training_images"] is None
+    assert any("cannot tell photographs it was trained on" in one for one in told["warnings"])
 
 
 def test_the_number_of_hashes_is_in_the_record(folder, tmp_path):

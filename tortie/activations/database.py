@@ -131,7 +131,9 @@ class Database:
         return type(self), (self.root,)
 
     def __del__(self) -> None:
-        if contextlib is not None and sqlite3 is not None:  # as they are once the interpreter ends
+        # The modules are gone once the interpreter ends; the lock was never there where making the
+        # store failed.
+        if contextlib is not None and sqlite3 is not None and hasattr(self, "_lock"):
             self.close()
 
     def _connected(self) -> sqlite3.Connection:

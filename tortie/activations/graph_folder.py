@@ -28,4 +28,7 @@ def clear_graphs() -> int:
 
 def graph_bytes() -> int:
     """Bytes that it takes."""
-    return sum(path.stat().st_size for path in graph_folder().glob("*") if path.is_file())
+    try:
+        return sum(path.stat().st_size for path in graph_folder().glob("*") if path.is_file())
+    except OSError:  # gone meanwhile, or a folder that may not be looked into
+        return 0

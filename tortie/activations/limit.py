@@ -42,9 +42,12 @@ def default_limit(root: Path) -> int:
     """
     if chosen := os.environ.get("TORTIE_CACHE_LIMIT"):
         return parse_size(chosen)
-    held = sum(path.stat().st_size for path in root.glob(NAME))
-    existing = next(path for path in (root, *root.absolute().parents) if path.exists())
-    return min(_MOST, (shutil.disk_usage(existing).free + held) // 4)
+    try:
+        held = sum(path.stat().st_size for path in root.glob(NAME))
+        existing = next(path for path in (root, *root.absolute().parents) if path.exists())
+        return min(_MOST, (shutil.disk_usage(existing).free + held) // 4)
+    except OSError:  # a folder that may not be looked into: opening the store says so
+        return _MOST
 
 
 def parse_size(text: str) -> int:

@@ -96,7 +96,7 @@ def _document(evaluation: "Evaluation") -> dict[str, Any]:
             "on": evaluation.split or "given",
             **scores.context,
         },
-        "warnings": warnings(scores) if scores else [],
+        "warnings": [*(warnings(scores) if scores else []), *evaluation.private_notes],
         "accuracy_reason": evaluation.reason,
         "crops": evaluation.crops,
         **calibration_metrics(scores, evaluation.uncalibrated_scores),

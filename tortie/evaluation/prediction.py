@@ -328,16 +328,22 @@ class Evaluation:
         return coverage_curve(self.probabilities, self.labels, self.weights)
 
     @property
+    def private_notes(self) -> list[str]:
+        """That photographs of its training may be counted, where its file names none of them."""
+        if self.seen is not None:
+            return []
+        return [
+            "cannot tell photographs it was trained on from others, as it was fitted with "
+            "--private: whatever of these it was trained on is counted"
+        ]
+
+    @property
     def notes(self) -> list[str]:
         """How the folders were read and what was not counted, a line each."""
-        if self.seen is None:
-            seen = (
-                "cannot tell photographs it was trained on from others, as it was fitted with "
-                "--private: whatever of these it was trained on is counted"
-            )
-        else:
-            seen = f"{self.seen:,} photographs it was trained on are not counted"
-        return [*self.read_as, *([] if self.seen == 0 else [seen]), *self.not_counted]
+        lines = [*self.read_as, *self.private_notes]
+        if self.seen:
+            lines.append(f"{self.seen:,} photographs it was trained on are not counted")
+        return [*lines, *self.not_counted]
 
     def report(self, title: str) -> "Report":
         """What the report of this evaluation shows."""

@@ -79,9 +79,11 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
 
     digest = classifier_file.stored_digest(path)
     record = _record(digest or "none")
-    if digest is None or not record.is_file():
+    if digest is None:
         return None
     try:
+        if not record.is_file():
+            return None
         with safe_open(record, "np") as file:
             told = json.loads(file.metadata()["networks"])
             cuts, tensors_sha256 = told["cuts"], told["tensors"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tortie.errors import TortieError, UsageError
 from tortie.export.model import PROBABILITIES, Contents, write_model
 from tortie.export.photographs import Known, known_photographs, sample, split_file, to_check
-from tortie.files import check_output, replacing
+from tortie.files import check_output, replacing, together
 from tortie.loading import load_or_pretrained
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def export(
     written, loss = _at_precision(plain, options, labelled, classifier)
     parity = _checked(written, classifier, options, sources, progress)
     content = write(written)
-    with replacing(output) as file:
+    with together(may_replace), replacing(output) as file:
         file.write(content)
     return Exported(
         file=output,

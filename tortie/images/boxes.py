@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tortie.images.limits import BOXES
+from tortie.images.limits import BOXES, TILE_BYTES
 from tortie.images.unreadable import UnreadableImage
 
 # Quarter turns against the clock, then a mirror (0: top and bottom change): EXIF orientation.
@@ -28,6 +28,7 @@ class Boxes:
         of_primary: the properties of the primary item, numbered from 1, in order.
         kinds: of each item, such as ``hvc1``.
         extents: of each item: offset and length in the file.
+        tiles: the items that grids are made of, each as often as it is shown.
     """
 
     primary: int = 0
@@ -35,6 +36,7 @@ class Boxes:
     of_primary: list[int] = field(default_factory=list)
     kinds: dict[int, bytes] = field(default_factory=dict)
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    tiles: list[int] = field(default_factory=list)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -91,19 +93,28 @@ def parse(data: bytes) -> Boxes:
     Raises:
         UnreadableImage: the file is cut, or damaged.
     """
-    found = Boxes()
+    found, behind = Boxes(), 0
     try:
         for kind, begin, end in _walk(data, 0, len(data)):
+            behind = end
             if kind == b"meta":
                 _read_meta(data, begin + 4, end, found)
-    except (struct.error, IndexError) as error:
-        raise UnreadableImage("damaged") from error
+    except (struct.error, IndexError, UnreadableImage) as error:
+        # What some telephones and editors write behind the last box is no part of the picture.
+        ends = [at + length for extents in found.extents.values() for at, length in extents]
+        if not ends or max(ends) > behind:
+            if isinstance(error, UnreadableImage):
+                raise
+            raise UnreadableImage("damaged") from error
     for item, extents in found.extents.items():
         for at, length in extents:
             if at + length > len(data):
                 raise UnreadableImage("truncated")
         if found.kinds.get(item) == b"hvc1":
             _check_units(data, extents)
+    sizes = {item: sum(length for _, length in own) for item, own in found.extents.items()}
+    if sum(sizes.get(item, 0) for item in found.tiles) > TILE_BYTES:
+        raise UnreadableImage(f"more than {TILE_BYTES // 2**20} MB of tiles")
     return found
 
 
@@ -145,6 +156,12 @@ def _read_meta(data: bytes, begin: int, end: int, found: Boxes) -> None:
                     found.kinds[item] = name
         elif kind == b"iloc":
             found.extents = _read_locations(data, start)
+        elif kind == b"iref":
+            for name, at, _ in _walk(data, start + 4, stop):
+                if name == b"dimg":
+                    found.tiles += _read_references(data, at, wide=bool(data[start]))
+                    if len(found.tiles) > BOXES:
+                        raise UnreadableImage(f"more than {BOXES:,} tiles")
         elif kind == b"iprp":
             for inner, at, last in _walk(data, start, stop):
                 if inner == b"ipco":
@@ -154,6 +171,13 @@ def _read_meta(data: bytes, begin: int, end: int, found: Boxes) -> None:
                 elif inner == b"ipma":
                     of_items += _read_associations(data, at)
     found.of_primary = [number for item, number in of_items if item == found.primary]
+
+
+def _read_references(data: bytes, at: int, wide: bool) -> tuple[int, ...]:
+    """The items that one refers to."""
+    size = 4 if wide else 2
+    (count,) = struct.unpack_from(">H", data, at + size)
+    return struct.unpack_from(f">{count}{'I' if wide else 'H'}", data, at + size + 2)
 
 
 def _read_associations(data: bytes, at: int) -> list[tuple[int, int]]:
@@ -216,8 +240,11 @@ def _read_locations(data: bytes, at: int) -> dict[int, list[tuple[int, int]]]:
 def _check_units(data: bytes, extents: list[tuple[int, int]]) -> None:
     """Check that an HEVC item's units fill its data: four bytes of length before each.
 
-    What was laid out and never written is zeros, which no unit's length is.
+    What was laid out and never written is zeros: no unit's length is zero, and none holds three
+    bytes of zeros in turn (ISO/IEC 23008-2, 7.4.2).
     """
+    if any(data.find(bytes(16), at, at + length) >= 0 for at, length in extents):
+        raise UnreadableImage("damaged")
     if len(extents) != 1 or not extents[0][1]:
         return
     at, length = extents[0]

@@ -18,7 +18,7 @@ _OTHERS = (  # first bytes, and what they announce; the longer before the shorte
     (b"II\xbc", "not supported (JPEG XR)"),
     (b"8BPS", "not supported (Photoshop PSD)"),
     (b"\0\0\1\0", "not supported (Windows icon)"),
-    (b"\0\0\2\0", "not supported (Windows cursor)"),
+    (b"\0\0\2\0", "not supported (TGA, or a Windows cursor)"),
     (b"icns", "not supported (macOS icon)"),
     (b"DDS ", "not supported (DDS texture)"),
     (b"qoif", "not supported (QOI)"),

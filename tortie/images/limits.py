@@ -36,4 +36,5 @@ WEBP_PIXELS = 60_000_000  # the decoder keeps four copies, 16 bytes a pixel
 WEBP_CHUNKS = 100_000
 GIF_BLOCKS = 100_000  # of comments and applications' data before the first frame
 BMP_RUN_BYTES = 4 * 2**20  # Pillow reads run lengths in Python, about a microsecond for two bytes
+TILE_BYTES = 48 * 2**20  # of a grid of HEIC or AVIF, each as often as it is shown: 4 s
 BOXES = 100_000  # boxes, items or extents of HEIC and AVIF: a photograph has some hundred

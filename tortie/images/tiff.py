@@ -21,6 +21,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _COLOUR_MAP, _EXTRA, _FORMAT = 274, 277, 284, 320, 338, 339
 _ROWS, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
 _OFFSETS, _COUNTS = (273, 324), (279, 325)  # of strips; of tiles
+_JPEG_TABLES = 347
 _DNG = 50706
 _NEEDED = {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _SAMPLES, _ROWS, _PLANAR, 292, 293),
@@ -218,11 +219,16 @@ def not_supported(tiff: Tiff) -> UnreadableImage:
 
 
 def check_whole(tiff: Tiff, data: bytes) -> None:
-    """Check that all strips or tiles lie within the file.
+    """Check that all strips or tiles lie within the file, and the tables that JPEG data need.
 
     Raises:
         UnreadableImage: they do not, or there are too many.
     """
+    if _JPEG_TABLES in tiff.entries:
+        _, count, value = tiff.entries[_JPEG_TABLES]
+        at = int.from_bytes(value, "little" if tiff.order == "<" else "big")
+        if count > len(value) and at + count > len(data):
+            raise UnreadableImage("truncated")
     for at, count in zip(_OFFSETS, _COUNTS, strict=True):
         if at not in tiff.entries:
             continue

@@ -219,9 +219,11 @@ def _cut(own: OwnNetwork) -> "Network":
     try:
         traced = trace_stages(module, [name for name in ends if name != head], head)
     except UsageError as error:
+        reason = " ".join(str(error).split())
+        name_them = "; name them, as in OwnNetwork(module, stages=['layer1', 'layer2'], head='fc')"
         raise UsageError(
-            f"{type(module).__name__} cannot be cut into stages and a head: {error}; name them, as "
-            "in OwnNetwork(module, stages=['layer1', 'layer2'], head='fc')"
+            f"{type(module).__name__} cannot be cut into stages and a head: {reason}"
+            + ("" if own.stages else name_them)
         ) from None
     wanted = own.input
     return Network(traced.stages, traced.head, wanted.shape, fixed_size=True)

@@ -146,7 +146,10 @@ def locked(folder: Path) -> BinaryIO:
     held = try_lock(lock.fileno())
     if held is False:
         lock.close()
-        raise UsageError(f"another fit is at work in {folder}: wait for it")
+        raise UsageError(
+            f"another fit is at work in {folder}: wait for it; if it was stopped (Ctrl-Z), let it "
+            "go on with fg, or end it"
+        )
     if held is None and os.name != "nt":
         warnings.warn(
             f"{folder} is on a drive without locks: let no second fit work in it",

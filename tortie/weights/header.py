@@ -136,7 +136,7 @@ def parse(text: bytes | str) -> Any:
     """
     try:
         decoded = text if isinstance(text, str) else text.decode()  # json would guess UTF-16
-        content = json.loads(decoded, object_pairs_hook=_once)
+        content = json.loads(decoded, object_pairs_hook=_once, parse_int=_whole)
     except RecursionError:
         raise ValueError("JSON that is too deep") from None
     except UnicodeDecodeError:
@@ -159,6 +159,12 @@ def short(name: str) -> str:
     """A name from a file as a message may carry it: quoted, and cut where it is long."""
     quoted = ascii(name)
     return quoted if len(quoted) <= 80 else f"{quoted[:70]}…'"
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError("a number of too many digits")
+    return int(digits)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
