@@ -2,7 +2,9 @@
 
 import io
 import shutil
+import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,8 +100,8 @@ def test_each_photograph_is_once_in_the_features(shards, extracted):
 def test_a_fit_on_features_is_the_fit_on_the_photographs(shards, extracted):
     """Its oracle is the fit on the shards themselves: split, figures and every value."""
     choices = {"threads": 1, "precision": "float32"}
-    own = tortie.ImageClassifier(**choices).fit(extracted[0])
-    other = tortie.ImageClassifier(**choices).fit(shards)
+    own = tortie.ImageClassifier(**choices).fit(extracted[0], events=Events())
+    other = tortie.ImageClassifier(**choices).fit(shards, events=Events())
     np.testing.assert_array_equal(
         own.fitted_.part.tensors["head.weight"], other.fitted_.part.tensors["head.weight"]
     )
@@ -220,6 +222,22 @@ def test_a_folder_of_photographs_is_cut_into_parts(photographs, tmp_path, monkey
     found = extract_shards(photographs, tmp_path / "features", OPTIONS)
     assert [len(one) for one in rows_of(tmp_path / "features")] == [10, 10, 4]
     assert found.manifest.classes == ["blobs", "stripes"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
+def test_names_that_are_no_utf8_are_kept_or_escaped(tmp_path):
+    folder = tmp_path / "photographs"
+    for number in range(4):
+        path = folder / ("blobs", "stripes")[number % 2] / f"{number}\udce9.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(path.parent.name, number))
+    (folder / "blobs" / "bad\udcff.jpg").write_bytes(b"no image")
+    extract_shards(folder, tmp_path / "features", OPTIONS)
+    (shard,) = rows_of(tmp_path / "features")
+    assert {one.path.name for one in shard.photographs(range(4))} == {
+        f"{number}\udce9.jpg" for number in range(4)
+    }
+    assert [Path(name).name for name, _, _ in shard.header.skipped] == [r"bad\xff.jpg"]
 
 
 def test_the_classifier_of_features_predicts(extracted, tmp_path):

@@ -22,6 +22,7 @@ from tortie.files import replacing
 from tortie.images import Facts, Photograph
 from tortie.images.labels import LabelType
 from tortie.images.split import SPLITS, Split
+from tortie.text import shown
 
 MANIFEST = "features.json"
 _FORMAT = "tortie features 1"
@@ -175,6 +176,11 @@ def write_shard(path: Path, header: ShardHeader, rows: ShardRows) -> None:
         "facts_ends": np.cumsum([len(one) for one in facts], dtype=np.int64),
         "names": np.frombuffer(names, np.uint8),
     }
+    # JSON of UTF-8 holds no name that is none; the names of the rows are escaped, and come back.
+    skipped = [(shown(name), shown(label), why) for name, label, why in header.skipped]
+    header = header.model_copy(
+        update={"skipped": skipped, "notes": [shown(note) for note in header.notes]}
+    )
     with replacing(path) as file:
         file.write(save(arrays, {"tortie_features": header.model_dump_json()}))
 
