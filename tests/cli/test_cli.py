@@ -224,7 +224,7 @@ def test_one_class_and_one_photograph_are_refused(run, photographs, tmp_path):
     assert code == 2 and "only one class" in err
     photograph("blobs", 0).save(photographs / "blobs" / "0.jpg")
     code, _, err = run("fit", photographs, "-o", tmp_path / "a.safetensors")
-    assert code == 2 and "one readable photograph of blobs" in err
+    assert code == 2 and "only one photograph of 'blobs'" in err
 
 
 def test_broken_photographs_are_named_and_left_out(run, photographs, tmp_path):

@@ -287,7 +287,7 @@ def test_force_spares_what_no_run_wrote(run, folder, stopped):  # noqa: F811
     (stopped.with_suffix(".run") / "thesis.tex").write_text("years of work")
     code, _, err = run("fit", folder, "-o", stopped, *SHORT, "--force")
     assert code == 2
-    assert "holds what no run wrote (thesis.tex), so it is not replaced" in err
+    assert "holds what no run wrote (thesis.tex), so it is left as it is" in err
     assert (stopped.with_suffix(".run") / "last.safetensors").exists()
 
 

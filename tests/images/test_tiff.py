@@ -185,6 +185,14 @@ def test_a_jpeg_in_a_tiff_without_its_tables_is_truncated(left):
     assert reason(whole[: int(len(whole) * left)]) == "truncated"
 
 
+def test_signed_16_bits_without_a_negative_value_go_over_their_half():
+    """0 to 32,767 are black to white, as they are where one value is below 0."""
+    ramp = np.linspace(0, 32767, 40 * 30).reshape(30, 40).astype(np.int16)
+    tags = GREY | {256: [40], 257: [30], 258: [16], 278: [30], 339: [2]}
+    levels = pixels(by_hand(tags, ramp.tobytes()))[..., 0]
+    assert (levels.min(), levels.max()) == (0, 255)
+
+
 def test_strips_behind_the_end_are_missing():
     whole = by_hand(GREY, bytes(8))
     assert pixels(whole).max() == 0

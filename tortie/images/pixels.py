@@ -198,8 +198,9 @@ def _read_tiff(data: bytes, found: tiff.Tiff, at_least: int | None, max_pixels: 
 
 def _levels_of(found: tiff.Tiff) -> Grey:
     """What Pillow does not do to a TIFF's levels."""
+    signed16 = found.format == 2 and found.bits == 16
     return Grey(
-        full=4095 if found.bits == 12 else 65535,
+        full=4095 if found.bits == 12 else 32767 if signed16 else 65535,
         unsigned=found.format == 1 and found.bits == 32,
         signed=found.format == 2 and found.bits == 8,
         inverted=found.photometric == 0 and found.bits > 8,

@@ -194,9 +194,9 @@ def result_of(
 ) -> FitResult:  # fmt: skip
     """What a fit comes to, with the distance to the training photographs; its time is not told."""
     train = data.train
-    known = table.features[train], data.labels[train], table.folds(data.seed, train)
-    novelty = fit_novelty(*known, data.weights(train))
-    strangers = measure_strangers(*known, data.weights(train)) if novelty else None
+    known = table.folds(data.seed, train), data.weights(train), train
+    novelty = fit_novelty(table.features, data.labels, *known)
+    strangers = measure_strangers(table.features, data.labels, *known) if novelty else None
     listed, network = frozen.job.collection.all_notes, frozen.stages.notes
     notes: Notes = {
         **dataset_notes(data, listed, network, label_errors or []),

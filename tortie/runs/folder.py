@@ -75,6 +75,8 @@ def check_beginning(folder: Path, resume: bool, replaces: Path | None = None) ->
         raise UsageError(f"{folder} has no run to resume: leave --resume out to begin one")
     if not resume and (there or members):
         raise UsageError(f"{folder} has a run: --resume goes on with it, --force begins again")
+    if not resume and folder.is_dir():
+        _check_ours(folder)
 
 
 def document_of(folder: Path) -> dict[str, Any] | None:
@@ -207,7 +209,7 @@ def _check_ours(folder: Path) -> None:
         others = {path.name for path in one.iterdir()} - known
         if others:
             raise UsageError(
-                f"{one} holds what no run wrote ({min(others)}), so it is not replaced: move it "
+                f"{one} holds what no run wrote ({min(others)}), so it is left as it is: move it "
                 "away"
             )
 
