@@ -91,7 +91,8 @@ def _deep(image: Image.Image, grey: Grey) -> tuple[Image.Image, Span | None]:
         (min(one for one, _ in known), max(one for _, one in known)) if known else (0.0, 1.0)
     )
     real = image.mode.startswith("F")
-    full = float(grey.full) if image.mode.startswith("I;16") else 65535.0
+    # Pillow gives signed 16 bits as 32: they are told by their full value.
+    full = float(grey.full) if image.mode.startswith("I;16") or grey.full == 32767 else 65535.0
     scaled = low >= 0 and high <= (1 if real else full)
     if real and scaled:
         low, high = 0.0, 1.0
