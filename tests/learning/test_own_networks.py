@@ -173,3 +173,22 @@ def test_a_head_that_yields_no_logit_for_each_class_is_refused():
         tortie.ImageClassifier(head=nn.Linear(1280, 5), **OPTIONS).fit(IMAGES, LABELS)
     with pytest.raises(tortie.UsageError, match=r"the head does not take features \(2, 1280\)"):
         tortie.ImageClassifier(head=[nn.Linear(7, 2)], **OPTIONS).fit(IMAGES, LABELS)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"augment": {"mirror": 0.5}}, "expected the name of an augmentation, a JSON file or a Po"),
+        ({"head": 5}, "expected linear, mlp:N, an nn.Module or a list of layers"),
+        ({"network": ["lenet5"]}, "expected the name of a network, or an nn.Module"),
+    ],
+)
+def test_a_value_of_another_type_is_told_what_is_taken(given, message):
+    with pytest.raises(tortie.UsageError, match=message):
+        tortie.ImageClassifier(**given).plan(IMAGES, LABELS)
+
+
+@pytest.mark.parametrize("classes", [0, -1, "3", 2.5])
+def test_a_number_of_classes_that_is_none_is_refused(classes):
+    with pytest.raises(tortie.UsageError, match="expected a whole number from 1 on"):
+        tortie.networks.lenet5(classes=classes)

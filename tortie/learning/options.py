@@ -51,7 +51,7 @@ def _network_name(value: object) -> object:
 
     if isinstance(value, OwnNetwork) or hasattr(value, "state_dict"):
         return register(value)  # type: ignore[arg-type]
-    return value
+    raise ValueError("expected the name of a network, or an nn.Module")
 
 
 def _head_name(value: object) -> object:
@@ -60,6 +60,8 @@ def _head_name(value: object) -> object:
         from tortie.networks.own import register_head
 
         return register_head(value)  # type: ignore[arg-type]
+    if not isinstance(value, str):
+        raise ValueError("expected linear, mlp:N, an nn.Module or a list of layers")
     return value
 
 
@@ -81,6 +83,8 @@ def _text_of_file(value: object, what: str) -> object:
 
 def _policy_text(value: object) -> object:
     value = _text_of_file(value, "policy")
+    if value is not None and not isinstance(value, str | Policy):
+        raise ValueError("expected the name of an augmentation, a JSON file or a Policy")
     return value.text() if isinstance(value, Policy) else value
 
 

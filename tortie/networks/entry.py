@@ -3,9 +3,11 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tortie.errors import UsageError
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.figures import FIGURES, Figures
 
@@ -122,7 +124,14 @@ class Entry:
         }
 
     def build(self, **arguments: Any) -> "Network":
-        """The network with fresh parameters, drawn from torch's generator."""
+        """The network with fresh parameters, drawn from torch's generator.
+
+        Raises:
+            UsageError: a number of classes that is none.
+        """
+        classes = arguments.get("classes", 1)
+        if not isinstance(classes, Integral) or classes < 1:
+            raise UsageError(f"classes is {classes!r}: expected a whole number from 1 on")
         module, function = self.builder.split(":")
         builder: Callable[..., Network] = getattr(importlib.import_module(module), function)
         network = builder(**{**self.arguments, **arguments})
