@@ -103,6 +103,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         order(toy(), folder=tmp_path)
 
 
+def test_a_folder_of_another_study_is_left_alone(tmp_path):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "result.json").write_text('{"study": "depth"}')
+    with pytest.raises(UsageError, match="holds the study depth"):
+        order(toy(), folder=tmp_path)
+
+
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     folder = tmp_path / "toy.study"
     begun = order(toy(), folder=folder)

@@ -72,7 +72,20 @@ def order(
             raise UsageError(f"{folder} is no folder: give another with -o")
         if any(folder.iterdir()) and not (folder / _CELLS).is_dir():
             raise UsageError(f"{folder} holds something else: give another folder with -o")
+        other = _study_in(folder)
+        if other not in (None, study.name):
+            raise UsageError(f"{folder} holds the study {other}: give another folder with -o")
     return Order(study, scale, tuple(range(_FIRST_SEED, _FIRST_SEED + count)), data, folder)
+
+
+def _study_in(folder: Path) -> str | None:
+    """The name of the study whose result a folder holds; ``None`` where it holds none."""
+    try:
+        document = json.loads((folder / _RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    name = document.get("study") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def run(order: Order, tell: Callable[[str], None] = lambda line: None) -> Result:
