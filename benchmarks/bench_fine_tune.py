@@ -1,4 +1,4 @@
-"""Claim: no single field of the recipe `fine-tune` is better changed on few photographs.
+"""Question: is a single field of the recipe `fine-tune` better changed on few photographs?
 
 The default network, its later half trained, by the recipe as it is and with one field changed at a
 time; the same photographs and seeds for each. Prints the accuracy on the photographs under `test/`
