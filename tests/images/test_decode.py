@@ -317,6 +317,7 @@ def test_of_several_frames_the_first_counts(format):
         (b"\0\0\0\x0cjP  \r\n\x87\n", "not supported (JPEG 2000)"),
         (b"\xff\x4f\xff\x51\0\x2f", "not supported (JPEG 2000)"),
         (b"8BPS\0\1", "not supported (Photoshop PSD)"),
+        (b"\0\0\2\0\0\0\0\0", "not supported (TGA, or a Windows cursor)"),
         (b"II*\0\x10\0\0\0CR\2\0", "not supported (camera raw, CR2)"),
         (b'<?xml version="1.0"?>\n<svg xmlns=""/>', "not supported (SVG)"),
         (bytes(5000), "damaged: it begins with zeros only"),

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tests.training import examples
 from tests.training.examples import assert_same, data, network, recipe, run_training
 from tortie.errors import TortieError, UsageError
-from tortie.runs.folder import clear
+from tortie.runs.folder import check_beginning, clear
 from tortie.runs.resume import Listed
 from tortie.runs.run import Run
 from tortie.training.loop import train
@@ -168,6 +168,17 @@ def test_clearing_takes_away_what_a_run_wrote_and_nothing_else(tmp_path):
     with pytest.raises(UsageError, match=r"holds what no run wrote \(thesis.tex\)"):
         clear(folder)
     assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_run_does_not_begin_in_a_folder_of_something_else(tmp_path):
+    """Nor where the name is a link to one."""
+    there, link = tmp_path / "there", tmp_path / "pets.run"
+    there.mkdir()
+    (there / "thesis.tex").write_text("years of work")
+    link.symlink_to(there, target_is_directory=True)
+    for folder in (there, link):
+        with pytest.raises(UsageError, match=r"holds what no run wrote \(thesis.tex\)"):
+            check_beginning(folder, resume=False)
 
 
 def contents(folder):
