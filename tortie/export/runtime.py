@@ -45,8 +45,8 @@ def runtime() -> Runtime:
         script, wasm = (folder.joinpath(name).read_bytes() for name in _MEMBERS)
     except FileNotFoundError:
         raise UsageError(
-            "this installation has no runtime for pages (onnxruntime-web): it was made from a "
-            "checkout in which `make runtime` had not fetched it"
+            "this installation has no runtime for pages (onnxruntime-web): in a checkout, "
+            "`make runtime` fetches it; a package has it if it was built after that"
         ) from None
     return Runtime(script, wasm)
 
