@@ -10,7 +10,6 @@ extracted and fitted in their files, beside the fit on the shards in memory, its
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -18,11 +17,12 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import commands
 import numpy as np
 from machine import describe
 
-HERE = Path(__file__).parent
 FILE = 10_000
 PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 
@@ -89,28 +89,19 @@ def solver(arguments: argparse.Namespace) -> None:
     )
 
 
-def tortie(*arguments: object, folder: Path) -> dict[str, object]:
-    """Seconds, peak memory and the JSON of a command."""
-    environment = {
-        **os.environ,
-        "TORTIE_CACHE": str(folder / "cache"),
-        "PYTHONPATH": str(HERE.parent),
-    }
-    command = [sys.executable, "-m", "tortie", *map(str, arguments), "--json", "-q"]
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    document = json.loads(process.stdout.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    seconds, peak = time.perf_counter() - begin, usage.ru_maxrss / 1024
-    text = f"{seconds:.1f} s, {usage.ru_utime:.1f} s of processor, {peak:,.0f} MB at the peak"
-    accuracy = document.get("accuracy")
+def tortie(*arguments: object, folder: Path) -> dict[str, Any]:
+    """The JSON of a command; what it took is printed."""
+    ran = commands.tortie(*arguments, cache=folder / "cache")
+    text = (
+        f"{ran.seconds:.1f} s, {ran.processor:.1f} s of processor, {ran.megabytes:,.0f} MB at the "
+        "peak"
+    )
+    accuracy = ran.document.get("accuracy")
     if accuracy:
         text += f", accuracy {accuracy['value']:.2%} ({accuracy['low']:.2%} to "
-        text += f"{accuracy['high']:.2%}) of {accuracy['n']:,}; phases {document['phases']}"
+        text += f"{accuracy['high']:.2%}) of {accuracy['n']:,}; phases {ran.document['phases']}"
     print(f"{' '.join(map(str, arguments[:1]))}: {text}", flush=True)
-    return document
+    return ran.document
 
 
 def photographs(arguments: argparse.Namespace) -> None:

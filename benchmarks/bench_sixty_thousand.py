@@ -9,17 +9,11 @@ activations, from the fit's own clock: start-up and the softmax layer are told a
 
 import argparse
 import csv
-import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from commands import tortie
 from machine import describe
-
-HERE = Path(__file__).parent
 
 
 def some(images: Path, count: int, folder: Path) -> Path:
@@ -36,26 +30,6 @@ def some(images: Path, count: int, folder: Path) -> Path:
     return target
 
 
-def fit(source: Path, folder: Path) -> tuple[float, float, dict[str, object]]:
-    """Seconds, peak memory in MB and the JSON of a fit with an empty store."""
-    environment = {
-        **os.environ,
-        "TORTIE_CACHE": str(folder / "cache"),
-        "PYTHONPATH": str(HERE.parent),
-    }
-    command = [
-        *(sys.executable, "-m", "tortie", "fit", str(source), "--json", "-q", "--force"),
-        *("-o", str(folder / "a.safetensors")),
-    ]
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    document = json.loads(process.stdout.read())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return time.perf_counter() - begin, usage.ru_maxrss / 1024, document
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=Path, nargs="?")
@@ -70,12 +44,13 @@ def main() -> None:
     for count in (arguments.few, total):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            seconds, peak, document = fit(some(arguments.images, count, folder), folder)
-        phases = document["phases"]
+            source, target = some(arguments.images, count, folder), folder / "a.safetensors"
+            ran = tortie("fit", source, "-o", target, "--force", cache=folder / "cache")
+        phases = ran.document["phases"]
         marginal.append(1e3 * phases["activations"] / count)
-        accuracy = document["accuracy"]
+        accuracy = ran.document["accuracy"]
         print(
-            f"{count:6,} photographs: {seconds:7.1f} s, {peak:6,.0f} MB, accuracy "
+            f"{count:6,} photographs: {ran.seconds:7.1f} s, {ran.megabytes:6,.0f} MB, accuracy "
             f"{accuracy['value']:.1%} ({accuracy['low']:.1%} to {accuracy['high']:.1%}), "
             f"{marginal[-1]:.2f} ms a photograph; phases {phases}"
         )

@@ -186,6 +186,12 @@ class Chromium:
         self.call("Input.dispatchKeyEvent", type="keyDown", key="v", code="KeyV", modifiers=2,
                   windowsVirtualKeyCode=86, commands=["paste"])  # fmt: skip
 
+    def shoot(self):
+        """Open the page's camera, and take a photograph."""
+        self.evaluate("$('camera').click(); 0")
+        self.until("document.activeElement === $('shoot')")
+        self.evaluate("$('shoot').click(); 0")
+
     def go_offline(self):
         """Take the network away."""
         self.call("Network.emulateNetworkConditions", offline=True, latency=0,

@@ -95,7 +95,7 @@ def test_a_user_without_a_home_and_a_password_entry_has_no_store(monkeypatch, ho
 
 
 def test_a_cache_that_may_not_be_looked_into_is_no_store(tmp_path, monkeypatch):
-    """As /root/x is to another user; this test may run as root, whom nothing is denied."""
+    """As another user's folder is; the tests may run as a user whom nothing is denied."""
     closed = tmp_path / "closed" / "activations"
     plain = Path.exists
 

@@ -123,3 +123,18 @@ def test_closed_streams_lose_no_work(folder, tmp_path):
     shell = ["sh", "-c", 'exec "$@" 0>&- 1>&- 2>&-', "sh", sys.executable, "-m", "tortie"]
     subprocess.run([*shell, "fit", folder / "photos", "-o", path], timeout=300, check=True)
     assert tortie.load(path).metadata.classes == [r"caf\xe9", "stripes"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux's full disk")
+def test_a_log_on_a_full_disk_costs_no_work_and_a_result_there_is_said(folder, tmp_path):
+    path = tmp_path / "a.safetensors"
+    command = [sys.executable, "-m", "tortie", "fit", folder / "photos", "-o", path]
+    with open("/dev/full", "wb") as full:
+        subprocess.run(command, timeout=300, check=True, stderr=full, stdout=subprocess.DEVNULL)
+        assert path.exists()
+        done = subprocess.run(
+            [*command, "--force"], timeout=300, check=False, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 1
+    said = done.stderr.decode().strip().splitlines()[-1]
+    assert said == "tortie: cannot write to standard output: No space left on device"

@@ -150,9 +150,7 @@ def test_photographs_are_dropped_pasted_and_taken_without_a_network(fitted_file,
         assert labels(2) == ["stripes", "blobs"]  # the newest first
         browser.paste(photograph("blobs", 325))
         assert labels(3)[0] == "blobs"
-        browser.evaluate("$('camera').click(); 0")
-        browser.until("document.activeElement === $('shoot')")
-        browser.evaluate("$('shoot').click(); 0")
+        browser.shoot()
         assert labels(4)[0] == "stripes"
         browser.evaluate("$('close').click(); 0")
         assert browser.evaluate("$('shooting').hidden && !camera.stream")

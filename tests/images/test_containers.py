@@ -308,6 +308,20 @@ def test_what_lies_behind_the_last_box_of_a_heic_is_passed_over(behind):
     assert decode(tiled_heic() + behind).image.size == (192, 128)
 
 
+def test_what_is_damaged_within_the_boxes_is_no_junk_behind_them():
+    """Whatever lies before: the data of the one item come first, and the boxes that tell of it."""
+    place = bytes(4) + struct.pack(">BBH", 0x44, 0, 1) + struct.pack(">HHHII", 7, 0, 1, 8, 40)
+
+    def box(kind, content, size=None):
+        return struct.pack(">I4s", size or 8 + len(content), kind) + content
+
+    whole = box(b"mdat", bytes(40)) + box(b"meta", bytes(4) + box(b"iloc", place))
+    assert boxes.parse(whole + b"junk").extents == {7: [(8, 40)]}
+    inner = box(b"iloc", place) + box(b"iprp", b"", 9)  # ends behind its own
+    with pytest.raises(UnreadableImage, match="truncated"):
+        boxes.parse(box(b"mdat", bytes(40)) + box(b"meta", bytes(4) + inner))
+
+
 def test_a_heic_whose_end_was_zeroed_is_damaged():
     """In one unit of HEVC, whose length says nothing of it."""
     heif = pytest.importorskip("pillow_heif")

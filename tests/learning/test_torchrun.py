@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from tests.children import HANGS, ended
 from tests.conftest import lay_out
+from tests.learning.test_streamed_fit import write_features
 from tortie.activations.database import NAME
 
 pytest.importorskip("accelerate")
@@ -51,6 +52,32 @@ def fit(count, folder, *arguments, store="store"):
         capture_output=True, text=True, timeout=HANGS,
     )  # fmt: skip
     return done, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("count", [2, 6], ids=["shares of files", "more than files"])
+def test_a_streamed_fit_of_several_processes_is_that_of_one(tmp_path, count):
+    """Five files of features, read in each pass."""
+    write_features(tmp_path / "features")
+    script = tmp_path / "streamed.py"
+    script.write_text(
+        "from tortie.learning import streamed_fit\n"
+        "streamed_fit.IN_MEMORY = 0\n"
+        "from tortie.cli.main import main\n"
+        "main()\n"
+    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    heads, told = [], []
+    for name, launcher in (("one", []), ("many", launch)):
+        words = ["fit", "features", "-o", f"{name}.safetensors", "--threads", "1", "--json"]
+        done = subprocess.run(
+            [sys.executable, *launcher, script, *words], cwd=tmp_path, capture_output=True,
+            env=environment(tmp_path / "store"), text=True, timeout=HANGS, check=True,
+        )  # fmt: skip
+        assert "passes of their features" in done.stderr
+        told.append(json.loads(done.stdout))
+        heads.append(load_file(tmp_path / f"{name}.safetensors")["members.0.head.weight"])
+    assert told[0]["accuracy"] == told[1]["accuracy"]
+    np.testing.assert_allclose(heads[1], heads[0], atol=1e-3 * np.abs(heads[0]).max())
 
 
 @pytest.fixture

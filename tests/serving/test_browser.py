@@ -42,9 +42,7 @@ def test_photographs_are_chosen_dropped_pasted_and_taken(fitted_file, tmp_path):
         assert labels(3)[0] == "blobs"
         browser.paste(photograph("stripes", 345))
         assert labels(4)[0] == "stripes"
-        browser.evaluate("$('camera').click(); 0")
-        browser.until("document.activeElement === $('shoot')")
-        browser.evaluate("$('shoot').click(); 0")
+        browser.shoot()
         assert labels(5)[0] == "stripes"
         assert browser.errors == []
         browser.choose("#files", [tmp_path / "no.jpg"])  # a refusal, which the console tells

@@ -92,10 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
     except MemoryError:
         code = show.failure("out of memory: take smaller photographs or fewer at once", 1)
     except OSError as error:
-        said = error.strerror or str(error)
-        # What has no name is what the command prints; files are written under their names.
-        where = f"{said} {error.filename}" if error.filename else f"cannot print: {said}"
-        code = show.failure(where, 1)
+        where = f" {error.filename}" if error.filename else ""
+        code = show.failure(f"{error.strerror or error}{where}", 1)
     except Exception:
         if not _interrupts:
             raise

@@ -1,12 +1,13 @@
 """How the commands speak: results on stdout, progress, plan and notes on stderr."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tortie.errors import TortieWarning
+from tortie.errors import TortieError, TortieWarning
 from tortie.text import csv_text, json_text, shown
 
 if TYPE_CHECKING:
@@ -48,13 +49,28 @@ def table(rows: Iterable[Sequence[object]]) -> None:
 def raw(content: bytes) -> None:
     """A part of a result in a format of its own, as it is."""
     _state["printed"] = True
-    sys.stdout.buffer.write(content)
-    sys.stdout.flush()
+    _write_result(content)
 
 
 def _print(stream: TextIO, text: str) -> None:
-    stream.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
-    stream.flush()
+    """A text and the end of its line; a stderr that cannot be written costs no work."""
+    content = text.encode("utf-8", "surrogateescape") + b"\n"
+    if stream is sys.stdout:
+        _write_result(content)
+        return
+    with contextlib.suppress(OSError):
+        stream.buffer.write(content)
+        stream.flush()
+
+
+def _write_result(content: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise TortieError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def part(line: str) -> None:

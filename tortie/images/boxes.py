@@ -18,6 +18,10 @@ _TURNS = {(0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6,
           (0, 1): 2, (1, 1): 7, (2, 1): 4, (3, 1): 5}  # fmt: skip
 
 
+class NoBox(UnreadableImage):
+    """Bytes that are no box, or no whole one."""
+
+
 @dataclass
 class Boxes:
     """What the boxes say.
@@ -93,19 +97,13 @@ def parse(data: bytes) -> Boxes:
     Raises:
         UnreadableImage: the file is cut, or damaged.
     """
-    found, behind = Boxes(), 0
+    found = Boxes()
     try:
-        for kind, begin, end in _walk(data, 0, len(data)):
-            behind = end
+        for kind, begin, end in _outer(data, found):
             if kind == b"meta":
                 _read_meta(data, begin + 4, end, found)
-    except (struct.error, IndexError, UnreadableImage) as error:
-        # What some telephones and editors write behind the last box is no part of the picture.
-        ends = [at + length for extents in found.extents.values() for at, length in extents]
-        if not ends or max(ends) > behind:
-            if isinstance(error, UnreadableImage):
-                raise
-            raise UnreadableImage("damaged") from error
+    except (struct.error, IndexError) as error:
+        raise UnreadableImage("damaged") from error
     for item, extents in found.extents.items():
         for at, length in extents:
             if at + length > len(data):
@@ -118,24 +116,42 @@ def parse(data: bytes) -> Boxes:
     return found
 
 
+def _outer(data: bytes, found: Boxes) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes of the file itself, up to what is none and lies behind the data of all items.
+
+    What some telephones and editors write there is no part of the picture.
+    """
+    behind = 0
+    try:
+        for box in _walk(data, 0, len(data)):
+            behind = box[2]
+            yield box
+    except NoBox:
+        ends = [at + length for extents in found.extents.values() for at, length in extents]
+        if not ends or max(ends) > behind:
+            raise
+
+
 def _walk(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, begin and end of the content of each box in a range."""
     at = begin
     for _ in range(BOXES):
         if at + 8 > end:
             if end == len(data) and at < end:
-                raise UnreadableImage("truncated")
+                raise NoBox("truncated")
             return
         size, kind = struct.unpack_from(">I4s", data, at)
         content = at + 8
         if size == 1:
+            if content + 8 > end:
+                raise NoBox("truncated")
             (size,) = struct.unpack_from(">Q", data, content)
             content += 8
         stop = at + size if size else end
         if stop > end:
-            raise UnreadableImage("truncated")
+            raise NoBox("truncated")
         if stop < content:
-            raise UnreadableImage("damaged")
+            raise NoBox("damaged")
         yield kind, content, stop
         at = stop
     raise UnreadableImage(f"more than {BOXES:,} boxes")

@@ -21,7 +21,7 @@ class Grey:
     """How grey levels are stored.
 
     Attributes:
-        full: what white is, of 12 and of 16 bits.
+        full: what white is, of 12 bits, of 16, and of 16 with a sign.
         unsigned: of 32 bits that the decoder takes as signed.
         signed: of 8 bits that the decoder takes as unsigned.
         swapped: bytes of a level that are in the other order; 0 for none.
@@ -91,8 +91,7 @@ def _deep(image: Image.Image, grey: Grey) -> tuple[Image.Image, Span | None]:
         (min(one for one, _ in known), max(one for _, one in known)) if known else (0.0, 1.0)
     )
     real = image.mode.startswith("F")
-    # Pillow gives signed 16 bits as 32: they are told by their full value.
-    full = float(grey.full) if image.mode.startswith("I;16") or grey.full == 32767 else 65535.0
+    full = float(grey.full)
     scaled = low >= 0 and high <= (1 if real else full)
     if real and scaled:
         low, high = 0.0, 1.0

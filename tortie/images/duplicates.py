@@ -216,8 +216,8 @@ def _near_pairs(facts: Sequence[Facts], distance: int) -> tuple[list[tuple[int, 
                 " were compared, and near duplicates may be left"
             ]
         confirmed += len(first)
-        alike = _likeness(thumbnails, kept[first], kept[second]) >= ALIKE
-        for one, other in zip(first[alike].tolist(), second[alike].tolist(), strict=True):
+        same = _likeness(thumbnails, kept[first], kept[second]) >= ALIKE
+        for one, other in zip(first[same].tolist(), second[same].tolist(), strict=True):
             if union.join(one, other):
                 found.append((int(kept[one]), int(kept[other])))
     return found, []

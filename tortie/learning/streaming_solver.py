@@ -177,7 +177,8 @@ class StreamedProblem:
     def _evaluate(self, at: Doubles, penalised: Doubles) -> _Evaluation:
         weight, bias = self._parts(at)
         columns = weight * self._scale[:, None]
-        summed = self._summed(lambda block: self._sums(block, columns, bias))
+        size = 2 + len(at)
+        summed = self._summed(lambda block: self._sums(block, columns, bias), size)
         self.passes += 1
         loss, curvature = summed[:2]
         total, products = summed[2 : 2 + self._classes], summed[2 + self._classes :]
@@ -206,8 +207,11 @@ class StreamedProblem:
         scalars = np.array([losses @ weights, doubt])
         return [scalars, shares.sum(axis=0), (features.T @ shares).ravel()]
 
-    def _summed(self, sums: Callable[[Block], Sequence[Floats | Doubles]]) -> Doubles:
-        """What a pass over all blocks adds up to, float64, end to end."""
+    def _summed(self, sums: Callable[[Block], Sequence[Floats | Doubles]], size: int) -> Doubles:
+        """What a pass over all blocks adds up to, float64, end to end ``(size,)``.
+
+        A process that has no block, as where there are more processes than files, adds nothing.
+        """
 
         def share(number: int) -> list[Doubles]:
             whole: list[Doubles] = []
@@ -220,8 +224,10 @@ class StreamedProblem:
 
         with ThreadPoolExecutor(self._threads) as workers:
             shares = [one for one in workers.map(share, range(self._threads)) if one]
-        flat = np.sum([np.concatenate(one) for one in shares], axis=0)
-        return self._of_all(flat)
+        whole = np.zeros(size)
+        for one in shares:
+            whole += np.concatenate(one)
+        return self._of_all(whole)
 
     def _of_all(self, flat: Doubles) -> Doubles:
         """The sum over the processes."""
@@ -237,7 +243,7 @@ class StreamedProblem:
     def _standardisation(self, rows: int) -> tuple[Floats, Floats, Floats]:
         """Mean and scale of each feature ``(D,)``, 0 of a constant one, and some of the rows."""
         every, some = -(-rows // AXES_ON), []
-        around = self._of_first(self._blocks[0]().features.mean(axis=0))
+        (around,) = self._of_first(lambda: self._blocks[0]().features.mean(axis=0))
 
         def sums(block: Block) -> list[Doubles]:
             features = block.features
@@ -246,19 +252,18 @@ class StreamedProblem:
             each = features.sum(axis=0, dtype=np.float64)
             return [each, np.einsum("nd,nd->d", features, features).astype(np.float64)]
 
-        first, second = self._summed(sums).reshape(2, -1) / rows
+        first, second = self._summed(sums, 2 * self._width).reshape(2, -1) / rows
         mean = around + first
         deviation = np.sqrt(np.maximum(second - first**2, 0))
         steady = deviation < 1e-6 * (np.abs(mean) + 1e-6)
         scale = np.where(steady, 0, 1 / np.where(steady, 1, deviation))
-        return mean.astype(np.float32), scale.astype(np.float32), self._of_first(np.vstack(some))
+        sample = self._of_first(lambda: np.vstack(some))
+        return mean.astype(np.float32), scale.astype(np.float32), sample
 
-    def _of_first(self, own: Floats) -> Floats:
-        """The first process's."""
-        content = self._processes.broadcast_bytes(lambda: own.astype(np.float32).tobytes())
-        return np.frombuffer(content, np.float32).reshape(-1, self._width)[
-            0 if own.ndim == 1 else slice(None)
-        ]
+    def _of_first(self, own: Callable[[], Floats]) -> Floats:
+        """The rows ``(n, D)`` that the first process has."""
+        content = self._processes.broadcast_bytes(lambda: own().astype(np.float32).tobytes())
+        return np.frombuffer(content, np.float32).reshape(-1, self._width)
 
 
 @contextmanager
