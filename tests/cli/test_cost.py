@@ -179,6 +179,8 @@ def test_compare(run, tmp_path):
     assert (tmp_path / "a.png").stat().st_size < 200_000
     assert rows["alexnet"][4:] == ["726.8", "M", "18.20", "a"]
     assert "a  ImageNet validation, ten crops" in out
+    _, out, _ = run("cost", "--compare", "alexnet", "lenet5", "--plot", tmp_path / "b.svg")
+    assert "not drawn, as no error of theirs is published: lenet5" in out
     _, out, _ = run("cost", "--compare", "lenet5", "resnet20-cifar", "--json")
     assert [one["network"] for one in json.loads(out)] == ["lenet5", "resnet20-cifar"]
 
