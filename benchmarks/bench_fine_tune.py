@@ -42,6 +42,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"weight_decay": 0.05},
     {"mixup": 0.2},
     {"epochs": 24},
+    {"batch": 16},
     {"statistics": "batch"},
 )
 
@@ -52,10 +53,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--freeze")
-    parser.add_argument("--only", help="changes with this text, such as learning_rate")
+    parser.add_argument("--only", nargs="*", help="changes with such a text, as learning_rate")
     arguments = parser.parse_args()
     half = arguments.freeze or middle_stage(find("efficientnet-lite0").build().stage_names)
-    chosen = [one for one in CHANGES if arguments.only is None or arguments.only in str(one)]
+    wanted = arguments.only or [""]
+    chosen = [one for one in CHANGES if any(text in str(one) for text in wanted)]
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         os.environ["TORTIE_CACHE"] = str(Path(name) / "cache")

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 import tortie
 from tests.conftest import lay_out, photograph
 from tortie.augment import policy
+from tortie.networks.table import find
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,20 @@ def test_workers_of_a_loader_take_it(folder):
     (batch, targets), *_ = DataLoader(pickle.loads(pickle.dumps(images)), batch_size=12)
     assert batch.shape == (12, 1, 28, 28)
     assert targets.tolist() == images.targets
+
+
+@pytest.mark.parametrize("given", [5, [Image.new("RGB", (9, 9))] * 2, np.zeros((9, 9, 3))])
+def test_a_transform_refuses_what_is_no_image(given):
+    with pytest.raises(tortie.UsageError) as refused:
+        find("lenet5").preprocessing.transform()(given)
+    assert len(refused.traceback) <= 4  # this one, and at most three of tortie
+
+
+def test_an_image_has_one_number(folder):
+    images = tortie.ImageFolder(folder, network="lenet5")
+    assert images[np.int64(1)][1] == images.targets[1]
+    with pytest.raises(tortie.UsageError, match="the number of an image, not a slice"):
+        images[:3]
 
 
 def test_a_split_that_is_not_there_is_refused(folder):

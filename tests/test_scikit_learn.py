@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn import base, model_selection
+from sklearn import base, config_context, model_selection
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -88,6 +88,55 @@ def test_in_a_pipeline_a_vote_and_a_calibration(images, numbers):
     assert accuracy_score(numbers, calibrated.classes_[rows.argmax(axis=1)]) > 0.8
 
 
+def test_weights_count_in_a_score(fitted):
+    """Oracle: accuracy_score of scikit-learn on new pictures, with the same weights."""
+    new = np.stack([np.asarray(photograph("blobs", 100 + i)) for i in range(4)])
+    truth = np.array([10, 10, 10, 9])
+    weights = np.array([0.0, 2.0, 1.0, 3.0])
+    asked = accuracy_score(truth, fitted.predict(new), sample_weight=weights)
+    assert fitted.score(new, truth, sample_weight=weights) == pytest.approx(asked)
+    assert asked != accuracy_score(truth, fitted.predict(new)), "the weights change something"
+    scaled = fitted.evaluate(new, truth, sample_weight=100 * weights)
+    assert scaled.scores.accuracy.value == pytest.approx(asked)
+    # By hand, Kish's effective number of photographs: (2 + 1 + 3)^2 / (4 + 1 + 9).
+    assert scaled.weights.sum() == pytest.approx(36 / 14)
+
+
+def test_a_learning_curve_has_training_scores_by_accuracy(images, numbers):
+    """``score`` counts no photograph that was trained on, ``scoring="accuracy"`` counts all."""
+    _, train, test = model_selection.learning_curve(
+        tortie.ImageClassifier(), images, numbers, cv=2, train_sizes=[1.0], scoring="accuracy"
+    )
+    assert np.isfinite(train).all()
+    assert np.isfinite(test).all()
+
+
+def test_logarithms_of_probabilities(fitted, images):
+    """Oracle: their exponentials."""
+    found = fitted.predict_log_proba(images[:2])
+    np.testing.assert_allclose(np.exp(found), fitted.predict_proba(images[:2]), rtol=1e-6)
+
+
+def test_features_are_a_table_where_that_is_asked(fitted, images, monkeypatch):
+    """Oracle: the array that ``transform`` gives, and its names of columns."""
+    plain = fitted.transform(images[:2])
+    told = base.clone(fitted).set_output(transform="pandas")
+    assert base.clone(told)._sklearn_output_config == {"transform": "pandas"}
+    table = make_pipeline(told).fit(images, np.arange(2 * N) % 2).transform(images[:2])
+    assert list(table.columns) == list(fitted.get_feature_names_out())
+    np.testing.assert_array_equal(table.to_numpy(), plain)
+    with config_context(transform_output="pandas"):
+        assert list(fitted.transform(images[:2]).columns) == list(table.columns)
+        assert isinstance(told.set_output(transform="default").fit(images, np.arange(2 * N) % 2)
+                          .transform(images[:2]), np.ndarray)  # fmt: skip
+    with pytest.raises(UsageError, match="default, pandas, polars"):
+        told.set_output(transform="arrow")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    told.set_output(transform="polars")
+    with pytest.raises(UsageError, match="pip install polars"):
+        told.transform(images[:2])
+
+
 def test_scikit_learn_knows_whether_it_is_fitted(fitted):
     from sklearn.exceptions import NotFittedError
 
@@ -116,6 +165,10 @@ def test_labels_keep_their_type(images, given, kind, tmp_path):
     loaded = tortie.load(tmp_path / "typed.safetensors")
     np.testing.assert_array_equal(loaded.predict(images), predicted)
     assert loaded.predict(images).dtype == kind
+    said = loaded.classify(images[:2])
+    assert [one.label for one in said] == predicted[:2].tolist()
+    assert [type(one.label) for one in said] == [type(one) for one in predicted[:2].tolist()]
+    assert [one.document("a.jpg")["label"] for one in said] == [one.class_name for one in said]
 
 
 def test_labels_in_one_column_are_labels():

@@ -1,13 +1,17 @@
 """The habits of scikit-learn's estimators; scikit-learn is imported only when it calls."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tortie.errors import UsageError
+from tortie.evaluation.frames import check_container, contained
 from tortie.forks import ForkSafeLock
 from tortie.learning.options import FitOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sklearn.utils import Tags
 
 
@@ -46,6 +50,29 @@ class Estimator:
                 setattr(self, name, value)
             self._changed()
         return self
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """What ``transform`` gives, as scikit-learn's transformers are told.
+
+        Args:
+            transform: ``"default"`` for an array, ``"pandas"`` or ``"polars"`` for a table of
+                theirs with ``get_feature_names_out`` as columns; ``None`` changes nothing.
+
+        Raises:
+            UsageError: no such container.
+        """
+        if transform is not None:
+            check_container(transform)
+            # Under scikit-learn's name, as its ``clone`` takes that along.
+            vars(self)["_sklearn_output_config"] = {"transform": transform}
+        return self
+
+    def _contained(self, features: "NDArray[np.float32]", names: Sequence[str]) -> Any:
+        """Features ``(N, D)`` in the container that was asked for, here or of all estimators."""
+        known = sys.modules.get("sklearn")
+        everywhere = known.get_config()["transform_output"] if known else "default"
+        own = getattr(self, "_sklearn_output_config", {})
+        return contained(features, names, own.get("transform", everywhere))
 
     def _changed(self) -> None:
         """Arguments have changed: what was made of them is made anew."""

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from tortie.activations.views import Drawn
 from tortie.augment import Policy
-from tortie.errors import UsageError
+from tortie.errors import UsageError, short_traceback
 from tortie.images import SPLITS, decode
 from tortie.images.inputs import Images, Labels, labelled
 from tortie.images.read import digest_of
@@ -80,12 +80,17 @@ class ImageFolder(Dataset[tuple[Any, int]]):
     def __len__(self) -> int:
         return len(self._sources)
 
+    @short_traceback
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """The image as ``transform`` makes it, and the index of its class.
 
         Raises:
             UnreadableImage: it cannot be read.
+            UsageError: no whole number.
         """
+        if not hasattr(index, "__index__"):
+            kind = type(index).__name__
+            raise UsageError(f"expected the number of an image, not a {kind}: see data.Subset")
         source, transform = self._sources[index], self.transform
         if transform is None:
             return ImageTransform(self.preprocessing)(source), self.targets[index]

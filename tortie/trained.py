@@ -1,7 +1,7 @@
 """A trained classifier: what is known of it, and what it says of photographs."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,8 @@ class TrainedClassifier(DescribedClassifier):
         held = None
         if sets is not None and confidence is not None:
             held = sets.of(found.uncalibrated, confidence)
-        return to_predictions(sources, found, self.metadata.classes, reject_below, held)
+        classes, kind = self.metadata.classes, self.metadata.label_type
+        return to_predictions(sources, found, classes, reject_below, held, kind)
 
     @short_traceback
     def live(self) -> "LivePredictor":
@@ -99,12 +100,12 @@ class TrainedClassifier(DescribedClassifier):
         return predictor
 
     @short_traceback
-    def activation_map(self, image: Source, label: str) -> "ActivationMap | None":
+    def activation_map(self, image: Source, label: object) -> "ActivationMap | None":
         """Where the first network saw in an image what speaks for a class.
 
         Args:
             image: a file, the bytes of one, or an image in memory.
-            label: a class name.
+            label: of the class, or its name.
 
         Returns:
             ``None`` where the image cannot be read, or the network does not end in global average
@@ -115,13 +116,14 @@ class TrainedClassifier(DescribedClassifier):
         """
         from tortie.evaluation.activation_maps import live_activation_map
 
-        if label not in self.metadata.classes:
-            raise UsageError(f"no class {quoted(label)}")
+        name = str(label)
+        if name not in self.metadata.classes:
+            raise UsageError(f"no class {quoted(name)}")
         last = self._parts[0].last_maps
         if last is None:
             return None
         extractor = self._ready()[0].extractor
-        return live_activation_map(last, extractor, image, self.metadata.classes.index(label))
+        return live_activation_map(last, extractor, image, self.metadata.classes.index(name))
 
     @short_traceback
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
@@ -135,6 +137,12 @@ class TrainedClassifier(DescribedClassifier):
         for position, reason in sorted(found.reasons.items()):
             raise TortieError(f"{named(sources[position], position)}: {reason}")
         return found.probabilities
+
+    def predict_log_proba(self, images: Images) -> NDArray[np.float32]:
+        """The logarithm of :meth:`predict_proba`, in nats ``(N, K)``, float32."""
+        with np.errstate(divide="ignore"):  # of a probability too small for float32: minus infinity
+            logarithms: NDArray[np.float32] = np.log(self.predict_proba(images))
+        return logarithms
 
     @short_traceback
     def predict(self, images: Images) -> NDArray[Any]:
@@ -150,7 +158,7 @@ class TrainedClassifier(DescribedClassifier):
         """What the networks' last stages make of photographs, float32 ``(N, D)``.
 
         These vectors, which the softmax layer sees, come from the store or are computed. Of an
-        ensemble, those of its networks stand side by side.
+        ensemble, those of its networks stand side by side. After ``set_output`` they are a table.
 
         Raises:
             TortieError: a photograph cannot be read.
@@ -162,9 +170,10 @@ class TrainedClassifier(DescribedClassifier):
             members = self._ready()
         with progress_of("photographs", None) as told:
             found = [extract(one.extractor, sources, self._threads, told) for one in members]
-        return np.concatenate(
+        features = np.concatenate(
             [one.reshape(len(one), int(np.prod(one.shape[1:]))) for one in found], 1
         )
+        return self._contained(features, self.get_feature_names_out().tolist())
 
     def fit_transform(self, images: Images, labels: Labels | None = None, **choices: Any) -> Any:
         """:meth:`fit`, and :meth:`transform` of the same photographs, as a pipeline calls it."""
@@ -180,13 +189,23 @@ class TrainedClassifier(DescribedClassifier):
         return np.array(names, dtype=object)
 
     @short_traceback
-    def score(self, images: Images, labels: Labels | None = None) -> float:
+    def score(
+        self,
+        images: Images,
+        labels: Labels | None = None,
+        sample_weight: Iterable[float] | None = None,
+    ) -> float:
         """Share of right answers, 0 to 1, on photographs that were not trained on.
+
+        Args:
+            images: as :meth:`fit` takes them.
+            labels: of the images, where these are a sequence.
+            sample_weight: what each image of a sequence counts.
 
         Raises:
             TortieError: there is no such photograph; :meth:`evaluate` says more.
         """
-        evaluation = self.evaluate(images, labels)
+        evaluation = self.evaluate(images, labels, sample_weight=sample_weight)
         if evaluation.scores is None:
             raise TortieError(f"no accuracy: {evaluation.reason}")
         return evaluation.scores.accuracy.value
@@ -197,6 +216,8 @@ class TrainedClassifier(DescribedClassifier):
         images: Images,
         labels: Labels | None = None,
         progress: Progress | None = None,
+        *,
+        sample_weight: Iterable[float] | None = None,
     ) -> Evaluation:
         """Every figure on labelled photographs; those that were trained on are not counted.
 
@@ -205,6 +226,8 @@ class TrainedClassifier(DescribedClassifier):
                 counted, or the validation photographs where it has no test.
             labels: of the images, where these are a sequence.
             progress: told images done and images in all; by default a bar where somebody watches.
+            sample_weight: what each image of a sequence counts in every figure, beside its share
+                of a group of copies.
 
         Raises:
             UsageError: no photograph of a class that the classifier knows.
@@ -212,10 +235,11 @@ class TrainedClassifier(DescribedClassifier):
         from tortie.evaluation.evaluate import Evaluated, evaluate
 
         splits = self.splits if isinstance(images, str | Path) else "auto"
-        collection, sources = labelled(images, labels, splits=splits, known=self.metadata.classes)
+        known = self.metadata.classes
+        collection, sources = labelled(images, labels, sample_weight, splits=splits, known=known)
         evaluated = Evaluated(
             predict=lambda found, sha256: self._predict(found, progress, sha256, True),
-            classes=self.metadata.classes,
+            classes=known,
             training_sha256=self._training_sha256,
             networks=[member.network for member in self.metadata.members],
             crops=self.crops,

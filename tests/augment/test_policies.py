@@ -31,6 +31,13 @@ def test_a_range_inside_a_policy_cannot_be_changed() -> None:
         policy("full").mirror = 1.0  # type: ignore[misc]
 
 
+def test_a_policy_shows_what_is_not_at_rest() -> None:
+    assert repr(Policy()) == "Policy()"
+    shown = Policy(mirror=0.5, rotate=(-5, 5))
+    assert repr(shown) == "Policy(mirror=0.5, rotate=(-5.0, 5.0))"
+    assert eval(repr(shown)) == shown
+
+
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UsageError, match="no augmentation 'standart': did you mean 'standard'"):
         policy("standart")

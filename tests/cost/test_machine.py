@@ -80,9 +80,10 @@ def test_what_is_native_is_measured_and_said_as_it_ends(monkeypatch, native):
     rates = limits.matrix_rates
     assert set(rates) == {"float32", native}
     assert said == [
-        ("float32", rates["float32"]),
-        ("bfloat16", rates.get("bfloat16")),
-        ("memory", limits.bandwidth),
+        ("float32", rates["float32"], limits.core_rates["float32"]),
+        ("bfloat16", rates.get("bfloat16"), limits.core_rates.get("bfloat16")),
+        ("memory", limits.bandwidth, None),
     ]
+    assert set(limits.core_rates) == set(rates)
     assert limits.bandwidth > 0 and all(rate > 0 for rate in rates.values())
     assert limits.document()["threads"] == torch.get_num_threads()

@@ -1,6 +1,7 @@
 """A study goes on where it was stopped, and its folder holds what a reader wants."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from PIL import Image
 
 from tests.experiments.toy import toy
 from tortie.errors import UsageError
+from tortie.experiments.estimate import estimate
 from tortie.experiments.run_study import order, run
-from tortie.experiments.study_result import load_result
+from tortie.experiments.study import percent
+from tortie.experiments.study_result import Finished, Result, load_result
 
 
 def measured(path):
@@ -33,6 +36,26 @@ def test_a_finished_study_has_its_files_and_its_verdict(tmp_path):
     for said in ("held", "SHA-256", "torch", "seeds: 101 to 103", "95% interval"):
         assert said in text
     assert load_result(tmp_path / "toy.study" / "result.json", study).document() == document
+
+
+def test_a_plan_tells_minutes_that_were_measured_and_hours_that_follow():
+    """By hand: one minute for three seeds, so of four seeds at 900 times 1,200 minutes."""
+    quick = toy()
+    assert estimate(order(quick, seeds=9)) == "about 3 min on two cores with AVX2"
+    full = replace(quick.scales["full"], times=900.0, needs="")
+    larger = replace(quick, scales={**quick.scales, "full": full})
+    assert estimate(order(larger, "full")).startswith("about 20 hours on two cores with AVX2")
+
+
+def test_an_interval_stays_where_a_measure_can_be():
+    """Student's t around 90, 95 and 100% goes beyond 100%; one seed has no interval to speak of."""
+    study = replace(toy(), columns=(percent("right", "right, %"),))
+    cells = tuple(
+        Finished("better", seed, 0.0, {"better": {"right": right}})
+        for seed, right in ((101, 0.9), (102, 0.95), (103, 1.0))
+    )
+    found = Result(study, "quick", (101, 102, 103), cells, {}, {})
+    assert found.table()[1] == [["better", "95.0 (82.6 to 100.0)"]]
 
 
 def test_what_was_stopped_goes_on_and_measures_no_cell_twice(tmp_path):

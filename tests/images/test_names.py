@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tortie.errors import TortieError
+from tortie.errors import TortieError, UsageError
 from tortie.images import find_files
 from tortie.images.names import STANDARD_INPUT, each_name, in_parts, survey
 from tortie.images.walk import Strays, each_image
@@ -60,6 +60,15 @@ def test_names_come_from_standard_input(tmp_path, ends, content, names):
     with (tmp_path / "names").open("rb") as file:
         found = each_name([STANDARD_INPUT], file.fileno, ends)
         assert [str(one) for one in found] == names
+
+
+def test_names_that_end_with_null_bytes_are_told_from_lines(tmp_path):
+    (tmp_path / "names").write_bytes(b"a.jpg\0b.jpg\0")
+    with (
+        (tmp_path / "names").open("rb") as file,
+        pytest.raises(UsageError, match="end with null bytes: say --null"),
+    ):
+        list(each_name([STANDARD_INPUT], file.fileno))
 
 
 def test_a_part_does_not_wait_for_names_that_take_long():

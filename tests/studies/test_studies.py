@@ -49,6 +49,8 @@ def test_a_study_says_all_that_the_list_and_the_page_show(name):
     assert quick.minutes <= 10
     assert quick.seeds >= 3 or all(one.exact for one in study.criteria)
     assert not quick.needs
+    full = study.scales["full"]
+    assert full.times or full.passes, "the plan says what it would take"
     assert study.criteria
 
 

@@ -132,6 +132,10 @@ class Policy(BaseModel):
             raise ValueError("give crop_area or scale_jitter, not both: each is the crop")
         return self
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:  # of pydantic
+        """What is not at rest."""
+        return [(name, value) for name, value in self if value != _resting(name)]
+
     def key(self) -> str:
         """Canonical JSON of all that decides the pixels of a draw: equal keys, equal pictures."""
         fields = {"version": VERSION, **self.model_dump(mode="json")}

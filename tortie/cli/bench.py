@@ -26,6 +26,7 @@ def command(
     ] = None,
     batch: Annotated[int, typer.Option(help="Batch size.", min=1)] = 32,
     device: options.Device = "auto",
+    engine: options.Engine = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         typer.Option(help="Precision: auto, float32 or bfloat16.", rich_help_panel=options.MACHINE),
@@ -66,7 +67,7 @@ def command(
     if entry:
         from tortie.cost.speed import measure_speed
 
-        speed = measure_speed(entry, machine, chosen, asked, batch)
+        speed = measure_speed(entry, machine, chosen, asked, batch, engine)
     document = {"machine": machine.document(), "network": speed and speed.document()}
     show.result(document, _speed(speed) if speed else [])
 
@@ -89,12 +90,14 @@ def _loader(
     ]
 
 
-def _limit(name: str, figure: float | None) -> str:
+def _limit(name: str, figure: float | None, of_core: float | None) -> str:
     """A limit of the machine: a matrix rate, or the memory's bandwidth."""
     if figure is None:
         return f"{name:9} not native to this device, which would emulate it: not measured"
-    unit = "GB/s" if name == "memory" else "G multiplications/s (and as many additions)"
-    return f"{name:9} {figure / 1e9:9,.1f} {unit}"
+    if name == "memory":
+        return f"{name:9} {figure / 1e9:9,.1f} GB/s"
+    one = "" if of_core is None else f", {of_core / 1e9:,.1f} on one core"
+    return f"{name:9} {figure / 1e9:9,.1f} G multiplications/s (and as many additions){one}"
 
 
 def _where(machine: "Machine") -> str:
@@ -103,14 +106,15 @@ def _where(machine: "Machine") -> str:
 
 
 def _speed(speed: "Speed") -> list[str]:
-    how = "fused" if speed.fused else "eager"
+    how = {"onnxruntime": "ONNX Runtime", "onednn": "oneDNN, fused", "eager": "PyTorch"}
     lines = [
         "",
-        f"{speed.network}, batches of {speed.batch}, {speed.precision}, {how}, without its head: "
+        f"{speed.network}, batches of {speed.batch}, {speed.precision}, {how[speed.engine]}, "
+        "without its head: "
         f"{speed.images_per_second:,.1f} images/s, {speed.share_of_peak:.0%} of the matrix rate",
     ]
     if not speed.stages:
-        return [*lines, "it runs eagerly here, where stages are not timed apart"]
+        return [*lines, "stages are timed apart where oneDNN runs them: --engine onednn"]
     lost = sum(stage.lost_seconds for stage in speed.stages) or 1.0
     rows: list[Any] = [
         (

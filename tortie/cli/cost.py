@@ -230,6 +230,9 @@ def _comparison(names: list[str], plot: Path | None) -> tuple[list[dict[str, Any
 
         draw_comparison(comparison, plot)
     lines = _compared(comparison)
+    bare = [one.name for one in comparison.networks if one.error is None]
+    if plot and bare:
+        lines.append(f"not drawn, as no error of theirs is published: {', '.join(bare)}")
     return comparison.document(), lines + ([str(plot)] if plot else [])
 
 

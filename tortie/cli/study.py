@@ -136,16 +136,19 @@ def _announce(orders: "list[Order]") -> None:
 def _planned(order: "Order") -> dict[str, Any]:
     from tortie.experiments.estimate import estimate
 
-    study, size = order.study, order.size
+    study, size, seeds = order.study, order.size, len(order.seeds)
+    instead = f" Here on {order.data} in place of these." if order.data and not size.needs else ""
     return {
         "study": study.name,
         "claim": study.claim,
         "source": study.source,
         "scale": order.scale,
         "data": str(order.data) if order.data else study.data,
-        "about": size.about,
+        "about": size.about + instead,
         "seeds": list(order.seeds),
-        "cells": f"{len(size.cells)} for each of {len(order.seeds)} seeds",
+        "cells": f"{len(size.cells)} for each of {seeds} seeds"
+        if seeds > 1
+        else f"{len(size.cells)}",
         "time": estimate(order),
         "folder": str(order.folder),
         "criteria": [f"{one.what}: {one.wanted}" for one in study.criteria],
@@ -160,6 +163,8 @@ def _run(orders: "list[Order]") -> "list[Result]":
 
 def _told(result: "Result", order: "Order") -> list[str]:
     """The table, the findings and the verdict, as lines."""
+    from tortie.experiments.study_pages import brackets
+
     headings, rows = result.table()
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     table = [
@@ -169,7 +174,7 @@ def _told(result: "Result", order: "Order") -> list[str]:
     return [
         result.study.claim,
         *table,
-        f"in brackets: 95% intervals over {len(result.seeds)} seeds; data: {result.data['about']}",
+        f"{brackets(result)} Data: {result.data['about']}",
         *result.findings(),
         f"verdict on {result.study.name}: {result.verdict}",
         f"figure {order.folder / 'figure.svg'}, all of it {order.folder / 'README.md'}",

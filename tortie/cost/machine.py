@@ -8,7 +8,7 @@ because data sheets speak of clocks that a laptop or a shared server does not ke
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,14 @@ class Machine:
             with an addition. A precision that the device only emulates is not there. In float32
             on a processor the best of torch, numpy and ONNX Runtime, whose kernels differ.
         bandwidth: bytes a second that a sum of two arrays reads and writes in memory.
+        core_rates: as ``matrix_rates``, of one core of a processor; empty elsewhere.
     """
 
     device: str
     threads: int
     matrix_rates: dict[str, float]
     bandwidth: float
+    core_rates: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """JSON's types only."""
@@ -46,36 +48,54 @@ class Machine:
             "threads": self.threads,
             "matrix_rates": self.matrix_rates,
             "bandwidth": self.bandwidth,
+            "core_rates": self.core_rates,
         }
 
 
 def measure(
     device: torch.device,
     seconds: float = 0.7,
-    measured: Callable[[str, float | None], None] | None = None,
+    measured: Callable[[str, float | None, float | None], None] | None = None,
 ) -> Machine:
     """Measure the matrix rate in each native precision, and the memory's bandwidth.
 
     Args:
         device: where.
         seconds: that each of the measurements takes, about.
-        measured: called as each measurement ends, with ``float32``, ``bfloat16`` or ``memory`` and
-            its figure; ``None`` for a precision that the device only emulates.
+        measured: called as each measurement ends, with ``float32``, ``bfloat16`` or ``memory``,
+            its figure, and that of one core; ``None`` for a precision that the device only
+            emulates, and for what has no cores that are measured apart.
     """
-    tell = measured or (lambda name, figure: None)
-    rates = {}
+    tell = measured or (lambda name, figure, of_core: None)
+    threads = torch.get_num_threads()
+    rates, core_rates = {}, {}
     for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         if name == "bfloat16" and native_precision(device) != "bfloat16":
-            tell(name, None)
+            tell(name, None, None)
             continue
-        rates[name] = matrix_rate(device, precision, seconds, _SIDE)
-        if device.type == "cpu" and name == "float32":
-            rates[name] = max(rates[name], *other_rates(seconds, _SIDE, torch.get_num_threads()))
-        tell(name, rates[name])
+        rates[name] = _best_rate(device, precision, seconds, threads)
+        if device.type == "cpu":
+            core_rates[name] = rates[name]
+            if threads > 1:
+                core_rates[name] = _best_rate(device, precision, seconds, 1)
+        tell(name, rates[name], core_rates.get(name))
     bandwidth = memory_bandwidth(device, seconds, _VALUES)
-    tell("memory", bandwidth)
+    tell("memory", bandwidth, None)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Machine(name, torch.get_num_threads(), rates, bandwidth)
+    return Machine(name, threads, rates, bandwidth, core_rates)
+
+
+def _best_rate(device: torch.device, precision: torch.dtype, seconds: float, threads: int) -> float:
+    """Multiplications a second on so many threads, by the best of what is installed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        rate = matrix_rate(device, precision, seconds, _SIDE)
+    finally:
+        torch.set_num_threads(before)
+    if device.type == "cpu" and precision == torch.float32:
+        return max(rate, *other_rates(seconds, _SIDE, threads))
+    return rate
 
 
 @torch.inference_mode()

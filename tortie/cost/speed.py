@@ -1,19 +1,24 @@
 """How fast a network runs here, what share of the machine's peak that is, and which stages lose it.
 
-All its stages run by PyTorch, in :class:`tortie.activations.torch_engine.TorchEngine`, without the
-head. Where it runs fused, each step of its graph is timed as well.
+All its stages run by the engine that would extract their activations, without the head. Where
+PyTorch runs them fused, each step of its graph is timed as well.
 """
 
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
-from tortie.activations.engine import Precision, native_precision
+from tortie.activations.engine import Engine, EngineName, Precision, choose
+from tortie.activations.prefix import Prefix
+from tortie.activations.ready import ready
 from tortie.activations.torch_engine import TorchEngine
 from tortie.cost.count import count
 from tortie.cost.machine import Machine, median_seconds
@@ -46,16 +51,16 @@ class Speed:
     Attributes:
         network: its name.
         precision: of the multiplications.
-        fused: whether the engine runs it fused.
+        engine: that runs it.
         batch: images a batch.
         images_per_second: median of the batches, from uint8 images to the last stage's vectors.
         share_of_peak: of the machine's matrix rate in that precision.
-        stages: in order; empty where the network runs eagerly.
+        stages: in order; empty where the engine does not tell them apart.
     """
 
     network: str
     precision: str
-    fused: bool
+    engine: EngineName
     batch: int
     images_per_second: float
     share_of_peak: float
@@ -72,6 +77,7 @@ def measure_speed(
     device: torch.device,
     precision: Precision | None,
     batch: int,
+    engine: str = "auto",
     seconds: float = 3.0,
 ) -> Speed:
     """Time a network with fresh weights: its values do not change its speed.
@@ -82,21 +88,29 @@ def measure_speed(
         device: where it runs.
         precision: of the multiplications; by default the engine's choice.
         batch: images a batch.
+        engine: as :func:`tortie.activations.engine.choose` takes it.
         seconds: of the whole network, and again of its stages, about.
     """
     network = entry.build().eval()
     cost = count(network, batch=batch)
-    chosen = precision or native_precision(device)
-    engine = TorchEngine(network.stages, entry.preprocessing, device, chosen)
+    choice = choose(engine, device.type, precision)
+    ran = ready(Prefix.of(network, entry.preprocessing), str(device), choice, None)
     height, width, channels = network.input_shape
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(
         0, 256, (batch, height, width, channels), dtype=torch.uint8, generator=generator
     )
-    taken = median_seconds(lambda: engine(pixels.numpy()), device, seconds)
+    run = (
+        (lambda: ran(pixels.numpy()))
+        if isinstance(ran, TorchEngine)
+        else _on_all_cores(ran, pixels)
+    )
+    taken = median_seconds(run, device, seconds)
     work = {stage.name: stage.multiplications for stage in cost.stages[:-1]}
-    rate = machine.matrix_rates[engine.precision]
-    times = {} if engine.graph is None else _stage_seconds(engine, pixels, tuple(work), seconds)
+    rate = machine.matrix_rates[choice.precision]
+    times: dict[str, float] = {}
+    if isinstance(ran, TorchEngine) and ran.graph is not None:
+        times = _stage_seconds(ran, pixels, tuple(work), seconds)
     stages = tuple(
         StageSpeed(
             name=name,
@@ -109,13 +123,27 @@ def measure_speed(
     )
     return Speed(
         network=entry.name,
-        precision=engine.precision,
-        fused=engine.fused,
+        precision=choice.precision,
+        engine=_name(ran),
         batch=batch,
         images_per_second=batch / taken,
         share_of_peak=sum(work.values()) / taken / rate,
         stages=stages,
     )
+
+
+def _on_all_cores(engine: Engine, pixels: Tensor) -> Callable[[], object]:
+    """A batch in parts side by side, as an extraction runs an engine of one thread."""
+    parts = np.array_split(pixels.numpy(), min(torch.get_num_threads(), len(pixels)))
+    workers = ThreadPoolExecutor(len(parts), thread_name_prefix="tortie-speed")
+    return lambda: list(workers.map(engine, parts))
+
+
+def _name(engine: Engine) -> EngineName:
+    """What runs in the end: where one cannot, another does."""
+    if not isinstance(engine, TorchEngine):
+        return "onnxruntime"
+    return "onednn" if engine.fused else "eager"
 
 
 class _Timing(fx.Interpreter):

@@ -19,9 +19,18 @@ ELSEWHERE = (
     "in another place, and count again with tortie evaluate."
 )
 
-NOT_LEARNT = (
+_NOT_LEARNT = (
     "It is not shown to have learnt what tells the classes apart, so its mistakes say nothing yet: "
-    "add photographs of every class, or let more be learnt, before looking at any of them."
+    "add photographs of every class"
+)
+NOT_LEARNT = f"{_NOT_LEARNT}, or let more be learnt, before looking at any of them."
+
+# In the studio each photograph is learnt from as it is added, and the camera is there to try it.
+_IN_STUDIO = "Add photographs of every class, of several things, from several sides."
+_NOT_LEARNT_IN_STUDIO = f"{_NOT_LEARNT}, of several things and from several sides."
+_ELSEWHERE_IN_STUDIO = (
+    "The figure speaks of photographs like these. Add some of another day, with another camera, in "
+    "another place, and see in Try it whether it tells them apart."
 )
 
 
@@ -93,15 +102,18 @@ def warnings(scores: Scores) -> list[str]:
     return told
 
 
-def next_photographs(scores: Scores | None, trained: Mapping[str, int]) -> list[str]:
+def next_photographs(
+    scores: Scores | None, trained: Mapping[str, int], in_studio: bool = False
+) -> list[str]:
     """What to photograph next: at most three pieces of advice from the figures, and one for all.
 
     Args:
         scores: every figure, or ``None`` where there was too little to tell.
         trained: photographs of each class that were trained on; empty where it is not known.
+        in_studio: whether it is read where photographs are added, and not in a report.
     """
     if scores is not None and not scores.is_beyond_baseline:
-        return [NOT_LEARNT]
+        return [_NOT_LEARNT_IN_STUDIO if in_studio else NOT_LEARNT]
     advice = [
         *_more_of_the_rare(trained),
         *(_more_of_the_weakest(scores) if scores else ()),
@@ -109,8 +121,9 @@ def next_photographs(scores: Scores | None, trained: Mapping[str, int]) -> list[
         *(_more_to_count(scores) if scores else ()),
     ]
     if scores is None:
-        advice.append("Add photographs of every class, and fit again.")
-    return [*advice[:_ADVICE], ELSEWHERE]
+        again = "Add photographs of every class, and fit again."
+        advice.append(_IN_STUDIO if in_studio else again)
+    return [*advice[:_ADVICE], _ELSEWHERE_IN_STUDIO if in_studio else ELSEWHERE]
 
 
 def worth_refusing(curve: Sequence[Covered]) -> Covered | None:

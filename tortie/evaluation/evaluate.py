@@ -74,7 +74,7 @@ def evaluate(
         for one in collection.photographs
     ]
     for position, photograph in enumerate(photographs):
-        if split is not None and photograph.split != split:
+        if not photograph.weight or (split is not None and photograph.split != split):
             continue
         if photograph.label in classes:
             chosen.append(position)
@@ -158,13 +158,20 @@ def _copies_by_features(found: "Predictions") -> list[tuple[int, int]]:
 def _counted(
     found: "Predictions", photographs: Sequence[Photograph], inspection: Inspection
 ) -> "tuple[Predictions, list[Photograph], NDArray[np.float64], NDArray[np.int64]]":
-    """The predictions that figures count, with each photograph's weight and group."""
+    """The predictions that figures count, with each photograph's weight and group.
+
+    Weights that were given count beside those of copies.
+    """
     place = {row: position for position, row in enumerate(inspection.rows)}
     rows = np.array([place[int(row)] for row in found.rows], np.int64)
     kept = np.flatnonzero(np.isin(rows, inspection.weights.counted(rows)))
     rows = rows[kept]
     own = [photographs[i] for i in kept.tolist()]
-    return found.only(kept), own, inspection.weights.of(rows), inspection.weights.groups[rows]
+    given = np.array([one.weight for one in own], np.float64)
+    if len(own):  # as many as are worth as much in an interval (Kish 1965, 8.2)
+        given *= given.sum() / (given**2).sum()
+    weights = inspection.weights.of(rows) * given
+    return found.only(kept), own, weights, inspection.weights.groups[rows]
 
 
 def _members(

@@ -46,6 +46,7 @@ class Prediction:
             from the others than this one is; ``None`` where the classifier cannot tell.
         prediction_set: the classes that hold the right one with the confidence that was asked for,
             most probable first; ``None`` where none was.
+        label_type: of the labels that the class names stand for.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class Prediction:
     rejected: bool = False
     novelty_percentile: float | None = None
     prediction_set: tuple[str, ...] | None = None
+    label_type: LabelType = "str"
 
     def __repr__(self) -> str:
         """The photograph, its label and that label's probability."""
@@ -71,9 +73,15 @@ class Prediction:
         return replace(self, rejected=under)
 
     @property
-    def label(self) -> str | None:
-        """The most probable class; ``None`` where it is rejected or cannot be read."""
+    def class_name(self) -> str | None:
+        """Of the most probable class; ``None`` where it is rejected or cannot be read."""
         return None if self.rejected else next(iter(self.probabilities), None)
+
+    @property
+    def label(self) -> str | int | float | bool | None:
+        """The label of that class, of the type that was learnt; ``None`` where there is none."""
+        name = self.class_name
+        return None if name is None else labels_of([name], self.label_type).tolist()[0]
 
     @property
     def is_strange(self) -> bool:
@@ -91,7 +99,7 @@ class Prediction:
             return {"path": path, "reason": self.reason}
         return {
             "path": path,
-            "label": self.label,
+            "label": self.class_name,
             "probability": self.probability,
             "rejected": self.rejected,
             "novelty_percentile": self.novelty_percentile,
@@ -126,7 +134,7 @@ class PredictionList(list[Prediction]):
         rows = [
             (
                 _named(one.source),
-                one.reason or one.label or "rejected",
+                one.reason or one.class_name or "rejected",
                 "" if one.probability is None else shown_probability(one.probability),
             )
             for one in self[:_ROWS]
@@ -155,6 +163,7 @@ def to_predictions(
     classes: Sequence[str],
     reject_below: float = 0.0,
     held: NDArray[np.bool_] | None = None,
+    label_type: LabelType = "str",
 ) -> PredictionList:
     """What a classifier says of each source, in words of its classes.
 
@@ -165,6 +174,7 @@ def to_predictions(
         reject_below: a photograph whose most probable class has less gets no label.
         held: which classes are in the prediction set of each photograph that can be read
             ``(n, K)``; ``None`` where no confidence was asked for.
+        label_type: of the labels that the names stand for.
     """
     predictions = PredictionList(
         Prediction(source, {}, found.reasons.get(i)) for i, source in enumerate(sources)
@@ -177,8 +187,9 @@ def to_predictions(
             own = {classes[k] for k in np.flatnonzero(held[number]).tolist()}
             within = tuple(name for name in ranked if name in own)
         prediction = Prediction(
-            sources[position], ranked, novelty_percentile=far, prediction_set=within
-        )
+            source=sources[position], probabilities=ranked, novelty_percentile=far,
+            prediction_set=within, label_type=label_type,
+        )  # fmt: skip
         predictions[position] = prediction.rejecting(reject_below)
     return predictions
 

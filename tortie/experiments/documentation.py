@@ -25,9 +25,11 @@ def document(result: Result) -> str:
 def contents(results: list[Result]) -> str:
     """The page that lists all studies."""
     rows = "\n".join(
-        f"| [{one.study.name}]({one.study.name}.md) | {one.study.claim} | {one.verdict} |"
+        f"| [{one.study.name}]({one.study.name}.md) | {one.study.claim} | {one.verdict} "
+        f"| {_minutes(one)} |"
         for one in results
     )
+    slowest = max(results, key=lambda one: one.study.scales["quick"].minutes or 0)
     counts = {
         verdict: sum(overall(one.decided) == verdict for one in results)
         for verdict in ("held", "did not hold", "undecided at this scale")
@@ -37,12 +39,18 @@ def contents(results: list[Result]) -> str:
 
 Claims of the papers and lectures, each an experiment that `tortie study NAME` runs in minutes.
 {summary}. Seeds begin at 101: lower ones were seen while the
-studies were written, and count for nothing. Written by `make studies`.
+studies were written, and count for nothing. Minutes are of the scale `quick`, on two cores with
+AVX2; the slowest is `{slowest.study.name}`. Written by `make studies`.
 
-| study | claim | verdict |
-|---|---|---|
+| study | claim | verdict | minutes |
+|---|---|---|---:|
 {rows}
 """
+
+
+def _minutes(result: Result) -> str:
+    minutes = result.study.scales["quick"].minutes
+    return "" if minutes is None else f"{minutes:g}"
 
 
 def main(runs: Path, docs: Path) -> None:

@@ -1,9 +1,7 @@
-"""How long a study will take here, as its plan says."""
+"""How long a study will take, as its plan says."""
 
 import time
 from typing import TYPE_CHECKING
-
-from tortie.experiments.study import Scale
 
 if TYPE_CHECKING:
     from tortie.experiments.run_study import Order
@@ -12,21 +10,23 @@ _BATCH = 32
 
 
 def estimate(order: "Order") -> str:
-    """In words: what was measured on two cores, or what a step of each network takes here."""
-    size = order.size
+    """In words: what was measured on two cores, or what follows from that, or from a step here."""
+    size, quick, seeds = order.size, order.study.scales["quick"], len(order.seeds)
     if size.minutes:
-        share = len(order.seeds) / size.seeds
-        return f"about {max(1, round(size.minutes * share))} min on two cores with AVX2"
+        minutes = size.minutes * seeds / size.seeds
+        return f"about {max(1, round(minutes))} min on two cores with AVX2"
+    if size.times and quick.minutes:
+        hours = quick.minutes / quick.seeds * size.times * seeds / 60
+        return (
+            f"about {hours:,.{0 if hours >= 10 else 1}f} hours on two cores with AVX2, as it "
+            f"computes {size.times:,.0f} times as much a seed as --scale quick"
+        )
     if size.passes:
-        hours = len(order.seeds) * sum(
+        hours = seeds * sum(
             photographs * seconds_a_photograph(name) for name, photographs in size.passes.items()
         ) / 3600  # fmt: skip
         return f"about {hours:,.0f} hours here, by a step of each network that was timed"
-    return _unknown(size)
-
-
-def _unknown(size: Scale) -> str:
-    return f"not known here: {len(size.cells)} cells a seed, made for a GPU"
+    return f"not known: {len(size.cells)} cells a seed, made for a GPU"
 
 
 def seconds_a_photograph(name: str) -> float:

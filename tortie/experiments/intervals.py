@@ -29,6 +29,10 @@ class Mean:
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> "Mean":
+        """The same, with an interval that leaves out what cannot be."""
+        return Mean(self.value, max(self.low, least), min(self.high, most))
+
 
 @dataclass(frozen=True)
 class Decided:

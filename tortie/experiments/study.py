@@ -70,6 +70,8 @@ class Column:
         digits: after the point.
         unit: factor by which the number is shown, 100 for percent.
         exact: whether the number is counted and has no interval.
+        least: it cannot be below this, and an interval goes no lower.
+        most: it cannot be above this.
     """
 
     key: str
@@ -77,6 +79,20 @@ class Column:
     digits: int = 1
     unit: float = 1.0
     exact: bool = False
+    least: float = -math.inf
+    most: float = math.inf
+
+
+def percent(key: str, heading: str, digits: int = 1, exact: bool = False) -> Column:
+    """A column of shares, shown in percent.
+
+    Args:
+        key: name of the measure, 0 to 1.
+        heading: with the unit.
+        digits: after the point.
+        exact: whether the number is counted and has no interval.
+    """
+    return Column(key, heading, digits, unit=100, exact=exact, least=0.0, most=1.0)
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,8 @@ class Scale:
         cells: names of the units that are measured for each seed.
         seeds: how many.
         minutes: that it takes on two cores with AVX2; ``None`` where it was not measured.
+        times: how many times as much a seed computes as at the scale ``quick``, for the estimate
+            of the plan where the time was not measured.
         settings: of the study.
         needs: the data that ``--data`` must bring, in words; empty where it brings its own.
         passes: photographs that go through a network forward and backward, by the network's name,
@@ -97,7 +115,8 @@ class Scale:
     about: str
     cells: tuple[str, ...]
     seeds: int
-    minutes: float | None
+    minutes: float | None = None
+    times: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
     passes: Mapping[str, float] = field(default_factory=dict)

@@ -50,7 +50,7 @@ def page(result: Result, figure: str, dark: str) -> str:
 
 {markdown_table(*result.table())}
 
-In brackets: 95% intervals over {len(result.seeds)} seeds.
+{brackets(result)}
 
 ## Verdict
 
@@ -76,6 +76,14 @@ def result_rule(result: Result) -> str:
     from tortie.experiments.intervals import RULE
 
     return RULE
+
+
+def brackets(result: Result) -> str:
+    """What stands in brackets in the table."""
+    count = len(result.seeds)
+    if count == 1:
+        return "One seed has no interval."
+    return f"In brackets: 95% intervals over {count} seeds."
 
 
 def how(result: Result) -> str:
@@ -135,6 +143,7 @@ def write_article(results: Sequence[Result], folders: Sequence[Path], path: Path
             "machine": machine_line(result),
             "versions": versions_line(result),
             "seeds": how(result),
+            "brackets": brackets(result),
             "time": duration(result.seconds),
         }
         for result, folder in zip(results, folders, strict=True)

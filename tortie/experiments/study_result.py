@@ -94,7 +94,7 @@ class Result:
     def _entry(self, arm: str, column: Column) -> str:
         if not self.has(arm, column.key):
             return ""
-        mean = self.mean(arm, column.key, column.exact)
+        mean = self.mean(arm, column.key, column.exact).within(column.least, column.most)
         return shown_mean(mean, column.digits, column.unit, column.exact)
 
     def findings(self) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import NamedTuple
 
-from tortie.errors import TortieError
+from tortie.errors import TortieError, UsageError
 from tortie.images.find import each_source
 from tortie.images.walk import Strays
 
@@ -135,6 +135,8 @@ def _read_names(descriptor: int, ends: bytes) -> Iterator[Path]:
     """
     rest = b""
     while block := _read(descriptor):
+        if ends == b"\n" and b"\0" in block:
+            raise UsageError("names on standard input end with null bytes: say --null")
         *whole, rest = (rest + block).split(ends)
         yield from (_name(one, ends) for one in whole if one.strip(b"\r"))
     if rest.strip(b"\r"):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 from PIL import Image
 
+from tortie.errors import UsageError, short_traceback
 from tortie.images.decode import Source, decode
+from tortie.images.given import given_images
 from tortie.images.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -24,17 +26,22 @@ class ImageTransform:
 
     preprocessing: Preprocessing
 
+    @short_traceback
     def __call__(self, image: Source | str) -> "Tensor":
         """Float32 ``(channels, height, width)``, normalised.
 
         Args:
-            image: a path, the bytes of a file, a PIL image, or a uint8 array ``(H, W, 3)``.
+            image: a path, the bytes of a file, an open file, a PIL image, or a uint8 array
+                ``(H, W, 3)`` or tensor.
 
         Raises:
             UnreadableImage: it cannot be read.
+            UsageError: something that is no image, or several.
         """
-        source = Path(image) if isinstance(image, str) else image
-        decoded = decode(source, at_least=self.preprocessing.at_least)
+        sources = given_images([image] if isinstance(image, str | Path) else image).sources
+        if len(sources) != 1:
+            raise UsageError(f"expected one image, got {len(sources)}")
+        decoded = decode(sources[0], at_least=self.preprocessing.at_least)
         return self.tensor(self.preprocessing.pixels(decoded.image, decoded.extent))
 
     def tensor(self, pixels: NDArray[Any]) -> "Tensor":

@@ -24,8 +24,9 @@ CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
 
 
 def check_labels(
-    inspection: Inspection, features: Floats, seed: int, chosen: PenaltyChoice | None = None
-) -> list[Finding]:
+    inspection: Inspection, features: Floats, seed: int, chosen: PenaltyChoice | None = None,
+    kept: float | None = None,
+) -> list[Finding]:  # fmt: skip
     """Findings about labels.
 
     None where no class can be held out and trained on, or where the softmax layer is not shown to
@@ -36,6 +37,7 @@ def check_labels(
         features: activations of the undistorted view of those that take part, float32 ``(N, D)``.
         seed: of the folds.
         chosen: the penalty, where it was chosen on these very images and folds already.
+        kept: the penalty, where none is to be chosen.
     """
     classes = sorted(set(inspection.labels))
     if len(classes) < 2:
@@ -50,7 +52,7 @@ def check_labels(
         weights=inspection.weights.of(everything),
     )
     with few_threads(features):
-        probabilities, count = out_of_fold(data, seed, chosen)
+        probabilities, count = out_of_fold(data, seed, chosen, kept)
     if not count:
         return []
     rows = everything[_told_apart(data)]
@@ -69,8 +71,9 @@ def _told_apart(data: LabelledFeatures) -> NDArray[np.bool_]:
 
 
 def out_of_fold(
-    data: LabelledFeatures, seed: int, chosen: PenaltyChoice | None = None
-) -> tuple[Floats, int]:
+    data: LabelledFeatures, seed: int, chosen: PenaltyChoice | None = None,
+    kept: float | None = None,
+) -> tuple[Floats, int]:  # fmt: skip
     """Each image predicted by a head that neither it nor its group had a part in.
 
     Twice: what the first round doubts has no part in training the second, or wrong labels would
@@ -87,7 +90,7 @@ def out_of_fold(
     everything = np.arange(len(data.labels))
     parts = held_out_parts(data.folds(seed, everything))
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
-    chosen = chosen or choose_among(data, np.sort(np.array(by_content[:CHOOSE_ON])), seed)
+    chosen = chosen or choose_among(data, np.sort(np.array(by_content[:CHOOSE_ON])), seed, kept)
     penalty = chosen.penalty
     if len(everything) <= CHOOSE_ON:  # it was chosen on these very parts
         first = np.zeros((len(data.labels), data.classes), np.float32)

@@ -124,12 +124,15 @@ class HeldOut:
         return HeldOut(self.positions[kept], self.probabilities[kept], own)
 
 
-def choose_among(data: LabelledFeatures, train: Integers, seed: int) -> PenaltyChoice:
+def choose_among(
+    data: LabelledFeatures, train: Integers, seed: int, kept: float | None = None
+) -> PenaltyChoice:
     """The penalty by cross-fitting inside ``train``, of which every photograph is held out once.
 
-    Of 5,000 photographs and more, one fold is held out.
+    Of 5,000 photographs and more, one fold is held out. A penalty that is ``kept`` is the only one
+    that is tried.
     """
-    return _choose(data, cross_fitted_parts(data, train, seed))
+    return _choose(data, cross_fitted_parts(data, train, seed), kept)
 
 
 def cross_fitted_parts(
@@ -147,9 +150,13 @@ def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> 
     return _choose(data, [(train, validation)])
 
 
-def _choose(data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]]) -> PenaltyChoice:
+def _choose(
+    data: LabelledFeatures, parts: Sequence[tuple[Integers, Integers]], kept: float | None = None
+) -> PenaltyChoice:
     problems = data.problems([train for train, _ in parts])
     held = [(data.features[rows], data.labels[rows], data.weights_of(rows)) for _, rows in parts]
+    if kept is not None:
+        return choose(problems, held, (kept,))
     many = len(parts[0][0]) >= MANY
     return choose(problems, held, PENALTIES[::2] if many else PENALTIES)  # whole decades
 

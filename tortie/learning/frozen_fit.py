@@ -177,10 +177,12 @@ def solve(
         clock.lap("crops to calibrate")
     few = len(data) < MANY  # two times five fits of more would take longer than the fit
     with few_threads(activations):
-        solved = train_and_measure(table, data, crops, job.threads)
+        solved = train_and_measure(table, data, crops, job.threads, job.kept_penalty)
         shared = solved.choice if _is_of_the_check(table, data) else None
         label_errors = (
-            check_labels(data.inspection, activations, data.seed, shared) if few else None
+            check_labels(data.inspection, activations, data.seed, shared, job.kept_penalty)
+            if few
+            else None
         )
         result = result_of(frozen, data, table, solved, plan, label_errors)
     clock.lap("softmax layer")
@@ -195,7 +197,9 @@ def result_of(
     """What a fit comes to, with the distance to the training photographs; its time is not told."""
     train = data.train
     known = table.folds(data.seed, train), data.weights(train), train
-    novelty = fit_novelty(table.features, data.labels, *known)
+    novelty = None
+    if frozen.job.kept_penalty is None:
+        novelty = fit_novelty(table.features, data.labels, *known)
     strangers = measure_strangers(table.features, data.labels, *known) if novelty else None
     listed, network = frozen.job.collection.all_notes, frozen.stages.notes
     notes: Notes = {
@@ -249,24 +253,28 @@ class Solved(NamedTuple):
 
 
 def train_and_measure(
-    table: LabelledFeatures, data: Dataset, crops: CropFeatures | None, threads: int = 1
-) -> Solved:
+    table: LabelledFeatures, data: Dataset, crops: CropFeatures | None, threads: int = 1,
+    kept: float | None = None,
+) -> Solved:  # fmt: skip
     """Choose the penalty, train the softmax layer, predict what was held out, calibrate.
 
     The penalty is chosen on the validation photographs where there are both these and a test, and
-    by cross-fitting inside the training photographs otherwise.
+    by cross-fitting inside the training photographs otherwise. Where the accuracy is measured by
+    cross-validation too, it is nested, but with a penalty that is ``kept`` there is none to choose.
     """
     train, validation, seed = data.train, data.part("validation"), data.seed
     choice = cross_fitted = None
     if data.split.on == "test" and len(validation):
-        penalty = choose_on(table, train, validation).penalty
+        penalty = choose_on(table, train, validation).penalty if kept is None else kept
     else:
-        choice = choose_among(table, train, seed)
+        choice = choose_among(table, train, seed, kept)
         order = np.concatenate([rows for _, rows in cross_fitted_parts(table, train, seed)])
         penalty, cross_fitted = choice.penalty, HeldOut(order, softmax(choice.logits))
     head = train_on(table, train, penalty)
     if data.too_few is None and data.split.on == "cross-validation":
-        cross_fitted = cross_validate(table, seed, threads)
+        if kept is None:
+            cross_fitted = cross_validate(table, seed, threads)
+        assert cross_fitted is not None
         held_out = cross_fitted.only(data.scored)
     else:
         held_out = predict_by(table, head, data.scored)

@@ -75,6 +75,9 @@ class Job:
         prediction: what all networks and crops cost a prediction, in words; ``None`` for one of
             each.
         replaces: folder of a run that is cleared when this one begins; ``None`` for none.
+        kept_penalty: λ that an earlier fit of nearly the same photographs chose. Then none is
+            chosen, the cross-validation is not nested, and the distance to the training
+            photographs is not measured; ``None`` for a whole fit.
     """
 
     collection: Collection
@@ -89,6 +92,7 @@ class Job:
     member: int = 0
     prediction: str | None = None
     replaces: Path | None = None
+    kept_penalty: float | None = None
 
     @property
     def by_steps(self) -> bool:

@@ -181,7 +181,7 @@ class Service:
     def _map(self, question: Question, prediction: Prediction) -> "ActivationMap | None":
         """Where the network saw what speaks for the most probable class."""
         assert self._classifier is not None
-        if prediction.label is None:
+        if prediction.class_name is None:
             return None
         with self._maps:  # torch's modules are made at the first of them
-            return self._classifier.activation_map(question.content, prediction.label)
+            return self._classifier.activation_map(question.content, prediction.class_name)

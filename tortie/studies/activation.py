@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import lines
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="64 and 128 channels on all of CIFAR-10 in grey, 40 epochs.",
-            cells=KINDS, seeds=5, minutes=None, needs="a folder of CIFAR-10",
+            cells=KINDS, seeds=5, times=83 * 8**2, needs="a folder of CIFAR-10",
             settings={
                 "width": 64, "train": None, "epochs": 40,
                 "rates": {"ReLU": 0.02, "tanh": 0.02, "sigmoid": 0.1},
@@ -127,7 +127,7 @@ STUDY = Study(
     ),
     columns=(
         Column("steps", "steps to 25%", 0),
-        Column("final", "training error at the end, %", unit=100),
+        percent("final", "training error at the end, %"),
     ),
     figure=figure,
     caption="Training error by epoch; bands are 95% intervals over the seeds, the dashed line is "

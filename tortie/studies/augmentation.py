@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="All of a folder of digits, such as MNIST, 30 epochs.",
-            cells=tuple(POLICIES), seeds=5, minutes=None, needs="a folder of MNIST",
+            cells=tuple(POLICIES), seeds=5, times=60_000 / 150, needs="a folder of MNIST",
             settings={"train": None, "epochs": 30},
         ),
     },
@@ -114,7 +114,7 @@ STUDY = Study(
                   above=5, exact=True),
     ),
     columns=(
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
         Column("red", "red", exact=True), Column("green", "green", exact=True),
         Column("blue", "blue", exact=True),
     ),

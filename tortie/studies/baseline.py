@@ -98,7 +98,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="20 layers become 56, on all of CIFAR-10; 60 epochs before, 20 after.",
-            cells=(RESIDUAL, PLAIN), seeds=3, minutes=None, needs="a folder of CIFAR-10",
+            cells=(RESIDUAL, PLAIN), seeds=3, needs="a folder of CIFAR-10",
             settings={
                 "shallow": 20, "deep": 56, "train": None, "epochs": 60, "on": 20, "rate": 2e-4,
             },

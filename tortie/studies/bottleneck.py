@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tortie.cost.convolution import bottleneck
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="The lecture's 192, 16 and 32 channels on all of CIFAR-10 in grey, 60 epochs.",
-            cells=("without", "with"), seeds=5, minutes=None,
+            cells=("without", "with"), seeds=5, times=222 * 2**2,
             settings={"wide": 192, "train": None, "epochs": 60}, needs="a folder of CIFAR-10",
         ),
     },
@@ -102,7 +102,7 @@ STUDY = Study(
     columns=(
         Column("lecture", "multiplications, 28×28×192", 0, exact=True),
         Column("module", "trained module", 0, exact=True),
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
     ),
     figure=figure, axes=2,
     caption="Left: multiplications of one 5×5 convolution from 28×28×192 to 32 channels. Right: "

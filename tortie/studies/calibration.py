@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="All of CIFAR-10 in grey, 60 epochs, LeNet-5 and ResNet-110.",
-            cells=(OLD, NEW), seeds=3, minutes=None, needs="a folder of CIFAR-10",
+            cells=(OLD, NEW), seeds=3, needs="a folder of CIFAR-10",
             settings={
                 "networks": {OLD: ("lenet5", {}), NEW: ("resnet110-cifar", {})},
                 "train": None, "epochs": 60, "bins": 15,
@@ -93,9 +93,9 @@ STUDY = Study(
                   f"{NEW}, tempered", NEW, below=0, unit=100),
     ),
     columns=(
-        Column("right", "test accuracy, %", unit=100),
-        Column("confidence", "mean confidence, %", unit=100),
-        Column("ece", "calibration error, %", unit=100),
+        percent("right", "test accuracy, %"),
+        percent("confidence", "mean confidence, %"),
+        percent("ece", "calibration error, %"),
         Column("temperature", "temperature", 2),
     ),
     figure=figure,

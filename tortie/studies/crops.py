@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import curve
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="ResNet-20 on 28×28 pixels of all of CIFAR-10 in grey, 60 epochs.",
-            cells=("all",), seeds=3, minutes=None, needs="a folder of CIFAR-10",
+            cells=("all",), seeds=3, needs="a folder of CIFAR-10",
             settings={"network": "resnet20-cifar", "train": None, "test": None, "epochs": 60},
             passes={"resnet20-cifar": 3 * 60 * 50_000},
         ),
@@ -132,7 +132,7 @@ STUDY = Study(
     ),
     columns=(
         Column("multiplications", "multiplications", 0, exact=True),
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
     ),
     figure=figure,
     caption="Test accuracy against multiplications; the points of a line are 1, 10 and 144 crops. "

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import curve, lines
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ STUDY = Study(
         "full": Scale(
             about="The paper's protocol on CIFAR-10, without its distortions: 164 epochs of SGD.",
             cells=tuple(f"{kind}-{depth}" for depth in FULL for kind in ("plain", "resnet")),
-            seeds=3, minutes=None, needs="a folder of CIFAR-10",
+            seeds=3, needs="a folder of CIFAR-10",
             settings={"depths": FULL, "train": None, "epochs": 164, "recipe": "resnet-cifar"},
             passes={f"resnet{depth}-cifar": 2 * 164 * 50_000 for depth in FULL},
         ),
@@ -103,9 +103,9 @@ STUDY = Study(
         ),
     ),
     columns=(
-        Column("error", "training error, %", unit=100),
+        percent("error", "training error, %"),
         Column("loss", "training loss", 3),
-        Column("test", "test error, %", unit=100),
+        percent("test", "test error, %"),
     ),
     figure=figure, axes=2,
     caption="Left: training error over depth; the dashed line is drawn, not measured: what a "

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import curve
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="Seven ResNet-20 a seed on all of CIFAR-10, 60 epochs.",
-            cells=("all",), seeds=3, minutes=None, needs="a folder of CIFAR-10",
+            cells=("all",), seeds=3, needs="a folder of CIFAR-10",
             settings={
                 "network": "resnet20-cifar", "members": (2, 3, 5, 7), "train": None, "epochs": 60,
             },
@@ -96,7 +96,7 @@ STUDY = Study(
             "weights of 5", "one network", below=0, unit=100,
         ),
     ),
-    columns=(Column("right", "test accuracy, %", unit=100),),
+    columns=(percent("right", "test accuracy, %"),),
     figure=figure,
     caption="Test accuracy by the number of networks whose outputs, or whose weights, are "
     "averaged. Vertical lines are 95% intervals.",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import heat
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="5, 50 and 500 photographs a class of a folder.",
-            cells=("5", "50", "500"), seeds=3, minutes=None, needs="a folder of photographs",
+            cells=("5", "50", "500"), seeds=3, times=26 * 3, needs="a folder of photographs",
             settings={"test": 5000, "epochs": 30},
         ),
     },
@@ -114,8 +114,8 @@ STUDY = Study(
                   "1 a class", below=0, unit=100),
     ),
     columns=(
-        Column("right", "test accuracy, %", unit=100),
-        Column("near", "within a point of the best, % of seeds", 0, unit=100, exact=True),
+        percent("right", "test accuracy, %"),
+        percent("near", "within a point of the best, % of seeds", 0, exact=True),
         Column("lead", "lead of freezing all, points", unit=100),
     ),
     figure=figure,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
-from tortie.experiments.study_figures import curve
+from tortie.experiments.study_figures import curve, lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,19 +52,26 @@ def measure(task: Task) -> Measured:
         begin = gradient_decades(built, split)
         built.zero_grad()
         learn(built, split, task, epochs=task.settings["steps"], batch=len(split.train))
-        logs[depth] = *begin, gradient_decades(built, split)[0]
-    shallow = logs[min(logs)][0]
+        logs[depth] = begin, gradient_decades(built, split)
+    shallow = tenth(logs[min(logs)][0])
     return {
         f"{task.cell} {depth}": {
-            "first": first, "last": last, "later": later, "change": first - shallow,
-            "distance": abs(first - shallow),
+            "layers": begin, "first": tenth(begin), "last": tenth(begin[::-1]),
+            "later": tenth(later), "change": tenth(begin) - shallow,
+            "distance": abs(tenth(begin) - shallow),
         }
-        for depth, (first, last, later) in logs.items()
+        for depth, (begin, later) in logs.items()
     }  # fmt: skip
 
 
-def gradient_decades(built: "Network", split: "Split") -> tuple[float, float]:
-    """Powers of ten of the first and of the last tenth of the layers, input to head."""
+def tenth(logs: Sequence[float]) -> float:
+    """The mean of the first tenth."""
+    count = max(1, len(logs) // 10)
+    return sum(logs[:count]) / count
+
+
+def gradient_decades(built: "Network", split: "Split") -> list[float]:
+    """Powers of ten of each layer's gradient over its weights, input to head."""
     import torch
     from torch import nn
 
@@ -78,12 +85,11 @@ def gradient_decades(built: "Network", split: "Split") -> tuple[float, float]:
             gradient = float(torch.linalg.vector_norm(layer.weight.grad.double()))
             weights = float(torch.linalg.vector_norm(layer.weight.detach().double()))
             logs.append(math.log10(max(gradient / weights, 1e-300)))
-    tenth = max(1, len(logs) // 10)
-    return sum(logs[:tenth]) / tenth, sum(logs[-tenth:]) / tenth
+    return logs
 
 
 def figure(axes: "Sequence[Axes]", result: "Result", theme: "Theme") -> None:
-    """Decades between the first and the last layers' gradients, over depth."""
+    """The gradient of the first layers, over depth, and of each layer of one depth."""
     depths = result.study.scales[result.scale].settings["depths"]
     labels = ("plain", "plain, batch-normalised", "residual")
     for kind, label, colour in zip(KINDS, labels, theme.colours, strict=False):
@@ -93,9 +99,12 @@ def figure(axes: "Sequence[Axes]", result: "Result", theme: "Theme") -> None:
     axes[0].set_xlabel("layers")
     axes[0].set_title("gradient at the first layers, powers of ten")
     axes[0].legend()
+    lines(axes[1], result, theme, {f"{kind} {SHOWN}": kind for kind in KINDS}, "layers")
+    axes[1].set_xlabel(f"layer, input to head, of {SHOWN}")
+    axes[1].set_title("gradient of each layer, powers of ten")
 
 
-DEPTHS = (8, 20, 32, 56, 110)
+DEPTHS, SHOWN = (8, 20, 32, 56, 110), 56
 STUDY = Study(
     name="gradients",
     claim="In very deep plain networks gradients vanish or explode; normalisation and shortcuts "
@@ -113,25 +122,17 @@ STUDY = Study(
     scales={
         "quick": Scale(
             about="The paper's depths on 64 digits of 16×16 pixels; after ten steps, too.",
-            cells=KINDS,
-            seeds=5,
-            minutes=4,
-            settings={"depths": DEPTHS, "steps": 10},
+            cells=KINDS, seeds=5, minutes=4, settings={"depths": DEPTHS, "steps": 10},
         ),
         "full": Scale(
             about="The same on 64 photographs of CIFAR-10.",
-            cells=KINDS,
-            seeds=20,
-            minutes=None,
-            settings={"depths": DEPTHS, "steps": 100},
+            cells=KINDS, seeds=20, times=10, settings={"depths": DEPTHS, "steps": 100},
             needs="a folder of CIFAR-10",
         ),
     },
     measure=measure,
     criteria=(
-        Criterion(
-            "powers of ten between 110 and 8 layers, plain", "distance", f"{KINDS[0]} 110", above=2,
-        ),
+        Criterion("powers of ten, 110 to 8 layers, plain", "distance", f"{KINDS[0]} 110", above=2),
         Criterion("the same with batch normalisation", "distance", f"{KINDS[1]} 110", below=2),
         Criterion("the same with shortcuts", "distance", f"{KINDS[2]} 110", below=2),
     ),
@@ -142,6 +143,8 @@ STUDY = Study(
         Column("change", "first, against 8 layers", 2),
     ),
     figure=figure,
-    caption="Size of the gradient, relative to the weights, at the layers next to the input, at "
-    "the first step. Vertical lines are 95% intervals.",
+    axes=2,
+    caption="Size of the gradient, relative to the weights, at the first step: at the layers next "
+    "to the input by depth, and at each layer of the networks of 56. Vertical lines are 95% "
+    "intervals.",
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import lines
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="110 layers on all of CIFAR-10, 100 epochs.", needs="a folder of CIFAR-10",
-            cells=(LITTLE, MUCH, PLAIN), seeds=3, minutes=None,
+            cells=(LITTLE, MUCH, PLAIN), seeds=3,
             settings={"depth": 110, "train": None, "epochs": 100, "decay": 0.05, "more": 0.5},
             passes={"resnet110-cifar": 3 * 100 * 50_000},
         ),
@@ -140,7 +140,7 @@ STUDY = Study(
                   below=0),
     ),
     columns=(
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
         Column("loss of one", "lost without one block, points", unit=100),
         Column("ratio", "‖F(x)‖/‖x‖", 2),
     ),

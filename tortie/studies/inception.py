@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="The same networks on all of CIFAR-10 in grey, 60 epochs.",
-            cells=(ALL, *KERNELS), seeds=5, minutes=None, needs="a folder of CIFAR-10",
+            cells=(ALL, *KERNELS), seeds=5, times=333, needs="a folder of CIFAR-10",
             settings={"train": None, "epochs": 60},
         ),
     },
@@ -132,9 +132,9 @@ STUDY = Study(
     ),
     columns=(
         Column("multiplications", "multiplications", 0, exact=True),
-        Column("right", "test accuracy, %", unit=100),
-        Column("activation", "activation a channel", 2),
-        Column("weight", "outgoing weight a channel", 2),
+        percent("right", "test accuracy, %"),
+        Column("activation", "activation a channel", 2, least=0.0),
+        Column("weight", "outgoing weight a channel", 2, least=0.0),
     ),
     figure=figure, axes=2,
     caption="Left: test accuracy of networks of equal cost. Right: what a channel of each branch "

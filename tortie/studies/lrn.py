@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="96 and 192 channels on all of CIFAR-10 in grey, 60 epochs.",
-            cells=(NONE, LRN, BATCH), seeds=5, minutes=None, needs="a folder of CIFAR-10",
+            cells=(NONE, LRN, BATCH), seeds=5, times=167 * 6**2, needs="a folder of CIFAR-10",
             settings={"width": 96, "train": None, "epochs": 60},
         ),
     },
@@ -86,7 +86,7 @@ STUDY = Study(
             NONE, below=0.02, resolution=0.002, unit=100,
         ),
     ),
-    columns=(Column("right", "test accuracy, %", unit=100), Column("loss", "training loss", 3)),
+    columns=(percent("right", "test accuracy, %"), Column("loss", "training loss", 3)),
     figure=figure,
     caption="Test accuracy without normalisation, with AlexNet's, and with batch normalisation; "
     "small dots are seeds, lines are 95% intervals of the mean.",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="All of a folder of digits, such as MNIST, 20 epochs.",
-            cells=tuple(ARMS), seeds=10, minutes=None, settings={"train": None, "epochs": 20},
+            cells=tuple(ARMS), seeds=10, times=60_000 / 200, settings={"train": None, "epochs": 20},
             needs="a folder of MNIST",
         ),
     },
@@ -81,7 +81,7 @@ STUDY = Study(
             "average, tanh", above=-0.01, below=0.01, resolution=0.002, unit=100,
         ),
     ),
-    columns=(Column("right", "test accuracy, %", unit=100), Column("loss", "training loss", 3)),
+    columns=(percent("right", "test accuracy, %"), Column("loss", "training loss", 3)),
     figure=figure,
     caption="Test accuracy of LeNet-5; small dots are seeds, lines are 95% intervals of the mean.",
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="ResNet-56 on all of CIFAR-10 for 164 epochs.",
-            cells=OPTIONS, seeds=3, minutes=None, needs="a folder of CIFAR-10",
+            cells=OPTIONS, seeds=3, needs="a folder of CIFAR-10",
             settings={"depth": 56, "train": None, "epochs": 164, "recipe": "resnet-cifar"},
             passes={"resnet56-cifar": 4 * 164 * 50_000},
         ),
@@ -85,7 +85,7 @@ STUDY = Study(
     columns=(
         Column("parameters", "parameters", 0, exact=True),
         Column("multiplications", "multiplications", 0, exact=True),
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
     ),
     figure=figure,
     caption="Test accuracy by shortcut; small dots are seeds, lines are 95% intervals of the mean.",

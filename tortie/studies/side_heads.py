@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import curve, dots
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="96 channels on all of CIFAR-10 in grey, 60 epochs.",
-            cells=(WITHOUT, WITH), seeds=5, minutes=None, needs="a folder of CIFAR-10",
+            cells=(WITHOUT, WITH), seeds=5, times=250 * 6**2, needs="a folder of CIFAR-10",
             settings={"width": 96, "train": None, "epochs": 60},
         ),
     },
@@ -123,9 +123,9 @@ STUDY = Study(
                   f"{WITH}, stage 1", f"{WITHOUT}, stage 1", above=0, unit=100),
     ),
     columns=(
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
         Column("loss", "training loss", 3),
-        Column("probe", "softmax layer on the stage, %", unit=100),
+        percent("probe", "softmax layer on the stage, %"),
     ),
     figure=figure, axes=2,
     caption="Left: test accuracy. Right: test accuracy of a softmax layer on each stage; side "

@@ -100,7 +100,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="5,000 photographs of a folder of one's own.",
-            cells=("both",), seeds=3, minutes=None, needs="a folder of photographs",
+            cells=("both",), seeds=3, times=5000 / 200, needs="a folder of photographs",
             settings={"train": 5000, "weights": "imagenet"},
         ),
     },

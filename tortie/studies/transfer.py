@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import curve
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="The same networks on 5,000 photographs of a folder of one's own.",
-            cells=(*TOP1, RANDOM), seeds=5, minutes=None, needs="a folder of photographs",
+            cells=(*TOP1, RANDOM), seeds=5, times=10_000 / 120, needs="a folder of photographs",
             settings={"train": 5000, "test": 5000},
         ),
     },
@@ -87,7 +87,7 @@ STUDY = Study(
     ),
     columns=(
         Column("imagenet", "ImageNet top-1, %", exact=True),
-        Column("right", "frozen, test accuracy, %", unit=100),
+        percent("right", "frozen, test accuracy, %"),
     ),
     figure=figure,
     caption="Test accuracy of a softmax layer on frozen networks, against their accuracy on "

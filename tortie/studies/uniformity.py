@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task
+from tortie.experiments.study import Column, Criterion, Measured, Scale, Study, Task, percent
 from tortie.experiments.study_figures import dots
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ STUDY = Study(
         ),
         "full": Scale(
             about="128 channels on all of CIFAR-10 in grey, 60 epochs.",
-            cells=(TWO, ONE, EQUAL), seeds=5, minutes=None,
+            cells=(TWO, ONE, EQUAL), seeds=5, times=400 * 5**2,
             settings={"width": 128, "train": None, "epochs": 60}, needs="a folder of CIFAR-10",
         ),
     },
@@ -135,7 +135,7 @@ STUDY = Study(
         Column("parameters", "parameters", 0, exact=True),
         Column("multiplications", "multiplications", 0, exact=True),
         Column("sees", "sees, pixels", 0, exact=True),
-        Column("right", "test accuracy, %", unit=100),
+        percent("right", "test accuracy, %"),
     ),
     figure=figure, axes=2,
     caption="Left: parameters of the modules. Right: test accuracy; small dots are seeds, the line "

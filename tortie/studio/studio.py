@@ -9,7 +9,7 @@ from typing import Any
 from tortie.classifier import ImageClassifier
 from tortie.errors import TortieError, UsageError
 from tortie.evaluation.prediction import STRANGE
-from tortie.studio.measurer import Measurer, StudioFigures
+from tortie.studio.measurer import Measurer
 from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder
 from tortie.studio.teacher import Snapshot, Teacher
 
@@ -160,7 +160,7 @@ class Studio:
         """The classifier of the newest snapshot, as soon as it is there."""
         snapshot = self.teacher.snapshot
         self._measurer.measure(snapshot)
-        found: StudioFigures = self._measurer.wait(snapshot.version, _PATIENCE)
+        found = self._measurer.wait(snapshot.version, _PATIENCE)
         if found.version < snapshot.version:
             raise TortieError("the fit is not done yet: try again in a moment")
         if found.classifier is None:

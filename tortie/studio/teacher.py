@@ -28,7 +28,7 @@ from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder, 
 from tortie.text import quoted
 
 PENALTY = 0.1
-"""λ until cross-fitting has chosen one."""
+"""λ until a fit has chosen one."""
 
 _UNLABELLED = ""  # class of photographs that have none yet
 
@@ -46,6 +46,8 @@ class Snapshot:
         head: the softmax layer; ``None`` with fewer than two classes of photographs.
         learnt: names of the classes that the head tells apart.
         features: of the photographs that it was solved on, ``(N, D)``.
+        penalty: λ of the head, which a fit of an earlier snapshot chose; ``None`` where no fit has
+            chosen one yet, and the head has 0.1.
         seconds: that solving took.
     """
 
@@ -57,6 +59,7 @@ class Snapshot:
     head: LinearHead | None = None
     learnt: tuple[str, ...] = ()
     features: Floats = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    penalty: float | None = None
     seconds: float = 0.0
 
     def chosen(self, keys: Sequence[str]) -> list[FolderPhotograph]:
@@ -92,7 +95,7 @@ class Teacher:
         self._unlabelled_root = unlabelled
         self._unlabelled: tuple[FolderPhotograph, ...] = ()
         self._changing = threading.Lock()
-        self._penalty = PENALTY
+        self._penalty: float | None = None
         self._temperature = 1.0
         self._novelty: tuple[tuple[str, ...], Novelty | None] = ((), None)
         collection = Collection(folder.root, (), ())
@@ -113,8 +116,8 @@ class Teacher:
             self.snapshot = self._learnt(before.version + 1, classes, listing.photographs)
             return self.snapshot
 
-    def suggest(self, penalty: float, temperature: float) -> None:
-        """Take a penalty and a temperature that cross-fitting chose."""
+    def suggest(self, penalty: float | None, temperature: float) -> None:
+        """Take a penalty and a temperature that a fit chose."""
         self._penalty, self._temperature = penalty, temperature
 
     def tell_novelty(self, classes: Sequence[str], novelty: Novelty | None) -> None:
@@ -192,15 +195,15 @@ class Teacher:
                 labels.append(one.label)
         known = tuple(sorted(set(labels)))
         features = np.stack(rows) if rows else np.zeros((0, 1), np.float32)
-        begin, head = time.perf_counter(), None
+        begin, head, penalty = time.perf_counter(), None, self._penalty
         if len(known) > 1:
             with few_threads(features):
                 begin = time.perf_counter()
                 numbers = np.array([known.index(label) for label in labels], np.int64)
-                head = Problem(features.copy(), numbers, len(known)).solve(self._penalty)
+                head = Problem(features.copy(), numbers, len(known)).solve(penalty or PENALTY)
         return Snapshot(
             version=version, classes=classes, photographs=photographs, digests=digests,
-            reasons=reasons, head=head, learnt=known, features=features,
+            reasons=reasons, head=head, learnt=known, features=features, penalty=penalty,
             seconds=time.perf_counter() - begin,
         )  # fmt: skip
 
