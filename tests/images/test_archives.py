@@ -164,6 +164,31 @@ def test_two_images_of_one_key_and_labels_that_are_none_are_refused(tmp_path):
     )
 
 
+def test_two_members_of_one_name_are_refused_beside_labels(folder, tmp_path):
+    """A second ``a.jpg`` would be another photograph; of a plain tar file the last one counts."""
+    content = (folder / "train/blobs/00.jpg").read_bytes()
+    for target, beside in (("a.tar", [("a.cls", b"x")]), ("b.tar", [])):
+        with tarfile.open(tmp_path / target, "w") as archive:
+            for name, data in [("x/a.jpg", b"1"), ("x/a.jpg", content), *beside]:
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    with pytest.raises(UsageError, match=r"a.tar': two members of the name 'x/a.jpg': keep one"):
+        find(tmp_path / "a.tar")
+    (only,) = find(tmp_path / "b.tar").photographs
+    assert file_bytes(only.path) == content
+
+
+def test_a_label_that_is_cut_short_is_none(folder, tmp_path):
+    content = (folder / "train/blobs/00.jpg").read_bytes()
+    shard(tmp_path / "a.tar", a_DOT_jpg=content, a_DOT_cls=b"x", b_DOT_jpg=content, b_DOT_cls=b"xy")
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(whole[: whole.rindex(b"xy") + 1])
+    found = find(tmp_path / "a.tar")
+    assert [one.path.name for one in found.photographs] == ["a.tar:a.jpg"]
+    assert any("without a label: 1 (" in note and "a.tar:b.jpg" in note for note in found.notes)
+
+
 def test_a_member_that_cannot_be_read_says_why(folder, tmp_path):
     archive = packed(folder, tmp_path / "set.zip")
     for name, reason in (("none.jpg", "not in the archive"), ("train", "not in the archive")):

@@ -62,6 +62,8 @@ def test_labels_without_names_are_their_own(folder, tmp_path):
     files, labels = of(folder, "train")
     numbers = find(written(tmp_path / "a.parquet", files, labels, features=None))
     assert numbers.classes == ("0", "1") and numbers.label_type == "int"
+    (note,) = numbers.notes
+    assert note.endswith("no names for its labels; the numbers name the classes: 2 ('0', '1')")
     names = [CLASSES[label] for label in labels]
     assert find(written(tmp_path / "b.parquet", files, names, features=None)).classes == (
         "blobs", "stripes",
@@ -94,6 +96,10 @@ def test_what_cannot_be_learnt_from_is_one_line(folder, tmp_path):
     assert len(find_files([path]).paths) == 10  # which predict takes
     with pytest.raises(UsageError, match=r"a.parquet', row 1: label 9 is none of its 2 classes"):
         find(written(path, files[:2], [0, 9]))
+    with pytest.raises(UsageError, match="row 0: label -2 is none of its 2 classes"):
+        find(written(path, files[:2], [-2, 1]))
+    with pytest.raises(UsageError, match="row 0: label 'bees' is none of its 2 classes"):
+        find(written(path, files[:2], ["bees", "stripes"]))
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(UsageError, match="has no column of images: it has a"):
         find(path)

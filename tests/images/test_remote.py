@@ -1,5 +1,7 @@
 """Photographs that are not on this disk are those that are: fsspec's file system in memory."""
 
+import hashlib
+
 import fsspec
 import pytest
 
@@ -7,9 +9,10 @@ from tests.conftest import lay_out
 from tests.images.test_archives import packed, said
 from tests.images.test_parquet import of, written
 from tortie.errors import TortieError, UsageError
-from tortie.images import UnreadableImage, find, find_files
-from tortie.images.content import file_bytes
-from tortie.images.remote import RemotePath, located
+from tortie.images import Preprocessing, UnreadableImage, find, find_files, read
+from tortie.images.content import file_bytes, file_digest
+from tortie.images.remote import RemoteError, RemotePath, located
+from tortie.images.shards import expanded
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_parquet_in_a_bucket_is_what_it_is_here(folder, bucket, tmp_path):
 
 def test_what_is_not_there_or_not_known_is_one_line(bucket, tmp_path):
     kind = tmp_path.__class__
-    with pytest.raises(UsageError, match="no image in 'memory://nothing'"):
+    with pytest.raises(UsageError, match="there is nothing at 'memory://nothing'"):
         find(kind("memory://nothing"))
     with pytest.raises(UnreadableImage, match=r"memory://nothing/a.jpg: no such file"):
         file_bytes(kind("memory://nothing/a.jpg"))
@@ -84,9 +87,124 @@ def test_what_is_not_there_or_not_known_is_one_line(bucket, tmp_path):
 
 
 def test_a_missing_driver_is_said(monkeypatch, tmp_path):
-    def missing(address):
-        raise ImportError("Install s3fs to access S3")
+    def missing(scheme):
+        raise ImportError(f"Install a driver for {scheme}")
 
-    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(UsageError, match="s3://b/photos needs s3fs: pip install s3fs"):
-        find(tmp_path.__class__("s3://b/photos"))
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    wanted = {
+        "s3": ("s3fs", "s3"),
+        "gs": ("gcsfs", "gs"),
+        "az": ("adlfs", "az"),
+        "https": ("aiohttp", "http"),
+    }
+    for scheme, (package, extra) in wanted.items():
+        said = rf"{scheme}://b/photos needs {package}: pip install 'tortie\[{extra}\]'"
+        with pytest.raises(UsageError, match=said):
+            find(tmp_path.__class__(f"{scheme}://b/photos"))
+
+
+def test_patterns_of_addresses_are_those_of_files(folder, bucket, tmp_path):
+    for name in ("train-000.tar", "train-001.tar", "val-000.tar"):
+        packed(folder, tmp_path / name, only=f"{'a' if name < 'u' else 'l'}")
+        put(bucket, f"/s/{name}", tmp_path / name)
+    kind = folder.__class__
+    for pattern in ("train-*.tar", "train-{000..001}.tar", "{train,val}-00?.tar"):
+        here, there = expanded(tmp_path / pattern), expanded(located(kind(f"memory://s/{pattern}")))
+        assert [one.name for one in there] == [one.name for one in here]
+        assert all(str(one).startswith("memory://s/") for one in there)
+    for pattern in ("none-*.tar", "train-{000..002}.tar"):
+        with pytest.raises(UsageError, match=r"no file matches 'memory://s/(none-\*|train-002)"):
+            find(kind(f"memory://s/{pattern}"))
+    page = located(kind("https://example.org/a.jpg?size=large"))
+    assert expanded(page) == [page]  # its question mark begins a query
+
+
+KINDS = ("photos", "set.zip", "set.tar", "set.tar.gz", "pq")
+
+
+@pytest.mark.parametrize("kind", [one for one in KINDS if "gz" not in one])  # which reads ahead
+def test_a_server_that_dies_ends_the_run(folder, bucket, tmp_path, monkeypatch, kind):
+    """Its photographs are not left out one by one, as damaged ones are; later they are there."""
+    if kind == "photos":
+        for path in folder.rglob("*.jpg"):
+            put(bucket, f"/dies/photos/{path.relative_to(folder)}", path)
+    elif kind == "pq":
+        for split in ("train", "val"):
+            target = written(tmp_path / split, *of(folder, split), rows=1)
+            put(bucket, f"/dies/pq/{split}-0.parquet", target)
+    else:
+        put(bucket, f"/dies/{kind}", packed(folder, tmp_path / kind))
+    found = find(folder.__class__(f"memory://dies/{kind}"))
+    first, last = found.photographs[0].path, found.photographs[-1].path
+    file_bytes(first)
+
+    def gone(*_):
+        raise ConnectionError("Could not connect\nto the server")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bucket), "cat_file", gone)
+        patched.setattr(fsspec.implementations.memory.MemoryFile, "read", gone)
+        pixels = Preprocessing(
+            resize=32, height=32, width=32, interpolation="bilinear", mean=(0,) * 3, std=(1,) * 3
+        )
+        reading = read([last] * 3, preprocessing=pixels, threads=2)
+        with reading, pytest.raises(RemoteError, match=rf"^memory://dies/{kind}\S* cannot be read"):
+            list(reading)
+    assert hashlib.sha256(file_bytes(last)).hexdigest() == file_digest(last)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_a_server_that_dies_while_an_archive_is_listed(folder, bucket, tmp_path, monkeypatch, kind):
+    """What was listed by then is no archive that was cut short."""
+    if kind == "pq":
+        put(bucket, "/listed/pq/train-0.parquet", written(tmp_path / "a", *of(folder, "train")))
+    else:
+        put(bucket, f"/listed/{kind}", packed(folder, tmp_path / kind))
+    whole, read_once = fsspec.implementations.memory.MemoryFile.read, []
+
+    def gone(file, *size):
+        if read_once:
+            raise ConnectionError("gone")
+        read_once.append(1)
+        return whole(file, *size)
+
+    monkeypatch.setattr(fsspec.implementations.memory.MemoryFile, "read", gone)
+    with pytest.raises(RemoteError, match=r"memory://listed/\S+ cannot be read: gone"):
+        find(folder.__class__(f"memory://listed/{kind}"))
+
+
+def test_a_web_address_that_is_gone_is_a_photograph_that_is(monkeypatch, tmp_path):
+    """A list of addresses has many servers: one that fails is no end of the run."""
+
+    class Gone(fsspec.AbstractFileSystem):
+        def info(self, path, **_):
+            raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", lambda scheme: Gone)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda address: (Gone(), address))
+    with pytest.raises(UnreadableImage, match=r"https://a/b.jpg cannot be read: no route to host"):
+        file_bytes(tmp_path.__class__("https://a/b.jpg"))
+    with pytest.raises(RemoteError):
+        file_bytes(tmp_path.__class__("s3://a/b.jpg"))
+
+
+@pytest.mark.parametrize(
+    "scheme, said, way_out",
+    [
+        ("s3", "Unable to locate credentials", "AWS_ACCESS_KEY_ID"),
+        ("gs", "Your default credentials were not found", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("az", "Must provide either a connection_string or account_name", "AZURE_STORAGE_ACCOUNT"),
+    ],
+)
+def test_credentials_that_are_missing_say_how_to_give_them(
+    monkeypatch, tmp_path, scheme, said, way_out
+):
+    """The words are those of the three drivers."""
+
+    def refused(address):
+        raise ValueError(said)
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", lambda scheme: None)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refused)
+    with pytest.raises(RemoteError, match=f"^{scheme}://a/b cannot be read: {said}.*{way_out}"):
+        find(tmp_path.__class__(f"{scheme}://a/b"))

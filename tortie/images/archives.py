@@ -15,14 +15,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from tortie.errors import TortieError
 from tortie.files import open_regular
 from tortie.forks import reset_in_child
 from tortie.images.limits import MAX_BYTES
 from tortie.images.parquet import ParquetFile
-from tortie.images.remote import is_remote, is_remote_file, located, open_remote
+from tortie.images.remote import (
+    RemoteError,
+    RemoteFile,
+    is_remote,
+    is_remote_file,
+    located,
+    open_remote,
+)
 from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES as IMAGES
 from tortie.images.walk import SYSTEM, Strays
@@ -32,6 +39,7 @@ PARQUET = ".parquet"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", PARQUET)
 _SPACING = 2**22  # bytes between points in gzip, each of which takes 32 kB of memory
 _MOST_OPEN = 64  # archives that are kept listed
+_MOST_REMOTE = 8  # of them with a connection, and some megabytes that were fetched
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 _SAYS = "cannot be read as an archive"
 
@@ -61,7 +69,23 @@ class _Listed:
     sizes: dict[str, int]
     read: Callable[[str], bytes]
     notes: tuple[str, ...] = ()
+    twice: str | None = None
     labels: Callable[[], list[Any]] | None = None
+    file: IO[bytes] | None = None
+
+    def content(self, name: str) -> bytes:
+        """The content of a member.
+
+        Raises:
+            RemoteError: its server fails.
+        """
+        try:
+            content = self.read(name)
+        except Exception:
+            _check_server(self.file)
+            raise
+        _check_server(self.file)
+        return content
 
 
 class _Archives:
@@ -98,13 +122,25 @@ class _Archives:
             self._listed.move_to_end(archive)
         return found
 
+    def forget(self, archive: Path) -> None:
+        """Open an archive anew the next time."""
+        with self._lock:
+            self._listed.pop(archive, None)
+
+    def has(self, archive: Path) -> bool:
+        """Whether an archive is listed."""
+        return archive in self._listed
+
     def _remote(self, archive: Path) -> _Listed:
         """An archive that is not on this disk; what is listed of it holds for this process."""
         with self._lock:
             found = self._listed.get(archive)
             if found is None:
                 file, key = open_remote(archive)
-                found = self._listed[archive] = _opened(archive, key, file)
+                found = self._listed[archive] = _opened(archive, key, cast(IO[bytes], file))
+                for one in list(filter(is_remote, self._listed))[:-_MOST_REMOTE]:
+                    del self._listed[one]
+            self._listed.move_to_end(archive)
         return found
 
 
@@ -113,9 +149,16 @@ _archives = _Archives()
 
 def is_archive(path: Path) -> bool:
     """Whether a path is an archive by its name, and there."""
-    if not path.name.lower().endswith(SUFFIXES):
+    if not has_archive_name(path):
         return False
-    return is_remote_file(path) if is_remote(path) else path.is_file()
+    if is_remote(path):
+        return _archives.has(path) or is_remote_file(path)
+    return path.is_file()
+
+
+def has_archive_name(path: Path) -> bool:
+    """Whether a path's suffix is an archive's."""
+    return path.name.lower().endswith(SUFFIXES)
 
 
 def is_table(path: Path) -> bool:
@@ -185,6 +228,15 @@ def names_in(archive: Path) -> list[str]:
     return list(_of(archive).sizes)
 
 
+def name_used_twice(archive: Path) -> str | None:
+    """A name that two members of a tar file have; ``None`` where there is none.
+
+    Raises:
+        TortieError: the archive cannot be read.
+    """
+    return _of(archive).twice
+
+
 def row_labels(archive: Path) -> list[Any]:
     """The labels of the rows of a Parquet file; ``None`` for a row that has none.
 
@@ -202,6 +254,7 @@ def member_bytes(member: Archived) -> bytes:
 
     Raises:
         UnreadableImage: it is not there, damaged, encrypted or too large.
+        RemoteError: the server that has the archive fails.
     """
     path = member.path
     try:
@@ -213,10 +266,13 @@ def member_bytes(member: Archived) -> bytes:
             raise UnreadableImage(
                 f"{size / 2**20:,.0f} MiB is over the limit of {MAX_BYTES / 2**20:.0f}", path
             )
-        content = listed.read(member.name)
+        content = listed.content(member.name)
+    except UnreadableImage:
+        raise
+    except RemoteError:
+        _archives.forget(member.archive)  # it may be there again
+        raise
     except TortieError as error:
-        if isinstance(error, UnreadableImage):
-            raise
         raise UnreadableImage(f"cannot be opened: {error}", path) from None
     except RuntimeError:  # zipfile's word for a password that it lacks
         raise UnreadableImage("encrypted", path) from None
@@ -237,7 +293,7 @@ def _opened(archive: Path, key: tuple[int, int], file: IO[bytes] | None = None) 
     name = archive.name.lower()
     if name.endswith(PARQUET):
         rows = ParquetFile(archive, file)
-        listed = _Listed(key, dict.fromkeys(rows.rows, 0), rows.read, labels=rows.labels)
+        listed = _Listed(key, dict.fromkeys(rows.rows, 0), rows.read, labels=rows.labels, file=file)
         weakref.finalize(listed, rows.close)
         return listed
     opened: list[IO[bytes]] = [] if file is None else [file]
@@ -247,12 +303,21 @@ def _opened(archive: Path, key: tuple[int, int], file: IO[bytes] | None = None) 
         if name.endswith((".gz", ".tgz")):
             opened.append(_seekable(opened[0]))
         listed = (_zip if name.endswith(".zip") else _tar)(opened[-1], key)
+        listed.file = file
+        _check_server(file)
     except (OSError, *_DAMAGED) as error:
         _close(opened)
+        _check_server(file)
         reason = getattr(error, "strerror", None) or error
         raise TortieError(f"{quoted(archive)} {_SAYS}: {reason}") from None
     weakref.finalize(listed, _close, opened)  # once no thread reads from it any more
     return listed
+
+
+def _check_server(file: IO[bytes] | None) -> None:
+    """Raise what a server failed with, whatever the library that reads its file made of that."""
+    if isinstance(file, RemoteFile) and file.failure:
+        raise file.failure from None
 
 
 def _close(opened: list[IO[bytes]]) -> None:
@@ -278,10 +343,12 @@ def _tar(file: IO[bytes], key: tuple[int, int]) -> _Listed:
     """A tar file: where each member begins is found once, and read from there."""
     places: dict[str, tuple[int, int]] = {}
     notes: list[str] = []
+    twice: list[str] = []
     for member in _members(file, notes):
         name = _plain(member.name)
         if member.isreg() and name:
-            places.pop(name, None)  # the last of a name is the one that counts, as tar has it
+            if places.pop(name, None):  # the last of a name is the one that counts, as tar has it
+                twice.append(name)
             places[name] = member.offset_data, member.size
     lock = threading.Lock()
 
@@ -291,7 +358,8 @@ def _tar(file: IO[bytes], key: tuple[int, int]) -> _Listed:
             file.seek(offset)
             return file.read(size)
 
-    return _Listed(key, {name: size for name, (_, size) in places.items()}, read, tuple(notes))
+    sizes = {name: size for name, (_, size) in places.items()}
+    return _Listed(key, sizes, read, tuple(notes), next(iter(twice), None))
 
 
 def _members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:

@@ -12,7 +12,7 @@ from tortie.images.archives import member_bytes, member_of
 from tortie.images.formats import ENOUGH, format_of, refuse
 from tortie.images.limits import MAX_BYTES, MAX_PIXELS
 from tortie.images.pixels import examine
-from tortie.images.remote import is_remote, remote_bytes
+from tortie.images.remote import RemoteError, is_remote, remote_bytes
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SMALL = 2**20  # bytes: so much is read of anything
@@ -28,6 +28,7 @@ def file_bytes(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
     Raises:
         UnreadableImage: it cannot be opened, is no regular file (reading a pipe would hang), or is
             large and of none of the formats that are read, over 512 MiB or over another limit.
+        RemoteError: the server that has it fails.
     """
     if (content := _elsewhere(path)) is not None:
         if len(content) > _SMALL:
@@ -50,7 +51,7 @@ def _elsewhere(path: Path) -> bytes | None:
         if member and member.name:
             return member_bytes(member)
         return remote_bytes(path, MAX_BYTES) if is_remote(path) else None
-    except UnreadableImage:
+    except (UnreadableImage, RemoteError):
         raise
     except TortieError as error:
         raise UnreadableImage(f"cannot be opened: {error}", path) from None

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from tortie.images.layout import (
     parse_splits,
     read_layout,
 )
-from tortie.images.remote import is_remote, is_remote_file, located, remote_files
+from tortie.images.remote import is_remote, is_remote_file, is_there, located, remote_files
 from tortie.images.shards import Sharded, expanded, in_tree, read_shards, shards_of
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
@@ -133,7 +133,7 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
         return find(sources[0], "auto" if asked == "auto" else "none", known)
     with telling(source):
         shards = [shard for one in sources for shard in shards_of(one)]
-    if not shards and is_remote(source):
+    if not shards and is_remote(source) and sources == [source]:
         return _find_remote(source, asked, known)
     if not shards:
         if sources != [source]:
@@ -156,7 +156,8 @@ def _find_remote(source: Path, asked: Asked, known: Sequence[str]) -> Collection
     strays = Strays()
     paths = image_files(remote_files(source), strays)
     if not paths:
-        raise UsageError(f"no image in {quoted(source)}: give {ONE_EACH}")
+        nothing = "no image in" if is_there(source) else "there is nothing at"
+        raise UsageError(f"{nothing} {quoted(source)}: give {ONE_EACH}")
     inside = dict(zip(paths, paths, strict=True))
     return _collected(source, in_tree(source, inside, asked, known, strays))
 
@@ -200,13 +201,22 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
     """
     for one in expanded(located(source)):
         if is_remote(one) and not is_remote_file(one) and not member_of(one):
-            yield from image_files(remote_files(one), strays)
+            here: Iterable[Path] = image_files(remote_files(one), strays)
         elif os.path.isdir(one):
-            yield from each_image(one, strays)
+            here = each_image(one, strays)
         elif (member := member_of(one)) is not None and not is_file_in(member):
             yield from (Archived(member.archive, name).path for name in images_in(member, strays))
+            continue
         else:
             yield one
+            continue
+        empty = True
+        for path in here:
+            empty = False
+            yield path
+        if empty:  # a folder of shards, it may be
+            for shard in shards_of(one):
+                yield from each_source(shard, strays)
 
 
 def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.forks import ForkSafeLock
 from tortie.text import quoted
 
 _IMAGES = ("image", "img", "bytes", "jpg", "png")
 _LABELS = ("label", "labels", "class", "cls")
 _GROUPS = 4  # groups of rows that are kept: images are read in their order, by several threads
+_BYTES = 2**28  # of these, where two are not more
 _DIGITS = 6
 
 
@@ -68,7 +70,6 @@ class ParquetFile:
             total += self._file.metadata.row_group(group).num_rows
         digits = max(_DIGITS, len(str(total)))
         self.rows = [f"{row:0{digits}}" for row in range(total)]
-        self._groups: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, row: str) -> bytes:
@@ -76,13 +77,11 @@ class ParquetFile:
         number = int(row)
         group = sum(begin <= number for begin in self._begins) - 1
         with self._lock:
-            if group not in self._groups:
+            column = _kept.get((id(self), group))
+            if column is None:
                 table = self._file.read_row_group(group, columns=[self.columns.image])
-                self._groups[group] = table.column(0)
-                while len(self._groups) > _GROUPS:
-                    self._groups.popitem(last=False)
-            self._groups.move_to_end(group)
-            column = self._groups[group]
+                column = table.column(0)
+                _kept.keep((id(self), group), column)
         value = column[number - self._begins[group]].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         return content or b""
@@ -91,7 +90,7 @@ class ParquetFile:
         """The label of each row: a class's name where they are known; ``None`` where it has none.
 
         Raises:
-            UsageError: no column of labels, or a number that is no class's.
+            UsageError: no column of labels, or a number that is no class's; -1 is no label.
         """
         name, classes = self.columns.label, self.columns.classes
         if name is None:
@@ -103,16 +102,50 @@ class ParquetFile:
         if classes is None:
             return values
         for row, value in enumerate(values):
-            if value is not None and value >= len(classes):
+            if value is not None and not (isinstance(value, int) and -1 <= value < len(classes)):
                 raise UsageError(
-                    f"{quoted(self._path)}, row {row}: label {value} is none of its "
+                    f"{quoted(self._path)}, row {row}: label {value!r:.60} is none of its "
                     f"{len(classes):,} classes"
                 )
         return [None if value is None or value < 0 else classes[value] for value in values]
 
     def close(self) -> None:
         """Close the file."""
+        _kept.forget(id(self))
         self._file.close()
+
+
+class _KeptGroups:
+    """The groups of rows of all files that were read last."""
+
+    def __init__(self) -> None:
+        self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._lock = ForkSafeLock()
+
+    def get(self, key: tuple[int, int]) -> Any:
+        """A group of a file; ``None`` where it is not kept."""
+        with self._lock:
+            if key in self._groups:
+                self._groups.move_to_end(key)
+            return self._groups.get(key)
+
+    def keep(self, key: tuple[int, int], column: Any) -> None:
+        """Keep a group, and let go of those that were read longest ago."""
+        with self._lock:
+            self._groups[key] = column
+            while len(self._groups) > _GROUPS or (
+                len(self._groups) > 2 and sum(one.nbytes for one in self._groups.values()) > _BYTES
+            ):
+                self._groups.popitem(last=False)
+
+    def forget(self, file: int) -> None:
+        """Let go of the groups of a file."""
+        with self._lock:
+            for key in [key for key in self._groups if key[0] == file]:
+                del self._groups[key]
+
+
+_kept = _KeptGroups()
 
 
 def _columns(path: Path, schema: Any) -> Columns:

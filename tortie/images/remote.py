@@ -4,18 +4,51 @@ A file's address is a path like any other; a plain :class:`~pathlib.Path` of one
 """
 
 import contextlib
+import io
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 from tortie.errors import TortieError, UsageError
 
 _ADDRESS = re.compile(r"(?!file:)([a-z][a-z0-9+.-]+):/+(?=[^/])")
+
+
+class _Driver(NamedTuple):
+    """What opens a kind of address: its package, how it is installed, how it is let in."""
+
+    package: str
+    install: str
+    credentials: str = ""
+
+
+_S3 = _Driver(
+    "s3fs", "tortie[s3]",
+    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; for a public bucket "
+    "FSSPEC_S3='{\"anon\": true}'",
+)  # fmt: skip
+_GS = _Driver(
+    "gcsfs", "tortie[gs]",
+    "give GOOGLE_APPLICATION_CREDENTIALS; for a public bucket FSSPEC_GS='{\"token\": \"anon\"}'",
+)  # fmt: skip
+_AZ = _Driver(
+    "adlfs", "tortie[az]",
+    "give AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or "
+    "AZURE_STORAGE_CONNECTION_STRING",
+)  # fmt: skip
+_HTTP = _Driver("aiohttp", "tortie[http]")
 _DRIVERS = {
-    "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs",
-    "http": "aiohttp", "https": "aiohttp",
+    "s3": _S3, "s3a": _S3, "gs": _GS, "gcs": _GS, "az": _AZ, "abfs": _AZ, "abfss": _AZ,
+    "http": _HTTP, "https": _HTTP,
 }  # fmt: skip
+_BLOCK = 2**22  # bytes fetched at a time of an opened file; s3fs would keep 50 MB of each
+_CREDENTIALS = re.compile("credential|account_name", re.IGNORECASE)  # in a driver's own words
+
+
+class RemoteError(TortieError):
+    """A server that fails, or lets nobody in: no fault of the file that was asked for."""
 
 
 class RemotePath(type(Path())):  # type: ignore[misc]
@@ -39,22 +72,38 @@ def is_remote(path: Path) -> bool:
     return isinstance(path, RemotePath) or bool(_ADDRESS.match(str(path)))
 
 
+def is_web(path: Path) -> bool:
+    """Whether an address is a web page's: its server has no folders, and ``?`` is no pattern."""
+    return is_remote(path) and _scheme(path).startswith("http")
+
+
 def is_remote_file(path: Path) -> bool:
     """Whether there is such a file.
 
     Raises:
         UsageError: a kind of address whose driver is not there.
-        TortieError: it cannot be asked for.
+        RemoteError: its server cannot be asked.
     """
     with _opened(path) as (system, name):
         return bool(system.isfile(name))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder.
+
+    Raises:
+        UsageError, RemoteError: as :func:`is_remote_file`.
+    """
+    with _opened(path) as (system, name):
+        return bool(system.exists(name))
 
 
 def remote_files(folder: Path) -> list[Path]:
     """The files below an address, sorted.
 
     Raises:
-        UsageError, TortieError: as :func:`is_remote_file`.
+        UsageError, RemoteError: as :func:`is_remote_file`.
+        TortieError: no such bucket.
     """
     with _opened(folder) as (system, name):
         found = [str(one) for one in system.find(name)]
@@ -63,49 +112,114 @@ def remote_files(folder: Path) -> list[Path]:
     return sorted((RemotePath(str(folder)) / one for one in inside if one), key=str)
 
 
+def remote_matches(pattern: str) -> list[Path]:
+    """The files and folders that an address with ``*``, ``?`` or ``[`` stands for, sorted.
+
+    Raises:
+        UsageError, RemoteError, TortieError: as :func:`remote_files`.
+    """
+    with _opened(RemotePath(pattern)) as (system, name):
+        found = [system.unstrip_protocol(str(one)) for one in system.glob(name)]
+    return sorted(map(RemotePath, found), key=str)
+
+
 def remote_bytes(path: Path, most: int) -> bytes:
     """The content of a file of at most so many bytes.
 
     Raises:
-        UsageError, TortieError: as :func:`is_remote_file`; or it is longer.
+        UsageError, RemoteError: as :func:`is_remote_file`.
+        TortieError: it is not there, or longer; of a web address, its server fails: a list of
+            addresses has many servers, and some of them are gone.
     """
-    with _opened(path) as (system, name):
-        size = system.info(name).get("size")
-        if size is None:  # a server that does not say it
-            with system.open(name, "rb") as file:
-                content = bytes(file.read(most + 1))
-            size = len(content)
-        elif size <= most:
-            content = bytes(system.cat_file(name))
-        if size > most:
-            raise TortieError(f"{size / 2**20:,.0f} MiB is over the limit of {most / 2**20:.0f}")
-        return content
+    try:
+        with _opened(path) as (system, name):
+            size = system.info(name).get("size")
+            if size is None:  # a server that does not say it
+                with system.open(name, "rb") as file:
+                    content = bytes(file.read(most + 1))
+                size = len(content)
+            elif size <= most:
+                content = bytes(system.cat_file(name))
+    except RemoteError as error:
+        raise TortieError(str(error)) if is_web(path) else error from None
+    if size > most:
+        raise TortieError(f"{size / 2**20:,.0f} MiB is over the limit of {most / 2**20:.0f}")
+    return content
 
 
-def open_remote(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
+def open_remote(path: Path) -> tuple["RemoteFile", tuple[int, int]]:
     """A file that can be read at any place, and what tells that it has changed.
 
     Raises:
-        UsageError, TortieError: as :func:`is_remote_file`.
+        UsageError, RemoteError: as :func:`is_remote_file`; reading it raises them, too.
+        TortieError: it is not there.
     """
     with _opened(path) as (system, name):
         found = system.info(name)
-        return system.open(name, "rb"), (found.get("size") or 0, hash(_version(found)))
+        file = RemoteFile(str(located(path)), system.open(name, "rb", block_size=_BLOCK))
+        return file, (found.get("size") or 0, hash(_version(found)))
 
 
 def remote_stamp(path: Path) -> str:
     """What tells that a file has changed: its size and its version.
 
     Raises:
-        UsageError, TortieError: as :func:`is_remote_file`.
+        UsageError, RemoteError, TortieError: as :func:`open_remote`.
     """
     with _opened(path) as (system, name):
         found = system.info(name)
         return f"{found.get('size')} {_version(found)}"
 
 
+class RemoteFile(io.BufferedIOBase):
+    """An opened file, whose errors are those of its address.
+
+    Attributes:
+        failure: the last of them, which a library that reads the file may have made little of.
+    """
+
+    failure: RemoteError | None = None
+
+    def __init__(self, address: str, file: Any) -> None:
+        self._address, self._file = address, file
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes, all of them by default."""
+        try:
+            with _telling(self._address):
+                return bytes(self._file.read(-1 if size is None else size))
+        except RemoteError as error:
+            self.failure = error
+            raise
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """The place."""
+        return int(self._file.tell())
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+        super().close()
+
+
 def _version(found: dict[str, Any]) -> str:
     return str(found.get("ETag") or found.get("mtime") or found.get("created"))
+
+
+def _scheme(address: object) -> str:
+    return str(address).partition(":")[0]
 
 
 @contextlib.contextmanager
@@ -114,22 +228,43 @@ def _opened(path: Path) -> Iterator[tuple[Any, str]]:
     import fsspec
 
     address = str(located(path))
-    scheme = address.partition(":")[0]
+    driver = _DRIVERS.get(_scheme(address))
+    if driver:  # what it logs is said in one line; a handler of the user's is told all the same
+        logging.getLogger(driver.package).addHandler(logging.NullHandler())
     try:
-        system, name = fsspec.core.url_to_fs(address)
+        fsspec.get_filesystem_class(_scheme(address))
     except ImportError:
-        driver = _DRIVERS.get(scheme, f"the fsspec driver of {scheme}")
-        raise UsageError(f"{address} needs {driver}: pip install {driver}") from None
+        package, install = (
+            driver[:2] if driver else (f"the fsspec driver of {_scheme(address)}",) * 2
+        )
+        raise UsageError(f"{address} needs {package}: pip install '{install}'") from None
     except ValueError:
         raise UsageError(
             f"{address}: no kind of address that fsspec knows, such as s3://"
         ) from None
+    with _telling(address):
+        yield fsspec.core.url_to_fs(address)
+
+
+@contextlib.contextmanager
+def _telling(address: str) -> Iterator[None]:
+    """What a driver raises, in one line."""
     try:
-        yield system, name
+        yield
     except TortieError:
         raise
-    except FileNotFoundError:
-        raise TortieError(f"{address}: no such file") from None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        said = _said(error)
+        more = "" if said.strip("/") in address else f" ({said})"
+        raise TortieError(f"{address}: no such file{more}") from None
     except Exception as error:  # of the driver's own libraries
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TortieError(f"{address} cannot be read: {said}") from None
+        driver = _DRIVERS.get(_scheme(address))
+        said = _said(error)
+        hint = ""
+        if driver and driver.credentials and _CREDENTIALS.search(f"{type(error).__name__} {said}"):
+            hint = f": {driver.credentials}"
+        raise RemoteError(f"{address} cannot be read: {said}{hint}") from None
+
+
+def _said(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

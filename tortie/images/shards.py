@@ -16,19 +16,30 @@ from pathlib import Path
 from tortie.errors import UsageError
 from tortie.images.archives import (
     Archived,
+    has_archive_name,
     images_in,
     is_archive,
     is_table,
     member_bytes,
     member_of,
+    name_used_twice,
     names_in,
     row_labels,
 )
 from tortie.images.labels import LabelType, names_of
 from tortie.images.layout import ONE_EACH, Asked, read_layout
-from tortie.images.remote import is_remote, is_remote_file, remote_files
+from tortie.images.remote import (
+    RemotePath,
+    is_remote,
+    is_remote_file,
+    is_there,
+    is_web,
+    remote_files,
+    remote_matches,
+)
 from tortie.images.split import Split
 from tortie.images.split_words import EXACT
+from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES, Strays, each_image, image_files, listed
 from tortie.text import quoted
 
@@ -62,16 +73,37 @@ def expanded(source: Path) -> list[Path]:
         UsageError: a pattern that nothing matches, or with files missing that braces name.
     """
     text = str(source)
-    if not any(one in text for one in "*?[{") or os.path.lexists(source) or is_remote(source):
+    if not any(one in text for one in "*?[{") or os.path.lexists(source):
         return [source]
+    if is_web(source):  # where ? begins a query
+        return [RemotePath(name) for name in _braces(text)]
     if member_of(source):
         return [source]
+    if is_remote(source):
+        return _remote_expanded(source)
     found: list[Path] = []
     for name in _braces(text):
         here = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
         if not here or not os.path.lexists(here[0]):
             raise UsageError(f"no file matches {quoted(name)}")
         found.extend(map(Path, here))
+    return found
+
+
+def _remote_expanded(source: Path) -> list[Path]:
+    """What an address with a pattern stands for, by one listing for all that braces name."""
+    if is_there(source):
+        return [source]
+    there = set(map(str, remote_matches(_BRACES.sub("*", str(source)))))
+    found: list[Path] = []
+    for name in _braces(str(source)):
+        if glob.has_magic(name):
+            here = remote_matches(name)
+        else:
+            here = [RemotePath(name)] if name in there else []
+        if not here:
+            raise UsageError(f"no file matches {quoted(name)}")
+        found.extend(here)
     return found
 
 
@@ -99,7 +131,7 @@ def shards_of(source: Path) -> list[Path]:
         return [source]
     if is_remote(source):
         files = [] if is_remote_file(source) else remote_files(source)
-        return [] if image_files(files, Strays()) else [one for one in files if is_archive(one)]
+        return [] if image_files(files, Strays()) else list(filter(has_archive_name, files))
     if not source.is_dir() or next(each_image(source, Strays()), None) is not None:
         return []
     return sorted(path for path in source.rglob("*") if is_archive(path))
@@ -186,6 +218,10 @@ def _labelled(
     met = _Samples()
     strays.others = [name for name in strays.others if not name.lower().endswith(_WITH_LABELS)]
     for member, names in images.items():
+        if twice := name_used_twice(member.archive):
+            raise UsageError(
+                f"{quoted(member.archive)}: two members of the name {quoted(twice)}: keep one"
+            )
         seen: dict[str, str] = {}
         for name in names:
             key, suffix = _key(name)
@@ -199,11 +235,15 @@ def _labelled(
             seen[key] = name
             path = Archived(member.archive, name).path
             beside = labels[member].get(key)
-            if beside is None:
+            try:
+                label = None if beside is None else _label(Archived(member.archive, beside))
+            except UnreadableImage:  # where the archive is cut short
+                label = None
+            if label is None:
                 met.without.append(str(path))
                 continue
             met.paths.append(path)
-            met.labels.append(_label(Archived(member.archive, beside)))
+            met.labels.append(label)
             met.splits.append(splits[member.archive])
     strays.unlabelled.extend(met.without)
     names_given, kind = names_of(_of_one_type(met.labels))
@@ -227,7 +267,13 @@ def _in_rows(archives: Sequence[Path], splits: dict[Path, Split | None], strays:
         raise UsageError(f"no image with a label in {listed(map(str, archives))}")
     names_given, kind = names_of(met.labels)
     places = list(zip(met.paths, names_given, met.splits, strict=True))
-    return Sharded(places, tuple(strays.notes()), kind)
+    notes = list(strays.notes())
+    if kind == "int":
+        notes.append(
+            "the schema has no names for its labels; the numbers name the classes: "
+            f"{listed(set(names_given))}"
+        )
+    return Sharded(places, tuple(notes), kind)
 
 
 def _of_one_type(labels: list[object]) -> list[object]:
