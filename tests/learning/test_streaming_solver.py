@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tests.learning.test_softmax import drawn
-from tortie.learning import streaming_solver
+from tortie.learning import sampled_hessian, streaming_solver
 from tortie.learning.softmax import softmax
 from tortie.learning.softmax_solver import Problems, TrainingSet
 from tortie.learning.streaming_solver import Block, StreamedProblem
@@ -33,9 +33,11 @@ def problem(data, size=100, threads=1):
     return StreamedProblem(blocks, N, (D, K), threads)
 
 
-def test_the_streamed_solution_is_the_one_in_memory(data, monkeypatch):
+@pytest.mark.parametrize("held", [N, 300], ids=["all rows in the sample", "a third"])
+def test_the_streamed_solution_is_the_one_in_memory(data, monkeypatch, held):
     """Probabilities to 1e-5 along a path of penalties, both solved further than a fit does."""
     features, labels, weights = data
+    monkeypatch.setattr(sampled_hessian, "NUMBERS", held * (D + 2 * K))
     monkeypatch.setattr(streaming_solver, "GRADIENT", 2e-7)
     streamed = problem(data, threads=2)
     rows = TrainingSet(np.arange(N), weights)
@@ -85,10 +87,31 @@ def test_a_constant_feature_is_ignored(data):
 
 
 def test_an_evaluation_is_a_pass(data):
-    """The gradient at zero weights is 1e5 times that at the end, by one pass a step."""
+    """The gradient at zero weights is 1e5 times that at the end; what was solved is kept."""
     streamed = problem(data)
     streamed.solve(1.0)
     assert 1 < streamed.passes < 20
+    assert streamed.reached <= streaming_solver.GRADIENT
     passes = streamed.passes
     streamed.solve(1.0)
-    assert streamed.passes == passes + 1
+    assert streamed.passes == passes
+
+
+@pytest.mark.parametrize("leading", [N, 20], ids=["all axes", "leading axes"])
+def test_the_sample_of_all_rows_has_the_hessian_of_the_problem(data, monkeypatch, leading):
+    """The oracle: what the gradient changes by along small steps."""
+    monkeypatch.setattr(sampled_hessian, "_AXES", leading)
+    monkeypatch.setattr(sampled_hessian, "_LEFT", 1e-5)
+    monkeypatch.setattr(sampled_hessian, "_TURNS", 500)
+    streamed = problem(data)
+    rng = np.random.default_rng(0)
+    at, step = (rng.normal(scale=0.03, size=(D + 1, K)) for _ in range(2))
+    step -= step.mean(axis=1, keepdims=True)  # what all classes share changes no probability
+    parts = np.float32(at[:-1]), np.float32(at[-1])
+    streamed._hessian.move(*parts)
+    penalised = np.full((D + 1, K), 0.1)
+    penalised[-1] = 0
+    sides = [streamed._evaluate((at + way * step).ravel()).gradient for way in (0.05, -0.05)]
+    change = (sides[0] - sides[1]) / 0.1 + (penalised * step).ravel()
+    found = streamed._hessian.solve(change, penalised.ravel())
+    np.testing.assert_allclose(found, step.ravel(), atol=2e-3 * np.abs(step).max())

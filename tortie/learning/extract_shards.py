@@ -111,8 +111,8 @@ def _by_ray(
     extractor = here.extractor
     chosen = options.changed(precision=extractor.choice.precision, engine=extractor.choice.engine)
     work = Work(
-        chosen, here.begun.dtype, here.begun.context, shards,
-        [path.absolute() for path in targets], os.getcwd(),
+        options=chosen, dtype=here.begun.dtype, context=here.begun.context, shards=shards,
+        targets=[path.absolute() for path in targets], directory=os.getcwd(),
     )  # fmt: skip
     compute_by_ray(work, missing, events, extractor.device, options.threads)
     return len(missing)

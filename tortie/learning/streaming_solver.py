@@ -3,9 +3,9 @@
 The problem is that of :mod:`~tortie.learning.softmax_solver`, which needs a pass of the features
 for each product with the Hessian, some twenty a step of Newton's method. Here L-BFGS (Nocedal and
 Wright 2006, "Numerical Optimization", algorithm 7.4) needs one pass a step, for the loss and its
-gradient together. Its first guess of the inverse Hessian is the other solver's preconditioner. From
-one penalty to the next the Hessian changes by a known multiple of the identity, so what was learnt
-of it is kept.
+gradient together. Its first guess of the inverse Hessian is that of a sample of the rows
+(:mod:`~tortie.learning.sampled_hessian`), so that five to twenty passes a penalty are enough. What
+the steps tell of the Hessian is forgotten from one penalty to the next: it is of another place.
 
 Products are in float32, sums over blocks of rows, and all that is made of these, in float64. Each
 thread works through blocks of its own, each process through files of its own, and the sums are
@@ -16,21 +16,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tortie.learning import sampled_hessian
+from tortie.learning.sampled_hessian import SampledHessian, SampleRows
 from tortie.learning.softmax_solver import (
-    AXES_ON,
     LEAST_STEP,
     ROUNDING,
-    Axes,
     Doubles,
     Floats,
     Integers,
-    Inverse,
     LinearHead,
-    Point,
 )
 from tortie.processes import ALONE, Processes
 
@@ -38,6 +38,8 @@ GRADIENT = 1e-5
 """The gradient's length, as a share of its length at zero weights, at which a solution is there."""
 _STEPS = 200  # for one penalty, at the most
 _PAIRS = 20  # steps that are remembered
+_PIECE = 1024  # rows of the sample that are worked on at once
+_LARGEST = 60_000.0  # of float16, nearly
 
 
 class Block(NamedTuple):
@@ -59,15 +61,20 @@ Blocks = Sequence[Callable[[], Block]]
 
 
 class _Evaluation(NamedTuple):
-    """The loss at weights and biases, its gradient ``((D + 1) K,)``, and the logits' curvature."""
+    """Weights and biases ``((D + 1) K,)``, the loss there without the penalty, and its gradient."""
 
+    at: Doubles
     loss: float
     gradient: Doubles
-    curvature: float
+
+    def penalised(self, penalised: Doubles) -> tuple[float, Doubles]:
+        """The loss and its gradient with the penalty, λ of each number."""
+        own = penalised * self.at
+        return self.loss + float(self.at @ own) / 2, self.gradient + own
 
 
 class _Pair(NamedTuple):
-    """A step, and what the gradient changed by along it, without the penalty's share."""
+    """A step, and what the gradient changed by along it."""
 
     step: Doubles
     change: Doubles
@@ -80,7 +87,7 @@ class StreamedProblem:
         self, blocks: Blocks, rows: int, shape: tuple[int, int],
         threads: int = 1, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
-        """Find the mean and the scale of each feature, in one pass, and the leading axes.
+        """Find the mean and the scale of each feature, and draw the sample, in one pass.
 
         Args:
             blocks: of this process.
@@ -92,49 +99,56 @@ class StreamedProblem:
         self._blocks, self._threads, self._processes = blocks, threads, processes
         self._width, self._classes = shape
         self.passes = 0
+        self.reached = 1.0  # length of the last solution's gradient, as a share of the first
+        held = sampled_hessian.NUMBERS // (self._width + 2 * self._classes)
+        part = min(1.0, max(held, 100) / rows)
         with _one_thread():
-            self._mean, self._scale, some = self._standardisation(rows)
-            self._axes = Axes((some - self._mean) * self._scale)
-        self._last: Doubles = np.zeros((self._width + 1) * self._classes)
-        self._solutions: dict[float, Doubles] = {}
+            self._mean, self._scale, sample = self._standardisation(rows, part)
+            self._hessian = SampledHessian(sample, part, self._width, self._summed, self._of_first)
+        self._solutions: dict[float, _Evaluation] = {}
+        self._last: _Evaluation | None = None
         self._first: float | None = None
-        self._pairs: deque[_Pair] = deque(maxlen=_PAIRS)
 
     def solve(self, penalty: float, within: float = 0.0) -> LinearHead:
         """The minimum for ``penalty``, from its own or else the last solution on.
 
         Args:
             penalty: λ.
-            within: nats that the loss may lie above its minimum, by the preconditioner's estimate.
+            within: nats that the loss may lie above its minimum, by the sample's estimate.
         """
         with _one_thread():
             return self._solve(penalty, within)
 
     def _solve(self, penalty: float, within: float) -> LinearHead:
-        penalised = np.full(len(self._last), penalty)
+        size = (self._width + 1) * self._classes
+        penalised = np.full(size, penalty)
         penalised[-self._classes :] = 0
-        at = self._solutions.get(penalty, self._last)
-        found = self._evaluate(at, penalised)
-        self._first = self._first or float(np.linalg.norm(found.gradient))
+        found = self._solutions.get(penalty) or self._last or self._evaluate(np.zeros(size))
+        pairs: deque[_Pair] = deque(maxlen=_PAIRS)
         for _ in range(_STEPS):
-            inverse = self._inverse(found.curvature, penalty)
-            gap = found.gradient @ inverse(found.gradient) / 2
-            if np.linalg.norm(found.gradient) <= GRADIENT * self._first or gap <= within:
+            _, gradient = found.penalised(penalised)
+            length = float(np.linalg.norm(gradient))
+            self._first = self._first or length
+            self.reached = length / (self._first or 1.0)
+            if self.reached <= GRADIENT:
                 break
-            pairs = [_Pair(one, other + penalised * one) for one, other in self._pairs]
-            step = -_nearly_inverse(found.gradient, pairs, inverse)
-            there, then = self._search(at, found, step, penalised)
+            self._hessian.move(*self._parts(found.at))
+            inverse = partial(self._hessian.solve, penalised=penalised)
+            step = -_nearly_inverse(gradient, pairs, inverse)
+            if 0 <= -gradient @ step / 2 <= within:
+                break
+            then = self._search(found, step, penalised)
             if then is None:
-                if not self._pairs:
+                if not pairs:
                     break
-                self._pairs.clear()  # rounding has spoilt them: begin anew from the gradient
+                pairs.clear()  # rounding has spoilt them: begin anew from the gradient
                 continue
-            change = then.gradient - found.gradient
-            if change @ (there - at) > 0:
-                self._pairs.append(_Pair(there - at, change - penalised * (there - at)))
-            at, found = there, then
-        self._solutions[penalty] = self._last = at
-        weight, bias = self._parts(at)
+            pair = _Pair(then.at - found.at, then.penalised(penalised)[1] - gradient)
+            if pair.change @ pair.step > 0:
+                pairs.append(pair)
+            found = then
+        self._solutions[penalty] = self._last = found
+        weight, bias = self._parts(found.at)
         own: Floats = weight.T * self._scale
         return LinearHead(own, (bias - own @ self._mean).astype(np.float32))
 
@@ -143,53 +157,40 @@ class StreamedProblem:
         parts = at.astype(np.float32).reshape(self._width + 1, -1)
         return parts[:-1], parts[-1]
 
-    def _inverse(self, curvature: float, penalty: float) -> Callable[[Doubles], Doubles]:
-        """The other solver's preconditioner."""
-        inverse = Inverse(self._axes, np.array([curvature], np.float32), penalty)
-
-        def times(vector: Doubles) -> Doubles:
-            weight, bias = self._parts(vector)
-            found = inverse(Point(weight[None], bias[None]))
-            return np.concatenate([found.weight.ravel(), found.bias.ravel()]).astype(np.float64)
-
-        return times
-
-    def _search(
-        self, at: Doubles, found: _Evaluation, step: Doubles, penalised: Doubles
-    ) -> tuple[Doubles, _Evaluation | None]:
+    def _search(self, found: _Evaluation, step: Doubles, penalised: Doubles) -> _Evaluation | None:
         """The step, halved until the loss falls; nothing where it does not.
 
         Near the minimum the loss falls by less than its rounding: then the slope along the step
         tells that the minimum was not left far behind (Hager and Zhang 2005, their condition T2).
         """
-        falls, size = found.gradient @ step, 1.0
-        while size > LEAST_STEP:
-            there = at + size * step
-            then = self._evaluate(there, penalised)
-            if then.loss <= found.loss + 1e-4 * size * falls:
-                return there, then
-            near = then.loss <= found.loss + ROUNDING * (1 + found.loss)
-            if near and then.gradient @ step <= -0.9 * falls:
-                return there, then
+        loss, gradient = found.penalised(penalised)
+        falls, size = gradient @ step, 1.0
+        while size > LEAST_STEP and falls < 0:
+            then = self._evaluate(found.at + size * step)
+            lost, slope = then.penalised(penalised)
+            if lost <= loss + 1e-4 * size * falls:
+                return then
+            if lost <= loss + ROUNDING * (1 + loss) and slope @ step <= -0.9 * falls:
+                return then
             size /= 2
-        return at, None
+        return None
 
-    def _evaluate(self, at: Doubles, penalised: Doubles) -> _Evaluation:
+    def _evaluate(self, at: Doubles) -> _Evaluation:
         weight, bias = self._parts(at)
         columns = weight * self._scale[:, None]
-        size = 2 + len(at)
-        summed = self._summed(lambda block: self._sums(block, columns, bias), size)
+        summed = self._summed(
+            self._blocks, lambda read: self._sums(read(), columns, bias), 1 + len(at)
+        )
         self.passes += 1
-        loss, curvature = summed[:2]
-        total, products = summed[2 : 2 + self._classes], summed[2 + self._classes :]
+        total, products = summed[1 : 1 + self._classes], summed[1 + self._classes :]
         slope = products.reshape(self._width, -1) * self._scale[:, None]
         # Biases that are raised all alike change nothing.
-        gradient = np.concatenate([slope.ravel(), total - total.mean()]) + penalised * at
-        loss += at @ (penalised * at) / 2
-        return _Evaluation(float(loss), gradient, float(curvature) / (self._classes - 1))
+        return _Evaluation(
+            at, float(summed[0]), np.concatenate([slope.ravel(), total - total.mean()])
+        )
 
-    def _sums(self, block: Block, columns: Floats, bias: Floats) -> list[Floats]:
-        """A block's loss, curvature, and gradients of the biases and the stretched weights."""
+    def _sums(self, block: Block, columns: Floats, bias: Floats) -> list[NDArray[Any]]:
+        """A block's loss, and gradients of the biases and the stretched weights."""
         features, labels, weights = block
         features -= self._mean
         shares = features @ columns
@@ -201,22 +202,22 @@ class StreamedProblem:
         total = shares.sum(axis=1, keepdims=True)
         shares /= total
         losses = np.log(total[:, 0].astype(np.float64)) - right
-        doubt = (1 - np.einsum("nk,nk->n", shares, shares)) @ weights
         shares[rows, labels] -= 1
         shares *= weights[:, None]
-        scalars = np.array([losses @ weights, doubt])
-        return [scalars, shares.sum(axis=0), (features.T @ shares).ravel()]
+        return [np.array([losses @ weights]), shares.sum(axis=0), (features.T @ shares).ravel()]
 
-    def _summed(self, sums: Callable[[Block], Sequence[Floats | Doubles]], size: int) -> Doubles:
-        """What a pass over all blocks adds up to, float64, end to end ``(size,)``.
+    def _summed(
+        self, items: Sequence[Any], sums: Callable[[Any], Sequence[NDArray[Any]]], size: int
+    ) -> Doubles:
+        """What this process's items, and those of the others, add up to, end to end ``(size,)``.
 
-        A process that has no block, as where there are more processes than files, adds nothing.
+        A process that has none, as where there are more processes than files, adds nothing.
         """
 
         def share(number: int) -> list[Doubles]:
             whole: list[Doubles] = []
-            for read in self._blocks[number :: self._threads]:
-                found = sums(read())
+            for item in items[number :: self._threads]:
+                found = sums(item)
                 whole = whole or [np.zeros(one.shape) for one in found]
                 for one, more in zip(whole, found, strict=True):
                     one += more
@@ -240,30 +241,64 @@ class StreamedProblem:
         found: Doubles = tensor.cpu().numpy()
         return found
 
-    def _standardisation(self, rows: int) -> tuple[Floats, Floats, Floats]:
-        """Mean and scale of each feature ``(D,)``, 0 of a constant one, and some of the rows."""
-        every, some = -(-rows // AXES_ON), []
-        (around,) = self._of_first(lambda: self._blocks[0]().features.mean(axis=0))
+    def _standardisation(self, rows: int, part: float) -> tuple[Floats, Floats, list[SampleRows]]:
+        """Mean and scale of each feature ``(D,)``, 0 of a constant one, and this process's sample.
 
-        def sums(block: Block) -> list[Doubles]:
-            features = block.features
-            some.append(features[::every].copy())
+        A row is in the sample by a draw of its own. Until the scale is known, that of the first
+        block keeps the sample within float16.
+        """
+        first = self._of_first(lambda: _mean_and_unit(self._blocks[0]().features))
+        around, unit = first.reshape(2, -1)
+        drawn: dict[int, SampleRows] = {}
+
+        def sums(number: int) -> list[Doubles]:
+            features, _, weights = self._blocks[number]()
             features -= around
+            kept = np.random.default_rng((self._processes.rank, number)).random(len(weights)) < part
+            scaled = np.clip(features[kept] * unit, -_LARGEST, _LARGEST).astype(np.float16)
+            drawn[number] = SampleRows(scaled, weights[kept])
             each = features.sum(axis=0, dtype=np.float64)
             return [each, np.einsum("nd,nd->d", features, features).astype(np.float64)]
 
-        first, second = self._summed(sums, 2 * self._width).reshape(2, -1) / rows
-        mean = around + first
-        deviation = np.sqrt(np.maximum(second - first**2, 0))
+        found = self._summed(range(len(self._blocks)), sums, 2 * self._width)
+        shift, second = found.reshape(2, -1) / rows
+        mean = around + shift
+        deviation = np.sqrt(np.maximum(second - shift**2, 0))
         steady = deviation < 1e-6 * (np.abs(mean) + 1e-6)
-        scale = np.where(steady, 0, 1 / np.where(steady, 1, deviation))
-        sample = self._of_first(lambda: np.vstack(some))
-        return mean.astype(np.float32), scale.astype(np.float32), sample
+        scale = np.where(steady, 0, 1 / np.where(steady, 1, deviation)).astype(np.float32)
+        own = [drawn[number] for number in range(len(self._blocks))]
+        drawn.clear()
+        sample = _together(own, scale / unit, (-shift * scale).astype(np.float32))
+        return mean.astype(np.float32), scale, sample
 
     def _of_first(self, own: Callable[[], Floats]) -> Floats:
-        """The rows ``(n, D)`` that the first process has."""
+        """Numbers that the first process finds, end to end."""
         content = self._processes.broadcast_bytes(lambda: own().astype(np.float32).tobytes())
-        return np.frombuffer(content, np.float32).reshape(-1, self._width)
+        return np.frombuffer(content, np.float32)
+
+
+def _mean_and_unit(features: Floats) -> Floats:
+    """The mean of each feature, and the inverse of its deviation or else 1 ``(2, D)``."""
+    deviation = features.std(axis=0)
+    return np.stack([features.mean(axis=0), 1 / np.where(deviation > 0, deviation, 1)])
+
+
+def _together(rows: list[SampleRows], stretch: Floats, shift: Floats) -> list[SampleRows]:
+    """The sample, stretched and shifted, in pieces that a product of matrices takes in its stride.
+
+    The list is emptied, so that each row is held once.
+    """
+    pieces, some, count = [], [], 0
+    rows.reverse()
+    while rows:
+        some.append(rows.pop())
+        count += len(some[-1].weights)
+        if count >= _PIECE or (count and not rows):
+            features = np.concatenate([one.features for one in some]).astype(np.float32)
+            weights = np.concatenate([one.weights for one in some])
+            pieces.append(SampleRows((features * stretch + shift).astype(np.float16), weights))
+            some, count = [], 0
+    return pieces
 
 
 @contextmanager
@@ -285,9 +320,6 @@ def _nearly_inverse(
         left = left - share * change
         shares.append(share)
     turned = first(left)
-    if pairs:
-        step, change = pairs[-1]
-        turned = turned * ((step @ change) / (change @ first(change)))
     for (step, change), share in zip(pairs, reversed(shares), strict=True):
         turned = turned + (share - (change @ turned) / (step @ change)) * step
     return turned
