@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import fsspec
+import pyarrow.parquet as pq
 import pytest
 
 import tortie
@@ -50,7 +52,7 @@ def test_top_counts_in_every_format_or_is_refused(run, fitted_file, new, tmp_pat
         assert list(found["probabilities"]) == ["stripes"]
     _, out, _ = run("predict", fitted_file, one, "--json")
     assert len(json.loads(out)[0]["probabilities"]) == 2
-    for words in (["--csv"], ["-o", tmp_path / "a.csv"]):
+    for words in (["--csv"], ["-o", tmp_path / "a.csv"], ["-o", tmp_path / "a.parquet"]):
         code, _, err = run("predict", fitted_file, one, "--top", "1", *words)
         assert code == 2 and "leave --top out" in err
 
@@ -115,6 +117,41 @@ def test_ctrl_c_and_resume_end_as_if_nothing_had_been(run, fitted_file, new, tmp
     assert sum(parts) == 40 - kept
     assert target.read_bytes() == whole.read_bytes()
     assert out == f"{target}: 40 photographs, 1 of them cannot be read\n"
+
+
+def test_a_server_that_dies_and_resume_end_as_if_nothing_had_been(
+    run,  # noqa: F811
+    fitted_file,
+    tmp_path,
+    monkeypatch,
+):
+    """Nothing is predicted of a photograph that was never seen; the oracle is the uncut run."""
+    memory = fsspec.filesystem("memory")
+    for path in sorted((fitted_file.parent / "photographs").rglob("*.jpg")):
+        memory.pipe_file(f"/dies/{path.parent.name}-{path.name}", path.read_bytes())
+    whole, fetched = type(memory).cat_file, []
+
+    def gone(system, path, *rest, **options):
+        fetched.append(path)
+        if "stripes" in path:
+            raise ConnectionError("no route to the server")
+        return whole(system, path, *rest, **options)
+
+    target = tmp_path / "all.parquet"
+    asked = ("predict", fitted_file, "memory://dies", "-o")
+    monkeypatch.setattr("tortie.cli.prediction_output._FIRST", 8)
+    monkeypatch.setattr("tortie.cli.prediction_output._LARGEST", 8)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(memory), "cat_file", gone)
+        code, _, err = run(*asked, target)
+    last = err.splitlines()[-1]
+    assert code == 1 and "stripes-00.jpg cannot be read: no route to the server; 8 pred" in last
+    assert "are kept in" in last and last.endswith("with --resume goes on")
+    assert run(*asked, target, "--resume")[0] == run(*asked, tmp_path / "once.parquet")[0] == 0
+    assert target.read_bytes() == (tmp_path / "once.parquet").read_bytes()
+    (paths,) = pq.read_table(target, columns=["path"]).to_pydict().values()
+    assert paths == sorted(paths) and len(paths) == 24
+    memory.rm("/dies", recursive=True)
 
 
 def test_names_are_predicted_as_they_come(fitted_file, new, start):

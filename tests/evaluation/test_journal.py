@@ -3,15 +3,19 @@
 import csv
 import io
 import json
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tortie.errors import TortieError, UsageError
+from tortie.evaluation import prediction_formats
 from tortie.evaluation.journal import Journal
-from tortie.evaluation.prediction_formats import format_of, writer
+from tortie.evaluation.prediction_formats import format_of, write_predictions
 
+CLASSES = ["x", "=y"]
 ASKED = {"classifier": "abc", "crops": 1}
 NAMES = [Path(name) for name in ("a.jpg", "b\udcff.jpg", "c.jpg", "d.jpg")]
 
@@ -39,14 +43,14 @@ def begun(target, count):
 @pytest.mark.parametrize(
     "half", [b"", b'{"path": "c', b'{"path": "c.jpg"}\0\0\n', b"\0\0\0", b"7\n"]
 )
-@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet"])
 def test_what_was_stopped_ends_as_what_was_not(tmp_path, form, half):
     """The oracle is the file that was written in one go."""
     once, target = tmp_path / f"once.{form}", tmp_path / f"all.{form}"
     journal = Journal(once, ASKED)
     assert list(journal.skip(NAMES)) == NAMES
     journal.add(DOCUMENTS)
-    journal.finish(writer(form, ["x", "=y"]))
+    journal.finish(form, CLASSES)
 
     path = begun(target, 2).path
     path.write_bytes(path.read_bytes() + half)
@@ -55,16 +59,17 @@ def test_what_was_stopped_ends_as_what_was_not(tmp_path, form, half):
     assert journal.kept == 2
     journal.add(DOCUMENTS[2:])
     assert not target.exists()
-    journal.finish(writer(form, ["x", "=y"]))
+    journal.finish(form, CLASSES)
     assert target.read_bytes() == once.read_bytes()
     assert journal.unreadable == 1
     assert sorted(tmp_path.iterdir()) == sorted([once, target])
 
 
-def test_the_three_formats_say_the_same():
+def test_the_formats_say_the_same(monkeypatch):
     def whole(form):
-        made = writer(form, ["x", "=y"])
-        return made.begin + b"".join(map(made.each, DOCUMENTS, range(9))) + made.end
+        file = io.BytesIO()
+        write_predictions(file, form, CLASSES, iter(DOCUMENTS))
+        return file.getvalue()
 
     assert json.loads(whole("json")) == DOCUMENTS
     assert [json.loads(line) for line in whole("jsonl").splitlines()] == DOCUMENTS
@@ -73,6 +78,34 @@ def test_the_three_formats_say_the_same():
     assert [row["probability_x"] for row in rows] == ["0.75", "0.75", "", "0.75"]
     assert [row["probability_=y"] for row in rows] == ["0.25", "0.25", "", "0.25"]
     assert rows[2]["reason"] == "truncated"
+    monkeypatch.setattr(prediction_formats, "_ROWS", 3)
+    file = pq.ParquetFile(io.BytesIO(whole("parquet")))
+    assert [file.metadata.row_group(group).num_rows for group in range(2)] == [3, 1]
+    table = file.read().to_pylist()
+    assert list(table[0]) == list(rows[0])
+    assert [row["path"] for row in table] == ["a.jpg", r"b\xff.jpg", "c.jpg", "d.jpg"]
+    assert [row["probability_=y"] for row in table] == [0.25, 0.25, None, 0.25]
+    assert (table[0]["label"], table[0]["rejected"], table[2]["reason"]) == (
+        "x",
+        False,
+        "truncated",
+    )
+
+
+def test_parquet_is_written_as_predictions_come(tmp_path, monkeypatch):
+    """A group of rows is on the disk before the next one is asked for."""
+    monkeypatch.setattr(prediction_formats, "_ROWS", 10)
+    sizes = []
+    with open(tmp_path / "all.parquet", "wb") as file:
+
+        def each():
+            for _ in range(30):
+                sizes.append(file.tell())
+                yield DOCUMENTS[0]
+
+        write_predictions(file, "parquet", CLASSES, each())
+    assert len(set(sizes[:10])) == len(set(sizes[10:20])) == len(set(sizes[20:])) == 1
+    assert sizes[0] < sizes[10] < sizes[20]
 
 
 def test_a_journal_is_not_replaced_unasked(tmp_path):
@@ -126,6 +159,12 @@ def test_two_commands_do_not_write_one_journal(tmp_path):
 
 
 def test_the_suffix_names_the_format():
-    assert format_of(Path("a.CSV")) == "csv"
-    with pytest.raises(UsageError, match=r"-o a.txt: expected a name that ends in .csv, .jsonl or"):
+    assert format_of(Path("a.CSV")) == "csv" and format_of(Path("a.parquet")) == "parquet"
+    with pytest.raises(UsageError, match=r"-o a.txt: expected a name that ends in .csv, .parquet"):
         format_of(Path("a.txt"))
+
+
+def test_without_pyarrow_the_way_out_is_said_before_the_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(UsageError, match=r"a.parquet: Parquet needs pyarrow: pip install 'tortie"):
+        format_of(Path("a.parquet"))

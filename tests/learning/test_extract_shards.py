@@ -24,7 +24,7 @@ from tortie.activations.feature_shards import (
 )
 from tortie.errors import TortieError, UsageError
 from tortie.images import Photograph
-from tortie.learning import extract_shards as extraction
+from tortie.learning import shard_features
 from tortie.learning.extract_shards import extract_shards
 from tortie.learning.job import Events
 from tortie.learning.options import FitOptions
@@ -142,7 +142,7 @@ def test_float16_is_float32_rounded(shards, extracted, tmp_path):
 
 def test_a_kill_leaves_whole_files(shards, tmp_path, monkeypatch):
     """The first file is kept, the folder says that it is not whole, and the rest is computed."""
-    write = extraction.write_shard
+    write = shard_features.write_shard
 
     def killed(path, *content):
         if "001" in path.name:
@@ -150,12 +150,12 @@ def test_a_kill_leaves_whole_files(shards, tmp_path, monkeypatch):
         write(path, *content)
 
     folder = tmp_path / "features"
-    monkeypatch.setattr(extraction, "write_shard", killed)
+    monkeypatch.setattr(shard_features, "write_shard", killed)
     with pytest.raises(KeyboardInterrupt):
         extract_shards(shards, folder, OPTIONS)
     with pytest.raises(TortieError, match="not whole: run tortie extract again"):
         tortie.ImageClassifier(threads=1).fit(folder)
-    monkeypatch.setattr(extraction, "write_shard", write)
+    monkeypatch.setattr(shard_features, "write_shard", write)
     assert extract_shards(shards, folder, OPTIONS).computed == 1
     assert read_manifest(folder).complete
 

@@ -18,7 +18,7 @@ from tortie.cli.main import main
 from tortie.errors import TortieError
 from tortie.images import find
 from tortie.images.remote import RemotePath
-from tortie.learning import extract_shards as extraction
+from tortie.learning.shard_features import ShardExtractor
 
 SOURCES = ("photos", "set.zip", "set.tar.gz", "shards", "shards/{train,val}-000.tar", "pq")
 
@@ -198,15 +198,15 @@ def test_a_server_that_dies_is_one_line_and_the_next_run_goes_on(
     system = fsspec.filesystem("s3")
     system.call_s3("create_bucket", Bucket="dies")
     copied(here / "shards", system, "dies/shards")
-    compute, features = extraction._compute, tmp_path / "features"
+    compute, features = ShardExtractor.compute, tmp_path / "features"
 
-    def dying(extractor, shard, *rest):
+    def dying(self, shard, *rest):
         if "val" in shard.name:
             shard.listed()
             second.stop()
-        compute(extractor, shard, *rest)
+        compute(self, shard, *rest)
 
-    monkeypatch.setattr(extraction, "_compute", dying)
+    monkeypatch.setattr(ShardExtractor, "compute", dying)
     code, lines = refused("extract", "s3://dies/shards", "-o", features, "--threads", "1")
     assert code == 1 and len(lines) == 1
     assert lines[0].startswith("tortie: s3://dies/shards/val-000.tar")

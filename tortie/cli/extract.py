@@ -34,6 +34,13 @@ def command(
     dtype: Annotated[
         str, typer.Option(help="Type that features are kept in: float16 or float32.")
     ] = "float16",
+    runner: Annotated[
+        str,
+        typer.Option(
+            help="What shares out the shards: local (this process, and torchrun's) or ray "
+            "(tortie[ray]: the workers of a Ray cluster, or of this machine)."
+        ),
+    ] = "local",
     input: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +75,8 @@ def command(
 
     if dtype not in ("float16", "float32"):
         raise UsageError(f"dtype {dtype!r}: expected float16 or float32")
+    if runner not in ("local", "ray"):
+        raise UsageError(f"runner {runner!r}: expected local or ray")
     chosen = FitOptions.of(
         network=network, freeze=freeze, weights=weights, input=input, device=device,
         splits=options.chosen_splits(splits, no_splits), precision=precision, engine=engine,
@@ -75,7 +84,7 @@ def command(
     )  # fmt: skip
     with show.progress("shards") as progress:
         events = Events(progress=progress, note=show.say)
-        found = extract_shards(images, output, chosen, dtype, events)  # type: ignore[arg-type]
+        found = extract_shards(images, output, chosen, dtype, events, runner)  # type: ignore[arg-type]
     if rank():
         return
     manifest = found.manifest

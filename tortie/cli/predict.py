@@ -60,7 +60,7 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="Write the predictions to this file: .csv, .jsonl or .json.",
+            help="Write the predictions to this file: .csv, .parquet, .jsonl or .json.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -162,8 +162,9 @@ def _format(output: Path | None, printed: dict[str, bool], top: int | None) -> s
         from tortie.evaluation.prediction_formats import format_of
 
         form = format_of(output)
-    if top is not None and form == "csv":
-        raise UsageError("--top and CSV, which has one column for each class: leave --top out")
+    if top is not None and form in ("csv", "parquet"):
+        kind = "CSV" if form == "csv" else "Parquet"
+        raise UsageError(f"--top and {kind}, which has one column for each class: leave --top out")
     return form
 
 

@@ -67,6 +67,10 @@ class Output:
         """Ctrl-C: an error that says what is kept."""
         raise KeyboardInterrupt
 
+    def failed(self, error: TortieError) -> TortieError:
+        """What ended the run: a server that fails, a disk that is full."""
+        return error
+
     def close(self) -> None:
         """No more predictions come."""
 
@@ -131,11 +135,11 @@ class FileOutput(Output):
 
     def end(self) -> None:
         """Write the file."""
-        from tortie.evaluation.prediction_formats import format_of, writer
+        from tortie.evaluation.prediction_formats import format_of
 
         journal = self._journal
         self.unreadable = journal.unreadable
-        journal.finish(writer(format_of(journal.target), self._classes))
+        journal.finish(format_of(journal.target), self._classes)
         bad = f", {self.unreadable:,} of them cannot be read" if self.unreadable else ""
         show.result(
             {
@@ -144,6 +148,15 @@ class FileOutput(Output):
             },
             [f"{journal.target}: {journal.kept:,} photographs{bad}"],
         )  # fmt: skip
+
+    def failed(self, error: TortieError) -> TortieError:
+        """What ended the run, and what is kept."""
+        if not self._journal.kept:
+            return error
+        return TortieError(
+            f"{error}; {self._journal.kept:,} predictions are kept in {self._journal.path}: the "
+            "same command with --resume goes on"
+        )
 
     def close(self) -> None:
         """Close the journal, which stays where there is no file yet."""
@@ -203,6 +216,7 @@ def predict_each(
         tell: told the number of photographs that are done.
     """
     from tortie.images.names import in_parts
+    from tortie.images.remote import RemoteError
 
     size = [_FIRST]
     try:
@@ -214,3 +228,5 @@ def predict_each(
         output.end()
     except KeyboardInterrupt:
         output.stopped()
+    except RemoteError as error:
+        raise output.failed(error) from None

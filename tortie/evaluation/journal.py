@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.prediction_formats import PredictionWriter
+from tortie.evaluation.prediction_formats import write_predictions
 from tortie.files import check_output, open_lock, replacing, try_lock
 from tortie.text import json_text, quoted
 
@@ -150,8 +150,12 @@ class Journal:
         self.kept += len(documents)
         self.unreadable += sum("reason" in one for one in documents)
 
-    def finish(self, writer: PredictionWriter) -> None:
+    def finish(self, format: str, classes: Sequence[str]) -> None:
         """Write the file, and take the journal away.
+
+        Args:
+            format: of the file.
+            classes: names of the classes, in order.
 
         Raises:
             TortieError: the disk is full.
@@ -159,10 +163,7 @@ class Journal:
         self._file.seek(0)
         self._file.readline()
         with replacing(self.target) as file:
-            file.write(writer.begin)
-            for number, record in enumerate(self._records()):
-                file.write(writer.each(record, number))
-            file.write(writer.end)
+            write_predictions(file, format, classes, self._records())
         self._file.close()
         os.unlink(self.path)
 

@@ -37,6 +37,19 @@ class Columns(NamedTuple):
     all: list[str]
 
 
+def check_pyarrow(path: Path) -> None:
+    """See that Parquet can be read and written.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError(f"{path}: Parquet needs pyarrow: pip install 'tortie[parquet]'") from None
+    assert pyarrow.parquet
+
+
 class ParquetFile:
     """A Parquet file of images, read a group of rows at a time.
 
@@ -50,12 +63,9 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path, file: IO[bytes] | None = None) -> None:
-        try:
-            import pyarrow.parquet
-        except ImportError:
-            raise UsageError(
-                f"{path}: Parquet needs pyarrow: pip install 'tortie[parquet]'"
-            ) from None
+        check_pyarrow(path)
+        import pyarrow.parquet
+
         self._path = path
         try:
             self._file = pyarrow.parquet.ParquetFile(file or path)

@@ -4,36 +4,31 @@ What a shard needs is in memory while it is at work, and nothing of the others. 
 it is whole; one that is there, of the same photographs and network, is not computed again.
 """
 
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from tortie.activations.extract import Extractor
 from tortie.activations.feature_shards import (
     FeatureShard,
     FeatureType,
     Manifest,
-    ShardHeader,
-    ShardRows,
-    checked_type,
     is_feature_folder,
     read_manifest,
-    write_shard,
 )
-from tortie.activations.store import ActivationStore
-from tortie.activations.streaming import forward_workers, stream
+from tortie.activations.streaming import forward_workers
 from tortie.errors import TortieError, UsageError
-from tortie.images import Collection, Facts, Photograph
 from tortie.images.input_shards import InputShard, input_shards
 from tortie.images.inputs import Images
 from tortie.images.labels import LabelType, in_order
-from tortie.learning.frozen_network import extractor_of
-from tortie.learning.job import Events, make_job
+from tortie.learning.job import Events
 from tortie.learning.options import FitOptions
+from tortie.learning.shard_features import ShardExtractor
 from tortie.processes import join
+
+Runner = Literal["local", "ray"]
+"""What shares out the shards."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class ExtractResult:
 
 def extract_shards(
     images: Images, folder: Path, options: FitOptions, dtype: FeatureType = "float16",
-    events: Events | None = None,
+    events: Events | None = None, runner: Runner = "local",
 ) -> ExtractResult:  # fmt: skip
     """Write the features of photographs into a folder; several processes share out the shards.
 
@@ -63,46 +58,64 @@ def extract_shards(
         options: network, weights, freeze and what else the features depend on.
         dtype: that they are kept in.
         events: callbacks; the progress is in shards.
+        runner: ``local`` for this process and those of torchrun, ``ray`` for Ray's workers.
 
     Raises:
         UsageError: a folder with features of another network, a network that has nothing frozen.
         TortieError: photographs that cannot be listed, or files that cannot be written.
     """
     processes, events = join(options.device), events or Events()
+    if runner == "ray" and processes.count > 1:
+        raise UsageError("the runner ray shares out the shards itself: run it without torchrun")
     shards = input_shards(images, options.splits)
-    job = make_job(
-        Collection(Path(), (), ()), (), options, ActivationStore.default(events.note),
-        processes, events,
-    )  # fmt: skip
-    if job.freeze is None or not job.freeze.stages:
-        raise UsageError("extract computes frozen stages: take freeze all, a stage or a number")
-    extractor = extractor_of(job)
-    begun = Manifest(
-        complete=False, network=options.network, weights=job.options.weights,
-        freeze=str(options.freeze), frozen=job.freeze.is_complete, input=options.input,
-        cut=extractor.cut, shape=list(extractor.output), dtype=dtype,
-        precision=extractor.context.precision, context=extractor.context.digest,
-        tensors=extractor.context.tensors,
-    )  # fmt: skip
+    here = ShardExtractor(options, dtype, processes, events.note)
     if processes.first:
-        _begin(folder, begun)
+        _begin(folder, here.begun)
     processes.barrier()
-    files = [f"{shard.name}.safetensors" for shard in shards]
+    targets = [folder / f"{shard.name}.safetensors" for shard in shards]
     own = list(range(len(shards)))[processes.rank :: processes.count]
+    computed = (_by_ray if runner == "ray" else _locally)(
+        here, shards, targets, own, options, events
+    )
+    processes.barrier()
+    manifest = here.begun
+    if processes.first:
+        manifest = _finish(folder, here.begun, [path.name for path in targets], events)
+    return ExtractResult(manifest, computed, len(shards))
+
+
+def _locally(
+    here: ShardExtractor, shards: Sequence[InputShard], targets: Sequence[Path],
+    own: Sequence[int], _: FitOptions, events: Events,
+) -> int:  # fmt: skip
+    """Compute those of the shards that are not there, one after the other; how many they are."""
     computed = 0
-    with forward_workers(extractor.threads) as workers:
+    with forward_workers(here.extractor.threads) as workers:
         for done, number in enumerate(own):
             events.progress(done, len(own))
-            path = folder / files[number]
-            if not _is_done(path, shards[number], begun):
-                _compute(extractor, shards[number], path, begun, workers)
+            if not here.is_done(targets[number], shards[number]):
+                here.compute(shards[number], targets[number], workers)
                 computed += 1
         events.progress(len(own), len(own))
-    processes.barrier()
-    manifest = begun
-    if processes.first:
-        manifest = _finish(folder, begun, files, events)
-    return ExtractResult(manifest, computed, len(shards))
+    return computed
+
+
+def _by_ray(
+    here: ShardExtractor, shards: Sequence[InputShard], targets: Sequence[Path],
+    own: Sequence[int], options: FitOptions, events: Events,
+) -> int:  # fmt: skip
+    """Have Ray's workers compute those of the shards that are not there; how many they are."""
+    from tortie.learning.ray_runner import Work, compute_by_ray
+
+    missing = [number for number in own if not here.is_done(targets[number], shards[number])]
+    extractor = here.extractor
+    chosen = options.changed(precision=extractor.choice.precision, engine=extractor.choice.engine)
+    work = Work(
+        options=chosen, dtype=here.begun.dtype, context=here.begun.context, shards=shards,
+        targets=[path.absolute() for path in targets], directory=os.getcwd(),
+    )  # fmt: skip
+    compute_by_ray(work, missing, events, extractor.device, options.threads)
+    return len(missing)
 
 
 def _begin(folder: Path, begun: Manifest) -> None:
@@ -122,50 +135,6 @@ def _begin(folder: Path, begun: Manifest) -> None:
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from None
     begun.write(folder)
-
-
-def _is_done(path: Path, shard: InputShard, begun: Manifest) -> bool:
-    """Whether a file holds these photographs' features."""
-    if not path.is_file():
-        return False
-    try:
-        header = FeatureShard(path).header
-    except TortieError:  # damaged: it is written anew
-        return False
-    return (header.context, header.stamp, header.dtype) == (
-        begun.context, shard.stamp, begun.dtype,
-    )  # fmt: skip
-
-
-def _compute(
-    extractor: Extractor, shard: InputShard, path: Path, begun: Manifest,
-    workers: ThreadPoolExecutor,
-) -> None:  # fmt: skip
-    """Write a shard's file; equal photographs have equal rows, each with its own path."""
-    collection = shard.listed()
-    photographs = collection.photographs
-    features = np.empty((len(photographs), *extractor.output), begun.dtype)
-    sha256: list[str] = []
-    facts: list[Facts] = []
-    kept: list[Photograph] = []
-    skipped: list[tuple[str, str, str]] = []
-    sources = [photograph.path for photograph in photographs]
-    for item, row in stream(extractor, sources, workers):
-        photograph = photographs[item.index]
-        if row is None or item.facts is None or item.sha256 is None:
-            reason = item.reason or "unreadable"
-            skipped.append((str(photograph.path), photograph.label, reason))
-            continue
-        features[len(kept)] = checked_type(row, begun.dtype, photograph.path)
-        sha256.append(item.sha256)
-        facts.append(item.facts)
-        kept.append(photograph)
-    header = ShardHeader(
-        context=begun.context, stamp=shard.stamp, dtype=begun.dtype,
-        classes=sorted({one.label for one in kept}), label_type=collection.label_type,
-        skipped=skipped, notes=list(collection.all_notes),
-    )  # fmt: skip
-    write_shard(path, header, ShardRows(features[: len(kept)], sha256, facts, kept))
 
 
 def _finish(folder: Path, begun: Manifest, files: Sequence[str], events: Events) -> Manifest:

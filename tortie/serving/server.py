@@ -7,14 +7,13 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tortie.errors import TortieError, UsageError
 from tortie.serving.app import make_app
+from tortie.serving.connection import connection
 from tortie.serving.limits import Access, Limits
 from tortie.serving.service import Service
 
@@ -118,7 +117,7 @@ def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").addFilter(_is_ours)
     return uvicorn.Config(
         app,
-        http=_connection(limits.seconds),
+        http=connection(limits.seconds),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -127,7 +126,6 @@ def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=max(1, round(limits.seconds)),
         timeout_graceful_shutdown=max(1, round(limits.seconds)),
-        h11_max_incomplete_event_size=2**14,
     )
 
 
@@ -151,46 +149,6 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _connection(patience: float) -> type[H11Protocol]:
-    """Uvicorn's protocol, which closes a connection that brings no whole request in time.
-
-    uvicorn waits for ever for the end of a header, and for a body that nobody reads any more.
-    """
-
-    class Connection(H11Protocol):
-        _timer: Any = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._watch()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._cancel()
-            super().connection_lost(exc)
-
-        def _watch(self) -> None:
-            """Time it from when nothing is asked, to when a request's header is whole."""
-            if self.cycle is not None and not self.cycle.response_complete:
-                self._cancel()
-            elif self._timer is None and not self.transport.is_closing():
-                self._timer = self.loop.call_later(patience, self.transport.close)
-
-        def _cancel(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    return Connection
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
