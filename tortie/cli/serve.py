@@ -104,6 +104,6 @@ def check_installed() -> None:
     """
     from importlib.util import find_spec
 
-    wanted = {"fastapi", "uvicorn", "python_multipart", "prometheus_client"}
+    wanted = {"fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client"}
     if missing := sorted(name for name in wanted if find_spec(name) is None):
         raise UsageError(f"a server needs {', '.join(missing)}: pip install 'tortie[serve]'")
