@@ -154,8 +154,10 @@ def test_a_split_given_back_is_the_split():
 
 def test_too_few_images_tell_nothing():
     assert enough_to_score(["cat"] * 10) is None
-    assert enough_to_score(["cat"] * 9) == "9 images to score: fewer than 10 tell nothing"
-    assert enough_to_score(["cat"]) == "1 image to score: fewer than 10 tell nothing"
+    assert enough_to_score(["cat"] * 9) == (
+        "9 images to measure it on: it takes 10 to tell anything"
+    )
+    assert enough_to_score(["cat"]) == ("1 image to measure it on: it takes 10 to tell anything")
 
 
 def test_cross_validation_needs_two_groups_of_each_class():

@@ -154,8 +154,8 @@ def enough_to_score(
     count = len({("image", i) if name is None else ("group", name) for i, name in enumerate(names)})
     if count < ENOUGH:
         images = "image" if len(labels) == 1 else "images"
-        same = f", {count} without copies and groups" if count < len(labels) else ""
-        return f"{len(labels)} {images} to score{same}: fewer than {ENOUGH} tell nothing"
+        same = f", which count as {count} (copies and groups once)" if count < len(labels) else ""
+        return f"{len(labels)} {images} to measure it on{same}: it takes {ENOUGH} to tell anything"
     if crossed:
         apart: dict[str, set[Hashable]] = defaultdict(set)
         for index, (label, name) in enumerate(zip(labels, names, strict=True)):

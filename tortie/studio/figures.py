@@ -19,6 +19,7 @@ from tortie.learning.frozen_fit import frozen_fit
 from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.processes import ALONE
+from tortie.studio.photograph_folder import FolderPhotograph
 from tortie.studio.teacher import Snapshot, Teacher
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _KINDS = {kind.name: kind for kind in KINDS}
 _TOO_LITTLE = "two classes with photographs are needed"
 _QUIET = ("folders", "near-duplicate", "look-alikes")  # of a burst, on purpose
+_OF_A_CLASS = ("class-size",)  # no photograph of it is wrong; what to photograph is said
 FEW = 200
 """Photographs of which a whole fit takes less than 2 s, so that nothing quicker is needed."""
 
@@ -140,16 +142,20 @@ def _failed(snapshot: Snapshot, error: Exception, before: StudioFigures) -> Stud
 
 
 def again(snapshot: Snapshot) -> list[str]:
-    """What to do about classes of which all photographs are one burst."""
-    units: dict[str, set[str]] = {}
+    """What to do about classes of one photograph, or of which all are one burst."""
+    own: dict[str, list[FolderPhotograph]] = {}
     for one in snapshot.photographs:
-        units.setdefault(one.label, set()).add(one.burst or one.key)
-    return [
-        f"Hold the camera to {label} again, from another side or in another place: photographs of "
-        "one hold are so alike that they count as one."
-        for label, own in units.items()
-        if len(own) < 2
-    ]
+        own.setdefault(one.label, []).append(one)
+    words = []
+    for label, some in own.items():
+        if len(some) == 1:
+            words.append(f"More of {label}: there is one photograph of it, and it takes several.")
+        elif len({one.burst or one.key for one in some}) == 1:
+            words.append(
+                f"Hold the camera to {label} again, from another side or in another place: "
+                "photographs of one hold are so alike that they count as one."
+            )
+    return words
 
 
 def written(snapshot: Snapshot, folder: Path) -> Path:
@@ -205,5 +211,5 @@ def told(findings: Sequence[Finding], snapshot: Snapshot) -> list[dict[str, Any]
             "keys": [keys[path] for path in one.paths if path in keys],
         }
         for one in findings
-        if one.kind not in _QUIET
+        if one.kind not in (*_QUIET, *_OF_A_CLASS)
     ]

@@ -208,13 +208,17 @@ function drawFigures(found) {
       many(own.photographs, "photograph") +
       (own.n < own.photographs - 0.5 ? " that count as " + Math.round(own.n) + " (bursts and copies count once)" : "") +
       "; always saying " + figures.baseline.label + ": " + percent(figures.baseline.value)
-    : figures.reason || (found.learnt_from ? "" : NOTHING_YET)) + (pending && found.learnt_from ? " (being measured anew …)" : "");
+    : sentence(figures.reason) || (found.learnt_from ? "" : NOTHING_YET)) + (pending && found.learnt_from ? " (being measured anew …)" : "");
   $("trust").textContent = own ? figures.trust : "";
   $("next-title").hidden = !(figures.next || []).length;
   $("next").replaceChildren(...(figures.next || []).map(lineOf));
   $("notes").hidden = !(figures.notes || []).length;
   $("notes").querySelector("ul").replaceChildren(...(figures.notes || []).map(lineOf));
   drawConfusion(own ? figures : null);
+}
+
+function sentence(text) {
+  return text && text[0].toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 }
 
 function lineOf(text) {
@@ -276,7 +280,7 @@ function actionsOn(keys) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "plain";
-  button.textContent = keys.length === 1 ? "Choose it" : "Choose all " + keys.length;
+  button.textContent = keys.length === 1 ? "Choose it" : keys.length === 2 ? "Choose both" : "Choose all " + keys.length;
   button.addEventListener("click", () => { for (const key of keys) chosen.add(key); drawChosen(); });
   line.append(button);
   return line;
