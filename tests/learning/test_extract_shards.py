@@ -1,6 +1,7 @@
 """Features in shards are those of the network, each photograph once; a fit on them is the fit."""
 
 import io
+import json
 import shutil
 import sys
 import tarfile
@@ -258,9 +259,9 @@ def test_a_file_that_says_what_cannot_be_is_refused(extracted, tmp_path, column,
     first = folder / read_manifest(folder).files[0]
     arrays = load_file(first)
     with safe_open(first, "np") as file:
-        told = file.metadata()
+        told = json.loads(file.metadata()["tortie_features"])
     arrays[column] = np.full_like(arrays[column], value)
-    save_file(arrays, first, told)
+    save_file(arrays, first, {"tortie_features": json.dumps({**told, "sha256": ""})})
     with pytest.raises(TortieError, match=f"{first.name} is damaged: extract again"):
         tortie.ImageClassifier(threads=1).fit(folder)
 

@@ -1,5 +1,6 @@
 """A fit that reads features from their files in each pass, beside the fit in memory."""
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -161,6 +162,55 @@ def test_the_file_and_the_report(features, streamed, tmp_path):
     assert sum(report.trained.values()) == counts["train"]
 
 
+def rewrite(path, change):
+    """A file of features anew, as a program that keeps no SHA-256 would write it."""
+    arrays = load_file(path)
+    with safe_open(path, "np") as file:
+        told = json.loads(file.metadata()["tortie_features"])
+    change(arrays, told)
+    save_file(arrays, path, {"tortie_features": json.dumps({**told, "sha256": ""})})
+
+
+def not_a_number(arrays, told):
+    arrays["features"][5, 7] = np.nan
+
+
+def of_another_network(arrays, told):
+    told["context"] = "0" * 64
+
+
+def narrower(arrays, told):
+    arrays["features"] = arrays["features"][:, :640].copy()
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**26], ids=["from files", "in memory"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (not_a_number, "an activation is NaN or Inf"),
+        (of_another_network, "holds features of another network"),
+        (narrower, "holds features of another network"),
+        (None, r"is damaged \(its SHA-256 is another\): delete it"),
+    ],
+    ids=["no number", "another network", "another size", "a byte that was flipped"],
+)
+def test_features_that_do_not_belong_are_refused(
+    features, tmp_path, monkeypatch, change, said, in_memory
+):
+    """One line that names the file, before anything is solved for."""
+    monkeypatch.setattr(streamed_fit, "IN_MEMORY", in_memory)
+    shutil.copytree(features, tmp_path / "features")
+    path = tmp_path / "features" / "2.safetensors"
+    if change:
+        rewrite(path, change)
+    else:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(TortieError, match=rf"2\.safetensors:? {said}"):
+        fit(tmp_path / "features")
+
+
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [("labels", 9, "damaged"), ("splits", 200, "damaged"), ("names", 0, "damaged")],
@@ -170,11 +220,11 @@ def test_a_file_that_says_what_cannot_be_is_refused(
 ):
     folder = tmp_path / "features"
     shutil.copytree(features, folder)
-    arrays = load_file(folder / "1.safetensors")
-    with safe_open(folder / "1.safetensors", "np") as file:
-        told = file.metadata()
-    arrays[column] = np.full_like(arrays[column], value)
-    save_file(arrays, folder / "1.safetensors", told)
+
+    def change(arrays, told):
+        arrays[column] = np.full_like(arrays[column], value)
+
+    rewrite(folder / "1.safetensors", change)
     with pytest.raises(TortieError, match=rf"1\.safetensors.*{said}: extract again"):
         fit(folder)
 

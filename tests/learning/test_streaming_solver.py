@@ -37,7 +37,7 @@ def problem(data, size=100, threads=1):
 def test_the_streamed_solution_is_the_one_in_memory(data, monkeypatch, held):
     """Probabilities to 1e-5 along a path of penalties, both solved further than a fit does."""
     features, labels, weights = data
-    monkeypatch.setattr(sampled_hessian, "NUMBERS", held * (D + 2 * K))
+    monkeypatch.setattr(sampled_hessian, "PART", held / N)
     monkeypatch.setattr(streaming_solver, "GRADIENT", 2e-7)
     streamed = problem(data, threads=2)
     rows = TrainingSet(np.arange(N), weights)
@@ -100,6 +100,7 @@ def test_an_evaluation_is_a_pass(data):
 @pytest.mark.parametrize("leading", [N, 20], ids=["all axes", "leading axes"])
 def test_the_sample_of_all_rows_has_the_hessian_of_the_problem(data, monkeypatch, leading):
     """The oracle: what the gradient changes by along small steps."""
+    monkeypatch.setattr(sampled_hessian, "PART", 1.0)
     monkeypatch.setattr(sampled_hessian, "_AXES", leading)
     monkeypatch.setattr(sampled_hessian, "_LEFT", 1e-5)
     monkeypatch.setattr(sampled_hessian, "_TURNS", 500)

@@ -5,6 +5,7 @@ of photographs. A file holds its rows' activations, SHA-256, labels, splits, per
 facts, and is read a few rows at a time: it may be larger than memory.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from tortie.text import shown
 MANIFEST = "features.json"
 _FORMAT = "tortie features 1"
 _LARGEST = 65504.0  # of float16
+_ROWS = 1024  # of an array, that are read at once
 
 FeatureType = Literal["float16", "float32"]
 Integers = NDArray[np.int64]
@@ -43,6 +45,7 @@ class ShardHeader(BaseModel):
         label_type: of the labels that the names stand for.
         skipped: path and label of each photograph that cannot be read, and why.
         notes: what was met as they were listed; a line each.
+        sha256: of all arrays; empty in files of before it was kept.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +57,7 @@ class ShardHeader(BaseModel):
     label_type: LabelType
     skipped: list[tuple[str, str, str]]
     notes: list[str]
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,11 @@ def write_shard(path: Path, header: ShardHeader, rows: ShardRows) -> None:
     }
     # JSON of UTF-8 holds no name that is none; the names of the rows are escaped, and come back.
     skipped = [(shown(name), shown(label), why) for name, label, why in header.skipped]
+    notes, digest = [shown(note) for note in header.notes], hashlib.sha256()
+    for _, array in sorted(arrays.items()):
+        digest.update(np.ascontiguousarray(array).data.cast("B"))
     header = header.model_copy(
-        update={"skipped": skipped, "notes": [shown(note) for note in header.notes]}
+        update={"skipped": skipped, "notes": notes, "sha256": digest.hexdigest()}
     )
     with replacing(path) as file:
         file.write(save(arrays, {"tortie_features": header.model_dump_json()}))
@@ -256,6 +263,42 @@ class FeatureShard:
                 if first < end:
                     found[first:end] = block[at : min(at + 1024, len(self))][rows[first:end] - at]
         return found
+
+    def check(self, manifest: Manifest) -> None:
+        """Whether it belongs to a manifest.
+
+        Raises:
+            TortieError: it is of another network, or has a class that the manifest does not have.
+        """
+        if self.header.context != manifest.context or list(self.shape[1:]) != manifest.shape:
+            raise TortieError(
+                f"{self.path} holds features of another network, other weights or another size "
+                f"than {MANIFEST} says: extract again"
+            )
+        strange = [name for name in self.header.classes if name not in manifest.classes]
+        if strange:
+            raise TortieError(f"{self.path}: class {strange[0]!r} is not in the manifest")
+
+    def check_content(self) -> None:
+        """Whether the arrays are those that were written, and all activations are numbers.
+
+        Raises:
+            TortieError: they are not.
+        """
+        digest = hashlib.sha256()
+        with self._opened() as file:
+            for name in sorted(file.keys()):
+                rows = file.get_slice(name)
+                size = rows.get_shape()[0]
+                for at in range(0, size, _ROWS):
+                    block = rows[at : min(at + _ROWS, size)]
+                    digest.update(np.ascontiguousarray(block).data.cast("B"))
+                    if name == "features" and not np.isfinite(block).all():
+                        raise TortieError(f"{self.path}: an activation is NaN or Inf")
+        if self.header.sha256 not in ("", digest.hexdigest()):
+            raise TortieError(
+                f"{self.path} is damaged (its SHA-256 is another): delete it, and extract again"
+            )
 
     def facts(self, rows: Iterable[int]) -> list[Facts]:
         """The facts of some rows."""

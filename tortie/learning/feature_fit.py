@@ -55,6 +55,10 @@ def fit_features(
     processes = join(chosen.device)
     heard = events if processes.first else Events()
     shards = [FeatureShard(folder / name) for name in manifest.files]
+    for number, shard in enumerate(shards):
+        shard.check(manifest)
+        if number % processes.count == processes.rank:
+            shard.check_content()
     if is_large(manifest):
         return fit_streamed(
             FeatureFolder(folder, manifest, shards), chosen, store, processes, heard, plan_only

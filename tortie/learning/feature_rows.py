@@ -165,8 +165,6 @@ def _columns_of(shard: FeatureShard, manifest: Manifest) -> list[NDArray[np.gene
             np.ascontiguousarray(shard.column("sha256")[:, :8]).view(np.uint64).ravel(),
             shard.column("perceptual_hashes"), np.array(groups, np.uint64),
         ]  # fmt: skip
-    except KeyError as error:
-        raise TortieError(f"{shard.path}: class {error} is not in the manifest") from None
     except (ValueError, IndexError, TypeError):
         raise TortieError(f"{shard.path} is damaged: extract again") from None
     if any(len(one) != len(shard) for one in columns):

@@ -86,7 +86,9 @@ def fit_streamed(
     check_class_weight(options.class_weight, manifest.classes)
     rows = read_rows(folder.shards, manifest, options)
     counts = np.bincount(rows.labels, minlength=len(manifest.classes)).tolist()
-    enough_classes(Counter(dict(zip(manifest.classes, counts, strict=True))), manifest.label_type)
+    of_class = Counter(dict(zip(manifest.classes, counts, strict=True)))
+    enough_classes(+of_class, manifest.label_type)  # first of those that there are
+    enough_classes(of_class, manifest.label_type)
     clock.lap("duplicates and split")
     sample = _sample(rows, options.seed)
     collection, known = _listed(folder, rows, sample)
@@ -97,9 +99,13 @@ def fit_streamed(
     job.announce(plan)
     data = make_dataset(job, *known)
     data = replace(data, split=replace(data.split, rule=rows.rule, measured_rule=rows.rule))
-    activations = [shard.features(own) for shard, own in rows.in_files(sample)]
+    activations = np.empty((len(sample), *manifest.shape), np.float32)
+    begin = 0
+    for shard, own in rows.in_files(sample):
+        activations[begin : begin + len(own)] = shard.features(own)
+        begin += len(own)
     table = LabelledFeatures(
-        np.concatenate(activations), data.labels, data.sha256, data.groups,
+        activations, data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
     )  # fmt: skip
     clock.lap("samples")

@@ -101,7 +101,7 @@ class StreamedProblem:
         self.passes = 0
         self.reached = 1.0  # length of the last solution's gradient, as a share of the first
         held = sampled_hessian.NUMBERS // (self._width + 2 * self._classes)
-        part = min(1.0, max(held, 100) / rows)
+        part = min(sampled_hessian.PART, max(held, 100) / rows)
         with _one_thread():
             self._mean, self._scale, sample = self._standardisation(rows, part)
             self._hessian = SampledHessian(sample, part, self._width, self._summed, self._of_first)
