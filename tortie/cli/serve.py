@@ -21,6 +21,7 @@ def command(
     host: options.Host = "127.0.0.1",
     port: options.Port = 8000,
     allow_host: options.AllowHost = None,
+    weights: options.Weights = None,
     crops: options.Crops = 1,
     reject_below: options.RejectBelow = 0.0,
     max_mb: Annotated[
@@ -77,7 +78,7 @@ def command(
     def load() -> "ImageClassifier":
         from tortie.loading import load_or_pretrained
 
-        return load_or_pretrained(model).set_params(
+        return load_or_pretrained(model, weights).set_params(
             crops=crops, device=device, precision=precision, engine=engine, threads=threads,
             max_megapixels=max_megapixels,
         )  # fmt: skip
