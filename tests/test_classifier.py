@@ -12,7 +12,7 @@ from PIL import Image
 import tortie
 from tests.conftest import lay_out, photograph
 from tortie.errors import TortieError, UsageError
-from tortie.loading import pretrained
+from tortie.loading import load_or_pretrained, pretrained
 from tortie.weights import class_names, classifier_file
 
 
@@ -260,3 +260,30 @@ def test_a_network_takes_the_weights_that_it_has_and_their_names(monkeypatch):
     assert list(classifier.classes_[:3]) == ["airplane", "automobile", "bird"]
     assert class_names("imagenet", 1000)[281] == "tabby"
     assert class_names("a.safetensors", 3) == ("0", "1", "2")
+
+
+def test_a_network_takes_weights_of_a_file(tmp_path):
+    """Oracle: the published layout's own parameters, by the name that its file has."""
+    from tests.weights.test_layouts import port
+
+    known, other = tmp_path / "resnet20-12fca82f.th", tmp_path / "mine.pth"
+    torch.save(port(), known)
+    torch.save(port(), other)
+    named = load_or_pretrained("resnet20-cifar", str(known))
+    assert list(named.classes_[:2]) == ["airplane", "automobile"]
+    assert list(load_or_pretrained("resnet20-cifar", str(other)).classes_[:2]) == ["0", "1"]
+    with pytest.raises(tortie.UsageError, match=r"give the network, resnet20-cifar --weights"):
+        load_or_pretrained(other)
+    with pytest.raises(tortie.UsageError, match="do not fit lenet5"):
+        load_or_pretrained("lenet5", str(other))
+    with pytest.raises(tortie.UsageError, match="is a file, give a name"):
+        load_or_pretrained(other, "cifar10")
+
+
+def test_weights_without_a_head_do_not_predict(tmp_path):
+    from tests.weights.test_layouts import port
+
+    bare = {name: tensor for name, tensor in port().items() if "linear" not in name}
+    torch.save(bare, tmp_path / "bare.pth")
+    with pytest.raises(tortie.UsageError, match=r"head\.weight, 10×64, of resnet20-cifar is"):
+        load_or_pretrained("resnet20-cifar", str(tmp_path / "bare.pth"))

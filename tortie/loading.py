@@ -15,10 +15,9 @@ from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
 from tortie.evaluation.remembered import recall, remember
 from tortie.learning.recorded_options import restored
-from tortie.networks import table
-from tortie.networks.arguments import network_of
+from tortie.networks.arguments import network_of, parse_network, varied
 from tortie.text import quoted
-from tortie.weights.classifier_file import stored_digest
+from tortie.weights.classifier_file import is_of_tortie, stored_digest
 from tortie.weights.classifier_metadata import Metadata, StoredMember
 
 if TYPE_CHECKING:
@@ -142,43 +141,79 @@ def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
     """A network with its published head, nothing trained here.
 
     Args:
-        name: of a network.
+        name: of a network, with arguments where it has others than the table's.
         weights: a name of its row in the table of networks, a file or an address; by default those
-            that it has, ``imagenet`` before others. Names of the classes come with them.
+            that it has, ``imagenet`` before others. Names of the classes come with them; the
+            classes of a file that is not one of the table's go by numbers.
 
     Raises:
-        UsageError: no such network, or it has no published weights.
+        UsageError: no such network, or it has no published weights, or these have no head.
     """
     from tortie.learning.metadata import member
     from tortie.networks import build
     from tortie.weights import class_names
 
-    entry = table.find(name)
+    entry = varied(*parse_network(name))
     weights = weights or entry.default_weights or "imagenet"
-    network = build(entry.name, weights=weights)
-    classifier = ImageClassifier(entry.name, weights=weights)
+    network = build(entry.name, weights=weights, **dict(entry.arguments))
+    if network.head_is_new:
+        raise UsageError(f"{weights} has no head of {entry.name}: fit one, --network {entry.name}")
+    classifier = ImageClassifier(entry.title, weights=weights)
     classifier._parts = [MemberNetwork.of(network, entry.preprocessing)]
     classifier._metadata = Metadata(
         tortie=__version__,
-        classes=list(class_names(weights, network.classes)),
+        classes=list(class_names(entry.named_weights(weights), network.classes)),
         members=[member(entry, weights, "published", list(network.stage_names), "float32")],
         accuracy_reason="a published network: its paper has its figures",
     )
     return classifier
 
 
-def load_or_pretrained(model: str | Path) -> ImageClassifier:
+def load_or_pretrained(model: str | Path, weights: str | None = None) -> ImageClassifier:
     """A classifier's file, or a network of the table with its published head.
 
+    Args:
+        model: the file, or the name of the network.
+        weights: of the network, as :func:`pretrained` takes them.
+
     Raises:
-        UsageError: neither a file nor a network with published weights.
+        UsageError: neither a file nor a network with published weights; a file of weights alone.
         TortieError: the file is no classifier of tortie, is damaged, or does not fit.
     """
+    if weights is not None:
+        if Path(model).is_file():
+            raise UsageError(f"--weights are those of a network: {model} is a file, give a name")
+        if stored_digest(Path(weights)):
+            raise UsageError(f"{weights} is a classifier of tortie: give it in place of {model}")
+        return pretrained(str(model), weights)
     path = local_file(model)
-    named = str(model).startswith("timm:")  # whose tags look like suffixes
+    named = str(model).startswith("timm:") or "(" in str(model)  # where a dot begins no suffix
     if path.exists() or (path.suffix and not named):
+        if path.is_file() and not is_of_tortie(path):
+            _refuse_weights(path)
         return load(path)
     try:
         return pretrained(str(model))
     except UsageError as error:
         raise UsageError(f"no file {quoted(model)}, and {error}") from None
+
+
+def _refuse_weights(path: Path) -> None:
+    """Say of a file of published weights what it is, and how it is used; of others nothing.
+
+    Raises:
+        UsageError: it is one.
+        TortieError: it would be one, but is damaged or holds code.
+    """
+    from tortie.weights.checkpoint import SUFFIXES, read_checkpoint
+    from tortie.weights.layouts import looks_like
+
+    if path.suffix not in SUFFIXES:
+        return
+    guess = looks_like(read_checkpoint(path).tensors)
+    network = guess if guess and " " not in guess else "NETWORK"
+    known = f" (they look like {guess})" if guess else ""
+    raise UsageError(
+        f"{path} holds parameters of a network{known}, and is no classifier of tortie: give the "
+        f"network, {network} --weights {path}"
+    )

@@ -241,7 +241,7 @@ class TrainedClassifier(DescribedClassifier):
             predict=lambda found, sha256: self._predict(found, progress, sha256, True),
             classes=known,
             training_sha256=self._training_sha256,
-            networks=[member.network for member in self.metadata.members],
+            networks=self._titles,
             crops=self.crops,
             temperature=self.temperature,
             sets=self.prediction_sets,

@@ -1,6 +1,11 @@
 """Photographs that are not on this disk are those that are: fsspec's file system in memory."""
 
+import functools
 import hashlib
+import http.server
+import re
+import threading
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -171,6 +176,78 @@ def test_a_server_that_dies_while_an_archive_is_listed(folder, bucket, tmp_path,
     monkeypatch.setattr(fsspec.implementations.memory.MemoryFile, "read", gone)
     with pytest.raises(RemoteError, match=r"memory://listed/\S+ cannot be read: gone"):
         find(folder.__class__(f"memory://listed/{kind}"))
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder, or the part of one that is asked for."""
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404 if "private" not in self.path else 403)
+            return
+        content = path.read_bytes()
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, last = (0, "") if asked is None else (int(asked[1]), asked[2])
+        end = min(int(last) + 1, len(content)) if last else len(content)
+        self.send_response(200 if asked is None else 206)
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{len(content)}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(end - first))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content[first:end])
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web(tmp_path):
+    """The address of a server of the web that has the files of a folder."""
+    pytest.importorskip("aiohttp")
+    handler = functools.partial(Ranges, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_archives_and_photographs_of_the_web_are_those_here(folder, web, tmp_path):
+    here = said(find(folder))
+    for name in ("set.zip", "set.tar.gz"):
+        packed(folder, tmp_path / name)
+        assert said(find(RemotePath(f"{web}/{name}"))) == here
+    for split in ("train", "val"):
+        packed(folder, tmp_path / f"{split}-000.tar", only=f"/{split}/")
+    assert said(find(RemotePath(f"{web}/{{train,val}}-000.tar"))) == here
+    first = find(folder).photographs[0].path
+    address = RemotePath(f"{web}/{first.relative_to(tmp_path)}?size=large")
+    assert find_files([address]).paths == [address]
+    assert file_bytes(address) == first.read_bytes()
+
+
+def test_a_photograph_of_the_web_that_is_not_there_says_why(web):
+    for name, reason in (("none.jpg", "no such file"), ("private.jpg", "403, message='Forbidden'")):
+        (path,) = find_files([RemotePath(f"{web}/{name}")]).paths
+        with pytest.raises(UnreadableImage, match=rf"{name}.*{reason}"):
+            file_bytes(path)
+    with pytest.raises(UnreadableImage, match="cannot be read: Cannot connect to host"):
+        file_bytes(RemotePath("http://127.0.0.1:1/a.jpg"))
+    with pytest.raises(RemoteError, match=r"set.zip cannot be read: Cannot connect to host"):
+        find(RemotePath("http://127.0.0.1:1/set.zip"))
+
+
+def test_an_address_that_is_not_there_is_no_empty_folder(bucket):
+    """Reading it tells, as of a file here: predict names it, and its exit code is 1."""
+    address = RemotePath("memory://nothing/a.jpg")
+    assert find_files([address]).paths == [address]
+    bucket.makedirs("/there")
+    assert find_files([RemotePath("memory://there")]).paths == []
 
 
 def test_a_web_address_that_is_gone_is_a_photograph_that_is(monkeypatch, tmp_path):

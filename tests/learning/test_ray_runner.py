@@ -16,6 +16,7 @@ from tests.learning.test_extract_shards import members, write_tar
 from tortie.errors import UsageError
 from tortie.learning.extract_shards import extract_shards
 from tortie.learning.options import FitOptions
+from tortie.processes import Processes
 
 OPTIONS = FitOptions.of(threads=1)
 SHARDS = 10
@@ -121,6 +122,13 @@ def test_what_a_worker_cannot_read_is_one_line(shards, tmp_path, start):
     assert command.process.returncode == 1
     assert [line for line in said if "001.tar' cannot be read as an archive" in line] == said[-1:]
     assert not [line for line in said if "Traceback" in line]
+
+
+def test_torchrun_and_ray_are_not_both_taken(tmp_path, monkeypatch):
+    write_tar(tmp_path / "0.tar", members(range(4)))
+    monkeypatch.setattr("tortie.learning.extract_shards.join", lambda _: Processes(2, 0, "cpu"))
+    with pytest.raises(UsageError, match="run it without torchrun"):
+        extract_shards(tmp_path / "0.tar", tmp_path / "features", OPTIONS, runner="ray")
 
 
 def test_without_ray_the_way_out_is_said(tmp_path, monkeypatch):

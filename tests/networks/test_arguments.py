@@ -19,7 +19,7 @@ from tortie.networks.arguments import (
     varied,
 )
 from tortie.networks.described import described
-from tortie.networks.table import TABLE
+from tortie.networks.table import TABLE, find
 
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
@@ -167,3 +167,17 @@ def test_blocks_in_a_row_are_told_once():
     assert (row["last"], row["repeats"]) == ("block6.conv2", 5)
     assert row["parameters"] == 5 * 256 * 256 * 9
     assert described("timm:resnet18") is None
+
+
+def test_blocks_of_other_widths_are_told_apart():
+    """By hand, from table 2 of the MobileNetV2 paper: stage 5 expands 64, then twice 96, by 6."""
+    stage = next(one for one in described("mobilenet-v2") if one["name"] == "bottleneck5")
+    depthwise = [one for one in stage["layers"] if one["name"].endswith("depthwise.conv")]
+    assert [(one["groups"], one["repeats"]) for one in depthwise] == [(384, 1), (576, 2)]
+    assert any(join["kind"] == "add" for join in stage["joins"])
+
+
+def test_what_is_published_is_of_the_arguments_of_the_table():
+    assert find("resnet50").published
+    assert varied(*parse_network("resnet50(depth=50)")).published
+    assert not varied(*parse_network("resnet50(depth=18)")).published

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
+pytest.importorskip("httptools")
 
 from tortie.loading import load
 from tortie.serving import server as serving

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
+pytest.importorskip("httptools")
 
 from tests.conftest import photograph
 from tests.serving.conftest import Client, form

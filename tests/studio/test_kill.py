@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
+pytest.importorskip("httptools")
 
 from tests.children import children
 from tests.serving.conftest import form

@@ -261,13 +261,17 @@ def test_numbers_that_cannot_be_weights_are_refused(tmp_path, published, key, va
 
 def test_names_that_are_not_there_say_what_is(tmp_path):
     for name, weights, reason in [
-        (NAME, "imagenet", "resnet20-cifar has no weights 'imagenet': it has 'cifar10'; or give a"),
+        (
+            NAME,
+            "imagenet",
+            "resnet20-cifar has no weights 'imagenet': it has 'cifar10'; or give weights",
+        ),
         ("resnet50-v1", "imagenet", "its sibling resnet50 has them"),
         ("nin", "imagenet", "nobody published any; train it from scratch"),
         (
             "resnet50",
             "jft",
-            "it has 'imagenet'; or give a .safetensors, .pth, .pt, .th file, or hf",
+            "it has 'imagenet'; or give weights: a .safetensors, .pth, .pt, .th file, or hf",
         ),
         ("resnet50", "no/such.pth", "cannot read the weights no/such.pth: No such file"),
         ("resnet50", "hf://pets", "hf://OWNER/NAME"),

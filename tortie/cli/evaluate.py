@@ -36,6 +36,7 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing report.")] = False,
     splits: options.Splits = "auto",
     no_splits: options.NoSplits = False,
+    weights: options.Weights = None,
     crops: options.Crops = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -58,7 +59,7 @@ def command(
         _check_report(report, force, [model, images])
     from tortie.loading import load_or_pretrained
 
-    classifier = load_or_pretrained(model).set_params(
+    classifier = load_or_pretrained(model, weights).set_params(
         crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels, splits=options.chosen_splits(splits, no_splits),
     )  # fmt: skip

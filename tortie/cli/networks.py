@@ -163,14 +163,15 @@ def _row(entry: "Entry", protocols: list[str]) -> tuple[str | int, ...]:
 
 def _described(name: str, plot: Path | None) -> tuple[list[dict[str, Any]], list[str]]:
     """One network as JSON, and as lines."""
-    from tortie.networks.arguments import arguments_of, parse_network, titled
+    from tortie.networks.arguments import arguments_of, parse_network, titled, varied
     from tortie.networks.described import described
 
     if plot is not None:
         from tortie.cost.pictures import check_format
 
         check_format(plot)
-    entry, given = parse_network(name)
+    table, given = parse_network(name)
+    entry = varied(table, given)
     stages = None if given else described(entry.name)
     input_shape: tuple[int, ...] = entry.preprocessing.shape
     if stages is None:
@@ -183,7 +184,8 @@ def _described(name: str, plot: Path | None) -> tuple[list[dict[str, Any]], list
     title = titled(entry.name, given)
     parameters = sum(stage["parameters"] for stage in stages)
     multiplications = sum(stage["multiplications"] for stage in stages)
-    arguments = arguments_of(entry)
+    arguments = arguments_of(table)
+    others = ", of the network with the table's arguments" if entry.given else ""
     document = entry.document() | {
         "given": given,
         "input": list(input_shape),
@@ -204,7 +206,7 @@ def _described(name: str, plot: Path | None) -> tuple[list[dict[str, Any]], list
         f"{title}, {entry.year}" if entry.year else title,
         entry.paper,
         *[_error(error) for error in entry.published],
-        *[f"weights: {weights}" for weights in entry.weights],
+        *[f"weights: {weights}{others}" for weights in entry.weights],
         *([f"no published weights: {entry.sibling} has them"] if entry.sibling else []),
         _input(entry),
         *([f"{entry.name}(...) takes:"] if arguments else []),

@@ -46,6 +46,14 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights of a network that is given by name: imagenet, cifar10, a file, or "
+        "hf://OWNER/NAME.",
+        show_default="those that it has",
+    ),
+]
 Crops = Annotated[
     int,
     typer.Option(

@@ -35,6 +35,7 @@ def command(
             min=1,
         ),
     ] = None,
+    weights: options.Weights = None,
     crops: options.Crops = 1,
     reject_below: options.RejectBelow = 0.0,
     confidence: Annotated[
@@ -116,7 +117,7 @@ def command(
     from tortie.images.names import each_name, survey
     from tortie.loading import load_or_pretrained
 
-    classifier = load_or_pretrained(model).set_params(
+    classifier = load_or_pretrained(model, weights).set_params(
         crops=crops, device=device, precision=precision, engine=engine, threads=threads,
         max_megapixels=max_megapixels,
     )  # fmt: skip
@@ -129,7 +130,7 @@ def command(
     journal = None
     if output is not None:
         asked = {"classifier": _identity(model), "crops": crops, "reject_below": reject_below}
-        asked |= {"confidence": confidence, "top": top, "format": form}
+        asked |= {"confidence": confidence, "top": top, "format": form, "weights": weights}
         journal = Journal(output, asked, resume=resume, force=force, inputs=[model])
     to = chosen_output(form, top, classifier.metadata.classes, journal)
     with to, show.progress("photographs", beside_results=form == "lines") as progress:

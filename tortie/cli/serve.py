@@ -21,6 +21,7 @@ def command(
     host: options.Host = "127.0.0.1",
     port: options.Port = 8000,
     allow_host: options.AllowHost = None,
+    weights: options.Weights = None,
     crops: options.Crops = 1,
     reject_below: options.RejectBelow = 0.0,
     max_mb: Annotated[
@@ -77,7 +78,7 @@ def command(
     def load() -> "ImageClassifier":
         from tortie.loading import load_or_pretrained
 
-        return load_or_pretrained(model).set_params(
+        return load_or_pretrained(model, weights).set_params(
             crops=crops, device=device, precision=precision, engine=engine, threads=threads,
             max_megapixels=max_megapixels,
         )  # fmt: skip
@@ -104,6 +105,6 @@ def check_installed() -> None:
     """
     from importlib.util import find_spec
 
-    wanted = {"fastapi", "uvicorn", "python_multipart", "prometheus_client"}
+    wanted = {"fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client"}
     if missing := sorted(name for name in wanted if find_spec(name) is None):
         raise UsageError(f"a server needs {', '.join(missing)}: pip install 'tortie[serve]'")

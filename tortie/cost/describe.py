@@ -109,20 +109,13 @@ def _differ_in_names_alone(one: tuple[str, list[Part]], other: tuple[str, list[P
     def signature(block: str, rows: list[Part]) -> list[Any]:
         return [
             (
-                part.name.split(f"{block}.", 1)[-1], part.kind, part.output[:-1],
-                replace(part.geometry, groups=1, receptive_field=None),
-                _parted(part),
+                part.name.split(f"{block}.", 1)[-1], part.kind, part.output,
+                replace(part.geometry, receptive_field=None),
             )
             for part in rows
         ]  # fmt: skip
 
     return signature(name, parts) == signature(other_name, other_parts)
-
-
-def _parted(part: Part) -> str:
-    """Number of groups; ``depthwise`` where each has one channel, however many there are."""
-    groups = part.geometry.groups
-    return "depthwise" if groups == part.output[-1] and groups > 1 else str(groups)
 
 
 def main() -> None:

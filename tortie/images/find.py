@@ -20,7 +20,15 @@ from tortie.images.layout import (
     parse_splits,
     read_layout,
 )
-from tortie.images.remote import is_remote, is_remote_file, is_there, located, remote_files
+from tortie.images.remote import (
+    is_remote,
+    is_remote_file,
+    is_there,
+    is_web,
+    located,
+    remote_files,
+    remote_stamp,
+)
 from tortie.images.shards import Sharded, expanded, in_tree, read_shards, shards_of
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
@@ -153,6 +161,8 @@ def _find_remote(source: Path, asked: Asked, known: Sequence[str]) -> Collection
         raise UsageError(
             f"{quoted(source)} is neither a folder of images nor a .csv: give {ONE_EACH}"
         )
+    if is_web(source):
+        remote_stamp(source)  # which says why it is not there
     strays = Strays()
     paths = image_files(remote_files(source), strays)
     if not paths:
@@ -200,6 +210,9 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
         TortieError: a folder or an archive that cannot be read.
     """
     for one in expanded(located(source)):
+        if is_web(one) and not member_of(one):
+            yield one
+            continue
         if is_remote(one) and not is_remote_file(one) and not member_of(one):
             here: Iterable[Path] = image_files(remote_files(one), strays)
         elif os.path.isdir(one):
@@ -215,8 +228,11 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
             empty = False
             yield path
         if empty:  # a folder of shards, it may be
-            for shard in shards_of(one):
+            shards = shards_of(one)
+            for shard in shards:
                 yield from each_source(shard, strays)
+            if is_remote(one) and not shards and not is_there(one):
+                yield one
 
 
 def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:

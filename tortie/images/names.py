@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tortie.errors import TortieError, UsageError
 from tortie.images.find import each_source
+from tortie.images.remote import located
 from tortie.images.walk import Strays
 
 STANDARD_INPUT = Path("-")
@@ -46,7 +47,7 @@ def survey(sources: Sequence[Path]) -> Survey:
         count = sum(1 for _ in each_source(source, strays)) if source != STANDARD_INPUT else 0
         total += count
         if not count and source != STANDARD_INPUT:
-            empty.append(source)
+            empty.append(located(source))
     told = None if STANDARD_INPUT in sources else total
     return Survey(told, empty, list(strays.notes()))
 

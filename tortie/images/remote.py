@@ -254,7 +254,10 @@ def _telling(address: str) -> Iterator[None]:
     except TortieError:
         raise
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        said = _said(error)
+        said, cause = _said(error), error.__cause__
+        if cause and is_web(Path(address)) and getattr(cause, "status", None) not in (404, 410):
+            # what fsspec says of a server that is not there, too
+            raise RemoteError(f"{address} cannot be read: {_said(cause)}") from None
         more = "" if said.strip("/") in address else f" ({said})"
         raise TortieError(f"{address}: no such file{more}") from None
     except Exception as error:  # of the driver's own libraries
@@ -266,5 +269,5 @@ def _telling(address: str) -> Iterator[None]:
         raise RemoteError(f"{address} cannot be read: {said}{hint}") from None
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

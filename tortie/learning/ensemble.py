@@ -85,10 +85,16 @@ def member_jobs(
 
 
 def split_weights(text: str | None) -> list[str | None]:
-    """The weights of ``A,B,none``; a file's name may have commas."""
+    """The weights of ``A,B,none``; a file's name may have commas.
+
+    Raises:
+        UsageError: an empty name among them.
+    """
     if text is None or Path(text).exists():
         return [text]
     parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"weights {text!r}: an empty name; give A,B")
     return [None if part == "none" else part for part in parts]
 
 

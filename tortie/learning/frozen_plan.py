@@ -9,6 +9,7 @@ from tortie.learning.frozen_network import FrozenNetwork
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.training_weights import said
+from tortie.learning.unused_options import said_colours
 
 
 def plan_frozen(
@@ -44,6 +45,7 @@ def plan_frozen(
         freeze=job.freeze,
         class_weight=said(options.class_weight, any(one.weight != 1 for one in listed)),
         augment=options.augment or "none",
+        colours=said_colours(options, options.augment or "none"),
         views=1 + (views > 0) * options.views,
         classes=classes,
         images=len(listed),

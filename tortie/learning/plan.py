@@ -29,6 +29,7 @@ class Training(BaseModel):
         step_bytes: of the parameters, their gradients and averages, and the activations of a step.
         epoch_seconds: of an epoch and its validation, with the activations as said above.
         epoch_seconds_live: the same, with the frozen part live.
+        side_weight: of each side head's loss beside the head's; ``None`` without side heads.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +49,7 @@ class Training(BaseModel):
     step_bytes: int
     epoch_seconds: float
     epoch_seconds_live: float
+    side_weight: float | None = None
 
     def lines(self) -> list[tuple[str, str]]:
         """The training as a person reads it."""
@@ -69,6 +71,8 @@ class Training(BaseModel):
                     "starts from a linear probe (the softmax layer of the network before training)",
                 )
             )
+        if self.side_weight is not None:
+            lines.append(("side heads", f"each loss weighs {self.side_weight:g} of the head's"))
         if self.activations != "none":
             lines.append(("frozen part", f"{self.activations}: {self.why}"))
         return lines
@@ -84,6 +88,8 @@ class Plan(BaseModel):
         head: what is trained on the frozen activations.
         class_weight: what each photograph counts in training, in words.
         augment: policy of the drawn views.
+        colours: whose principal colours PCA colour goes along, in words; empty where it is not
+            drawn.
         views: of each photograph, the undistorted one included.
         classes: number of classes.
         images: photographs found.
@@ -123,6 +129,7 @@ class Plan(BaseModel):
     head: str = "linear"
     class_weight: str = ""
     augment: str = "none"
+    colours: str = ""
     views: int = 1
     classes: int
     images: int
@@ -165,10 +172,11 @@ class Plan(BaseModel):
     def _views_line(self) -> list[tuple[str, str]]:
         if self.augment == "none":
             return []
+        policy = f"{self.augment}, {self.colours}" if self.colours else self.augment
         if self.views == 1:
-            return [("augment", f"{self.augment}: new random views in every epoch")]
+            return [("augment", f"{policy}: new random views in every epoch")]
         views = _counted(self.views - 1, "augmented view")
-        return [("augment", f"{self.augment}: {views} of each training photograph")]
+        return [("augment", f"{policy}: {views} of each training photograph")]
 
     def _processes_line(self) -> list[tuple[str, str]]:
         if self.processes == 1:

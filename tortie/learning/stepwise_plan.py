@@ -7,6 +7,7 @@ from tortie.learning.dataset import Dataset
 from tortie.learning.plan import Plan, Training
 from tortie.learning.step_plan import StepPlan
 from tortie.learning.training_weights import said
+from tortie.learning.unused_options import said_colours
 from tortie.training.decoded import DecodedPhotographs
 
 
@@ -36,6 +37,7 @@ def plan_stepwise(
             job.options.class_weight, any(one.weight != 1 for one in listed), recipe.balance
         ),
         augment=recipe.policy,
+        colours=said_colours(job.options, recipe.policy),
         views=1 + len(steps.views) if backbone.freeze.stages and steps.views else 1,
         classes=len(data.classes),
         images=len(listed),
@@ -79,6 +81,9 @@ def _multiplications(data: Dataset, steps: StepPlan) -> int:
 
 def _training(backbone: Backbone, data: Dataset, steps: StepPlan) -> Training:
     recipe, taken = steps.recipe, backbone.entry.preprocessing
+    side_weight = None
+    if recipe.side_heads and backbone.network.side_heads:
+        side_weight = backbone.job.options.side_heads or backbone.network.side_weight
     return Training(
         recipe=recipe.name,
         epochs=recipe.epochs,
@@ -88,6 +93,7 @@ def _training(backbone: Backbone, data: Dataset, steps: StepPlan) -> Training:
         input=f"{taken.height}x{taken.width}x{taken.channels}",
         chosen_on=len(data.chosen_on),
         probed=steps.probed,
+        side_weight=side_weight,
         activations=steps.activations,
         why=steps.why,
         precision=steps.precision,

@@ -158,7 +158,10 @@ def varied(entry: Entry, given: Mapping[str, Any]) -> Entry:
         for argument in arguments_of(entry)
         if argument.name in given and given[argument.name] != argument.default
     }
-    return replace(entry, arguments={**entry.arguments, **own}, given=own) if own else entry
+    if not own:
+        return entry
+    # What is published is of the table's network.
+    return replace(entry, arguments={**entry.arguments, **own}, given=own, published=())
 
 
 def stored_network(name: str, stored: Mapping[str, Any], in_channels: int) -> Entry:

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from numbers import Integral
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,12 @@ class Entry:
     def default_weights(self) -> str | None:
         """The name of its trained parameters: ``imagenet`` where it has those, else the first."""
         return "imagenet" if "imagenet" in self.weights else next(iter(self.weights), None)
+
+    def named_weights(self, weights: str) -> str:
+        """The name of weights of the table that somebody has as a file; others as they are."""
+        file = PurePath(weights).name
+        same = (name for name, source in self.weights.items() if PurePath(source).name == file)
+        return next(same, weights)
 
     @property
     def parameters(self) -> int | None:

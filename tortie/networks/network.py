@@ -113,6 +113,7 @@ class Network(TrainedPart):
 
     Attributes:
         notes: what to know of where its parameters began; ``print`` shows them.
+        head_is_new: whether the stages have trained parameters and the head has fresh ones.
         aliases: of a network taken from a library: the library's name of each of its tensors, and
             the name here, empty for one that inference does not read.
         channels_last: whether maps between its stages are ``(N, H, W, C)``.
@@ -121,6 +122,7 @@ class Network(TrainedPart):
     """
 
     notes: tuple[str, ...] = ()
+    head_is_new: bool = False
     aliases: Mapping[str, str] = MappingProxyType({})
     channels_last: bool = False
     preprocessing: Preprocessing | None = None

@@ -128,7 +128,7 @@ def nin_imagenet(
     Args:
         classes: length of the logits.
         in_channels: channels of the images.
-        head: as for :func:`nin`.
+        head: ``"convolution"`` as in the paper, or ``"linear"``, as ``nin`` takes it.
 
     Returns:
         A network of stages ``mlpconv1`` to ``mlpconv4``; the last yields maps.

@@ -249,7 +249,7 @@ def resnet_cifar(
         depth: layers with weights, 6n + 2.
         classes: length of the logits.
         in_channels: channels of the images.
-        shortcut: as for :func:`resnet`; the paper's is A.
+        shortcut: where a block changes its shape, as ``resnet50`` takes it; the paper's is A.
         residual: ``False`` for the plain network of the same layers.
         side: where option A puts the zeros: after the last channel, or half on ``"both"`` sides.
 

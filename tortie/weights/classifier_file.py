@@ -101,6 +101,18 @@ def _array(tensor: "Tensor | NDArray[Any]") -> NDArray[Any]:
     return np.ascontiguousarray(tensor).reshape(tensor.shape)
 
 
+def is_of_tortie(path: Path) -> bool:
+    """Whether a file calls itself a classifier of tortie; one that cannot be read may be one.
+
+    Of files that are no safetensors, those that torch wrote are none.
+    """
+    try:
+        with open_safetensors(path) as file:
+            return "tortie" in read_header(file).metadata
+    except (TortieError, ValueError):
+        return path.suffix == ".safetensors"
+
+
 def stored_digest(path: Path) -> str | None:
     """The SHA-256 that a file says it has, not held against it; ``None`` where it says none."""
     try:

@@ -4,10 +4,13 @@ Addresses go through torch.hub into its own folder, so that what torchvision fet
 repositories through huggingface_hub into its cache. ``HF_HUB_OFFLINE=1`` keeps both offline.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import re
 import sys
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,7 +148,20 @@ def _cached(wanted: HubFile) -> Path:
     from huggingface_hub import hf_hub_download
 
     repository, revision, file = wanted
-    return Path(hf_hub_download(repository, file, revision=revision, library_name="tortie"))
+    with quiet_hub():
+        return Path(hf_hub_download(repository, file, revision=revision, library_name="tortie"))
+
+
+@contextlib.contextmanager
+def quiet_hub() -> Iterator[None]:
+    """Without huggingface_hub's lines on each new attempt: one error tells of all."""
+    log = logging.getLogger("huggingface_hub")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def refusal(wanted: HubFile, error: Exception) -> TortieError:

@@ -46,7 +46,7 @@ def pretrained_tensors(model: str, img_size: int = 0) -> "dict[str, Tensor]":
         UsageError: timm is not installed.
         TortieError: they cannot be fetched.
     """
-    from tortie.weights.fetch import HubFile, fetch_from_hub, refusal
+    from tortie.weights.fetch import HubFile, fetch_from_hub, quiet_hub, refusal
 
     timm = timm_library(f"timm:{model}")
     published = timm.models.get_pretrained_cfg(model)
@@ -59,7 +59,10 @@ def pretrained_tensors(model: str, img_size: int = 0) -> "dict[str, Tensor]":
             overlay = {}
     try:
         sized = {"img_size": img_size} if img_size else {}
-        network = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, **sized)
+        with quiet_hub():
+            network = timm.create_model(
+                model, pretrained=True, pretrained_cfg_overlay=overlay, **sized
+            )
     except Exception as error:  # of huggingface_hub, of its HTTP client, of torch
         raise refusal(wanted, error) from None
     return dict(network.state_dict())

@@ -63,12 +63,14 @@ def load_published(
     if published_head(entry, network, checkpoint.tensors) is None:
         notes.append("the head is new and untrained: none was published; the stages are trained")
         network.new_head(classes or network.classes)
+        network.head_is_new = True
     elif classes is not None and classes != network.classes:
         notes.append(
             f"the head of {classes} classes is new and untrained: the published one has "
             f"{network.classes}; the stages are trained"
         )
         network.new_head(classes)
+        network.head_is_new = True
     network.notes = tuple(notes)
     return network
 
@@ -105,7 +107,7 @@ def _instead(entry: "Entry") -> str:
         there = f"its sibling {entry.sibling} has them"
     else:
         there = "nobody published any; train it from scratch, or take efficientnet-lite0"
-    return f"{there}; or give a {', '.join(SUFFIXES[:-1])} file, or hf://OWNER/NAME"
+    return f"{there}; or give weights: a {', '.join(SUFFIXES[:-1])} file, or hf://OWNER/NAME"
 
 
 def _outline(entry: "Entry", arguments: Mapping[str, Any], checkpoint: Checkpoint) -> "Network":
