@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.experiments.toy import toy
 from tortie.errors import UsageError
+from tortie.experiments import run_study
 from tortie.experiments.estimate import estimate
 from tortie.experiments.run_study import order, run
 from tortie.experiments.study import percent
@@ -71,6 +72,14 @@ def test_what_was_stopped_goes_on_and_measures_no_cell_twice(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(order(stopped, folder=folder))
     assert measured(count) == ["worse 101", "better 102"]
+
+
+def test_a_run_that_measures_nothing_keeps_the_machine_of_the_cells(tmp_path, monkeypatch):
+    folder = tmp_path / "toy.study"
+    first = run(order(toy(), folder=folder))
+    monkeypatch.setattr(run_study, "machine", lambda: {**first.machine, "processor": "another"})
+    assert run(order(toy(), folder=folder)).machine == first.machine
+    assert run(order(toy(), seeds=4, folder=folder)).machine["processor"] == "another"
 
 
 def test_more_seeds_measure_the_new_ones_alone(tmp_path):

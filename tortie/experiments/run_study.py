@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tortie.errors import TortieError, UsageError
 from tortie.experiments.environment import machine
@@ -80,18 +81,24 @@ def order(
 
 def _study_in(folder: Path) -> str | None:
     """The name of the study whose result a folder holds; ``None`` where it holds none."""
+    name = _result_in(folder).get("study")
+    return name if isinstance(name, str) else None
+
+
+def _result_in(folder: Path) -> dict[str, Any]:
+    """The document of the result that a folder holds; empty where it holds none."""
     try:
         document = json.loads((folder / _RESULT).read_bytes())
     except (OSError, ValueError):
-        return None
-    name = document.get("study") if isinstance(document, dict) else None
-    return name if isinstance(name, str) else None
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def run(order: Order, tell: Callable[[str], None] = lambda line: None) -> Result:
     """Measure the cells that are not there yet, and write table, figure and pages.
 
-    A kill at any moment costs the cell in hand. The same order goes on with the next.
+    A kill at any moment costs the cell in hand. The same order goes on with the next. Where all
+    cells are there, the machine that they were run on stays that of the result.
 
     Args:
         order: what is to be run.
@@ -105,21 +112,23 @@ def run(order: Order, tell: Callable[[str], None] = lambda line: None) -> Result
     data = pictures(study.data, study.side, study.channels, order.data)
     wanted = [(cell, seed) for seed in order.seeds for cell in size.cells]
     with _held(order.folder):
-        finished = []
+        finished, measured = [], False
         for number, (cell, seed) in enumerate(wanted, 1):
             path = order.folder / _CELLS / f"{order.scale}-{cell.replace('/', '-')}-{seed}.json"
             key = _key(order, data, cell, seed)
             known = _known(path, key)
             if known is None:
                 tell(f"{study.name}, cell {number} of {len(wanted)}: {cell}, seed {seed}")
-                known = _measure(order, data, cell, seed, path)
+                known, measured = _measure(order, data, cell, seed, path), True
                 with replacing(path) as file:
                     file.write(json.dumps({"key": key, **known.__dict__}).encode())
                 shutil.rmtree(path.with_suffix(".run"), ignore_errors=True)
             finished.append(known)
+        before = None if measured else _result_in(order.folder).get("machine")
+        here = before if isinstance(before, dict) else machine()
         result = Result(
             study=study, scale=order.scale, seeds=order.seeds, cells=tuple(finished),
-            data=data.document(), machine=machine(),
+            data=data.document(), machine=here,
         )  # fmt: skip
         draw(result, order.folder)
         write_pages(result, order.folder)

@@ -83,7 +83,7 @@ class Result:
     @property
     def seconds(self) -> float:
         """That all cells took together."""
-        return sum(cell.seconds for cell in self.cells)
+        return math.fsum(cell.seconds for cell in self.cells)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Headings and rows, as text."""
@@ -133,7 +133,7 @@ class Result:
             "seeds": list(self.seeds),
             "data": dict(self.data),
             "machine": dict(self.machine),
-            "seconds": round(sum(round(one.seconds, 2) for one in self.cells), 1),
+            "seconds": round(math.fsum(round(one.seconds, 2) for one in self.cells), 1),
             "cells": [
                 {
                     "cell": one.cell,
