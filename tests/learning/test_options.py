@@ -6,7 +6,9 @@ import pytest
 
 from tests.learning.examples import job_of
 from tortie.errors import UsageError
+from tortie.learning.ensemble import split_weights
 from tortie.learning.options import FitOptions, hidden_layers
+from tortie.learning.unused_options import said_colours
 
 
 @pytest.mark.parametrize(
@@ -100,3 +102,21 @@ def test_a_value_of_any_length_is_refused_in_a_line():
             FitOptions.of(**choices)
         assert next(iter(choices)) in str(refused.value)
         assert len(str(refused.value)) < 450
+
+
+@pytest.mark.parametrize(
+    "augment, basis, said",
+    [
+        ("full", "photographs", "PCA colour along the photographs' own axes"),
+        ("full", "imagenet", "PCA colour along ImageNet's axes"),
+        ("standard", "photographs", ""),
+    ],
+)
+def test_a_plan_says_whose_axes_colours_have(augment, basis, said):
+    assert said_colours(FitOptions.of(colour_basis=basis), augment) == said
+
+
+def test_an_empty_name_among_weights_is_refused():
+    assert split_weights("a.pth, none") == ["a.pth", None]
+    with pytest.raises(UsageError, match="an empty name"):
+        split_weights("a.pth,")
