@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tortie import __version__
 from tortie.activations.engine import choose
 from tortie.classifier import ImageClassifier
-from tortie.errors import UsageError, short_traceback
+from tortie.errors import TortieError, UsageError, short_traceback
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
@@ -189,9 +189,12 @@ def load_or_pretrained(model: str | Path, weights: str | None = None) -> ImageCl
     path = local_file(model)
     named = str(model).startswith("timm:") or "(" in str(model)  # where a dot begins no suffix
     if path.exists() or (path.suffix and not named):
-        if path.is_file() and not is_of_tortie(path):
-            _refuse_weights(path)
-        return load(path)
+        try:
+            return load(path)
+        except TortieError:
+            if path.is_file() and not is_of_tortie(path):
+                _refuse_weights(path)
+            raise
     try:
         return pretrained(str(model))
     except UsageError as error:

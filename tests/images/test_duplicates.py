@@ -274,7 +274,7 @@ def test_groups_too_large_to_be_copies_fall_apart_and_are_told(size, class_size,
     assert found.groups == (chain(size).groups if kept else ())
     assert found.look_alikes == (() if kept else tuple(range(size)))
     if not kept:
-        assert f"{size} different images of 'brick' look alike" in found.notes[0]
+        assert f"{size} different images of 'brick' are similar" in found.notes[0]
 
 
 def test_exact_duplicates_stay_together_whatever_their_number():

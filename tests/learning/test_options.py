@@ -6,9 +6,9 @@ import pytest
 
 from tests.learning.examples import job_of
 from tortie.errors import UsageError
+from tortie.learning.chosen_policy import said_colours
 from tortie.learning.ensemble import split_weights
 from tortie.learning.options import FitOptions, hidden_layers
-from tortie.learning.unused_options import said_colours
 
 
 @pytest.mark.parametrize(

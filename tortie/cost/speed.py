@@ -7,13 +7,15 @@ PyTorch runs them fused, each step of its graph is timed as well.
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from tortie.activations.engine import Engine, EngineName, Precision, choose
@@ -100,12 +102,8 @@ def measure_speed(
     pixels = torch.randint(
         0, 256, (batch, height, width, channels), dtype=torch.uint8, generator=generator
     )
-    run = (
-        (lambda: ran(pixels.numpy()))
-        if isinstance(ran, TorchEngine)
-        else _on_all_cores(ran, pixels)
-    )
-    taken = median_seconds(run, device, seconds)
+    with _on_all_cores(ran, pixels.numpy()) as run:
+        taken = median_seconds(run, device, seconds)
     work = {stage.name: stage.multiplications for stage in cost.stages[:-1]}
     rate = machine.matrix_rates[choice.precision]
     times: dict[str, float] = {}
@@ -132,11 +130,15 @@ def measure_speed(
     )
 
 
-def _on_all_cores(engine: Engine, pixels: Tensor) -> Callable[[], object]:
-    """A batch in parts side by side, as an extraction runs an engine of one thread."""
-    parts = np.array_split(pixels.numpy(), min(torch.get_num_threads(), len(pixels)))
-    workers = ThreadPoolExecutor(len(parts), thread_name_prefix="tortie-speed")
-    return lambda: list(workers.map(engine, parts))
+@contextmanager
+def _on_all_cores(engine: Engine, pixels: NDArray[np.uint8]) -> Iterator[Callable[[], object]]:
+    """Runs a batch: PyTorch shares it out itself, another engine runs parts side by side."""
+    if isinstance(engine, TorchEngine):
+        yield lambda: engine(pixels)
+        return
+    parts = np.array_split(pixels, min(torch.get_num_threads(), len(pixels)))
+    with ThreadPoolExecutor(len(parts), thread_name_prefix="tortie-speed") as workers:
+        yield lambda: list(workers.map(engine, parts))
 
 
 def _name(engine: Engine) -> EngineName:

@@ -147,7 +147,7 @@ def duplicate_groups(
 def usable_groups(duplicates: Groups, labels: Sequence[str]) -> Groups:
     """The groups without those so large that they cannot be copies, which are told in a note.
 
-    Textures and tiny images look alike by the hundred and would chain into one. A group is too
+    Textures and tiny images are similar by the hundred and would chain into one. A group is too
     large where it holds more than 10 different images of one class (a burst, in a class of any
     size) and more than 5% of that class. It falls apart into its exact duplicates, which stay
     together whatever their number; its images are named as look-alikes.
@@ -170,7 +170,7 @@ def usable_groups(duplicates: Groups, labels: Sequence[str]) -> Groups:
         count, name = max(large)
         more = f" (and {len(large) - 1} more such groups)" if len(large) > 1 else ""
         notes.append(
-            f"{count} different images of {quoted(name)} look alike, too many to be copies of one"
+            f"{count} different images of {quoted(name)} are similar, too many to be copies of one"
             f" another: they are neither kept together nor counted{more}"
         )
     pairs = [p for p in duplicates.pairs if p.kind == "exact" or p.first not in dropped]

@@ -43,7 +43,7 @@ class Facts:
         height: pixels, after the EXIF orientation is applied.
         format: the decoder's name of the format, such as ``JPEG``.
         orientation: EXIF orientation, 1 to 8; 1 is upright.
-        perceptual_hash: 64 bits; images that look alike differ in few of them.
+        perceptual_hash: 64 bits; those of similar images differ in few.
         thumbnail: 32×32 grey levels, row by row: near duplicates are confirmed on it.
         reason: why the image cannot be read; ``None`` where it can (then the rest holds).
         narrow: lowest, highest and largest possible value, where those in use span less than a

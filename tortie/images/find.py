@@ -304,7 +304,7 @@ def _find_in_csv(source: Path) -> Collection:
         if earlier != photograph:
             raise UsageError(
                 f"{quoted(source)}, lines {first} and {line}: {quoted(photograph.path)} is listed "
-                "twice, and not alike: keep one"
+                "twice, with other columns: keep one"
             )
         if first != line:
             repeated.append(str(photograph.path))

@@ -180,7 +180,7 @@ class Dataset:
         if left_out:
             return (
                 f"no photograph of class {quoted(left_out[0])} can be counted: copies of them have "
-                "other labels, or too many look alike"
+                "other labels, or too many are similar"
             )
         return enough_to_score(labels, groups, crossed=crossed)
 
@@ -295,12 +295,13 @@ def enough_classes(labels: Iterable[str], kind: LabelType = "str") -> tuple[str,
         UsageError: fewer than two classes, or a class of one photograph.
     """
     counts = Counter(labels)
-    if not counts:
+    present = +counts
+    if not present:
         raise UsageError("no photograph: a classifier needs two classes or more, each with some")
-    if len(counts) < 2:
+    if len(present) < 2:
         raise UsageError(
-            f"only one class, {quoted(next(iter(counts)))}: a classifier needs two or more, each a "
-            "folder of photographs (a class of anything else will do)"
+            f"only one class, {quoted(next(iter(present)))}: a classifier needs two or more, each "
+            "a folder of photographs (a class of anything else will do)"
         )
     single = sorted(name for name, count in counts.items() if count < 2)
     if single:

@@ -74,9 +74,10 @@ def extract_shards(
     processes.barrier()
     targets = [folder / f"{shard.name}.safetensors" for shard in shards]
     own = list(range(len(shards)))[processes.rank :: processes.count]
-    computed = (_by_ray if runner == "ray" else _locally)(
-        here, shards, targets, own, options, events
-    )
+    if runner == "ray":
+        computed = _by_ray(here, shards, targets, options, events)
+    else:
+        computed = _locally(here, shards, targets, own, events)
     processes.barrier()
     manifest = here.begun
     if processes.first:
@@ -86,7 +87,7 @@ def extract_shards(
 
 def _locally(
     here: ShardExtractor, shards: Sequence[InputShard], targets: Sequence[Path],
-    own: Sequence[int], _: FitOptions, events: Events,
+    own: Sequence[int], events: Events,
 ) -> int:  # fmt: skip
     """Compute those of the shards that are not there, one after the other; how many they are."""
     computed = 0
@@ -102,12 +103,13 @@ def _locally(
 
 def _by_ray(
     here: ShardExtractor, shards: Sequence[InputShard], targets: Sequence[Path],
-    own: Sequence[int], options: FitOptions, events: Events,
+    options: FitOptions, events: Events,
 ) -> int:  # fmt: skip
     """Have Ray's workers compute those of the shards that are not there; how many they are."""
     from tortie.learning.ray_runner import Work, compute_by_ray
 
-    missing = [number for number in own if not here.is_done(targets[number], shards[number])]
+    each = enumerate(zip(targets, shards, strict=True))
+    missing = [number for number, (path, shard) in each if not here.is_done(path, shard)]
     extractor = here.extractor
     chosen = options.changed(precision=extractor.choice.precision, engine=extractor.choice.engine)
     work = Work(

@@ -4,12 +4,12 @@ from collections import Counter
 
 from tortie.images.split_rules import SplitRules, split_rules_for
 from tortie.learning.calibration import crops_to_compute
+from tortie.learning.chosen_policy import said_colours
 from tortie.learning.dataset import fraction
 from tortie.learning.frozen_network import FrozenNetwork
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.training_weights import said
-from tortie.learning.unused_options import said_colours
 
 
 def plan_frozen(

@@ -3,11 +3,11 @@
 from collections import Counter
 
 from tortie.learning.backbone import Backbone
+from tortie.learning.chosen_policy import said_colours
 from tortie.learning.dataset import Dataset
 from tortie.learning.plan import Plan, Training
 from tortie.learning.step_plan import StepPlan
 from tortie.learning.training_weights import said
-from tortie.learning.unused_options import said_colours
 from tortie.training.decoded import DecodedPhotographs
 
 

@@ -87,7 +87,6 @@ def fit_streamed(
     rows = read_rows(folder.shards, manifest, options)
     counts = np.bincount(rows.labels, minlength=len(manifest.classes)).tolist()
     of_class = Counter(dict(zip(manifest.classes, counts, strict=True)))
-    enough_classes(+of_class, manifest.label_type)  # first of those that there are
     enough_classes(of_class, manifest.label_type)
     clock.lap("duplicates and split")
     sample = _sample(rows, options.seed)

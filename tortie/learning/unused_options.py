@@ -76,22 +76,5 @@ def check_colour_basis(options: FitOptions, augment: str) -> None:
     )
 
 
-def said_colours(options: FitOptions, augment: str) -> str:
-    """Whose principal colours PCA colour goes along, in words; empty where none is drawn.
-
-    Args:
-        options: of the fit.
-        augment: policy of the drawn views, by its name or as JSON.
-    """
-    chosen = policy(augment)
-    if not chosen.pca_colour:
-        return ""
-    own = chosen.pca_basis != IMAGENET_COLOURS or options.colour_basis not in _WHOSE
-    return f"PCA colour along {'given axes' if own else _WHOSE[options.colour_basis]}"
-
-
-_WHOSE = {"photographs": "the photographs' own axes", "imagenet": "ImageNet's axes"}
-
-
 def _default(option: str) -> Any:
     return FitOptions.model_fields[option].default
