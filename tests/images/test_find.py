@@ -301,7 +301,10 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path):
         ("path,label,split\na.jpg,cat,\n", "line 2: no split"),
         ("path,label,split\na.jpg,cat,dev\n", "line 2: split 'dev'; expected one of train, val"),
         ('path,label\n"a.jpg,cat\n', "line 2: unexpected end of data"),
-        ("path,label\na.jpg,cat\na.jpg,dog\n", "lines 2 and 3: '.*a.jpg' is listed twice, and not"),
+        (
+            "path,label\na.jpg,cat\na.jpg,dog\n",
+            "lines 2 and 3: '.*a.jpg' is listed twice, with other",
+        ),
         ("path,label,split\na,x,train\nb,y,test\n", r"in test, but not in train: 1 \('y'\)"),
         ("path,label\n".encode("utf-32"), "line 1: the columns are .* in UTF-8"),
     ],
