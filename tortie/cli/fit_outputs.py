@@ -40,9 +40,7 @@ def begun_runs(run: Path) -> set[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def telling(
-    images: Path, output: Path, run: Path, begun: set[tuple[Path, int]]
-) -> Iterator[None]:
+def telling(images: Path, output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[None]:
     """Work of which Ctrl-C says truly what is there and how it goes on."""
     from tortie.activations.feature_shards import is_feature_folder
 
