@@ -105,3 +105,26 @@ def test_what_fails_after_ctrl_c_was_stopped_by_it():
     assert done.returncode == 1
     said = "tortie: stopped; what was computed is kept, the same command goes on\n"
     assert done.stderr == said
+
+
+def test_ctrl_c_in_a_fit_on_features_promises_nothing_that_is_not_so(
+    run,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    """The solver keeps nothing: the line says what is there, and what begins anew."""
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tortie.ImageClassifier, "fit", stopped)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "features.json").write_text("{}")
+    code, _, err = run("fit", tmp_path / "features", "-o", tmp_path / "a.safetensors")
+    assert code == 1
+    assert err == (
+        f"tortie: stopped; the features in {tmp_path / 'features'} are kept, and nothing that was "
+        "solved for from them: the same command solves for it anew\n"
+    )
+    code, _, err = run("fit", tmp_path, "-o", tmp_path / "a.safetensors")
+    assert err == "tortie: stopped; what was computed is kept, the same command goes on\n"

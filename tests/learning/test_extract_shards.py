@@ -111,6 +111,20 @@ def test_a_fit_on_features_is_the_fit_on_the_photographs(shards, extracted):
     assert own.fitted_.data.skipped == other.fitted_.data.skipped
 
 
+def test_a_head_on_features_is_the_head_on_the_photographs(shards, extracted):
+    """Its oracle is the training on the shards themselves, to the last bit."""
+    choices = {"threads": 1, "precision": "float32", "head": "mlp:8", "epochs": 2}
+    own = tortie.ImageClassifier(**choices).fit(extracted[0], events=Events()).fitted_
+    other = tortie.ImageClassifier(**choices).fit(shards, events=Events()).fitted_
+    assert own.part.tensors.keys() == other.part.tensors.keys()
+    for name, tensor in other.part.tensors.items():
+        np.testing.assert_array_equal(own.part.tensors[name], tensor)
+    assert own.data.split == other.data.split
+    assert own.history == other.history
+    np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
+    assert own.calibration.temperature == pytest.approx(other.calibration.temperature)
+
+
 def test_what_is_done_is_not_done_again(shards, extracted, tmp_path, monkeypatch):
     """A shard that changes is the only one that is computed; a file that is damaged, too."""
     folder = tmp_path / "features"

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,73 +10,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import tortie
-from tests.learning.examples import job_of
-from tortie.activations.feature_shards import (
-    Manifest,
-    ShardHeader,
-    ShardRows,
-    read_manifest,
-    write_shard,
-)
+from tests.learning.feature_files import N, write_features
+from tortie.activations.feature_shards import read_manifest
 from tortie.errors import TortieError, UsageError
-from tortie.images import Facts, Photograph
-from tortie.images.facts import perceptual_hash
 from tortie.learning import streamed_fit
 from tortie.learning.fit_report import report_of
-from tortie.learning.frozen_network import frozen_network
 from tortie.learning.softmax import Problem, softmax
-
-N, FILES = 1200, 5
-
-
-def thumbnail(number):
-    """Waves that no other number has, 32×32 grey levels."""
-    rng = np.random.default_rng(number)
-    rows, columns = np.mgrid[:32, :32]
-    found = np.zeros((32, 32))
-    for _ in range(6):
-        along, across, phase = rng.uniform((0.05, 0.05, 0), (0.5, 0.5, 6.3))
-        found += np.sin(along * rows + across * columns + phase)
-    return np.uint8(128 + 15 * found.clip(-8, 8)).tobytes()
-
-
-def facts(number):
-    grey = thumbnail(number)
-    return Facts(64, 64, "JPEG", 1, perceptual_hash(grey), grey)
-
-
-def write_features(folder, split=lambda n: None, label=lambda n: f"c{n % 3}", copy_of=lambda n: n):
-    """Features of N made photographs in files, each with classes numbered in its own way."""
-    folder.mkdir()
-    context = frozen_network(job_of(), 3).extractor.context
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(3, 1280)) * 0.07
-    names, skipped = [], 0
-    for file in range(FILES):
-        own = range(file * N // FILES, (file + 1) * N // FILES)
-        labels = [label(n) for n in own]
-        features = np.stack([centres[int(one[1:])] + rng.normal(size=1280) for one in labels])
-        sha256 = [f"{copy_of(n):08x}" * 8 for n in own]
-        photographs = [
-            Photograph(Path(f"{n:05}.jpg"), one, split(n))
-            for n, one in zip(own, labels, strict=True)
-        ]
-        header = ShardHeader(
-            context=context.digest, stamp="", dtype="float32", classes=sorted({*labels})[::-1],
-            label_type="str", skipped=[("bad.jpg", "c0", "cannot be read")] * (file == 1),
-            notes=["a note"],
-        )  # fmt: skip
-        skipped += file == 1
-        names.append(f"{file}.safetensors")
-        kept = ShardRows(features, sha256, [facts(copy_of(n)) for n in own], photographs)
-        write_shard(folder / names[-1], header, kept)
-    Manifest(
-        complete=True, network="efficientnet-lite0", weights="imagenet", freeze="all", frozen=True,
-        input=None, cut="avgpool", shape=[1280], dtype="float32", precision="float32",
-        context=context.digest, tensors=context.tensors, classes=["c0", "c1", "c2"],
-        photographs=N, skipped=skipped, files=names,
-    ).write(folder)  # fmt: skip
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +25,27 @@ def features(tmp_path_factory):
 
 @pytest.fixture
 def streamed(monkeypatch):
-    """Sets of any size are read from their files."""
+    """Sets of any size are read from their files; of two penalties one is chosen."""
     monkeypatch.setattr(streamed_fit, "IN_MEMORY", 0)
+    monkeypatch.setattr(streamed_fit, "PENALTIES", (10.0, 3.0, 1.0))
 
 
 def fit(folder, **options):
     return tortie.ImageClassifier(threads=2, **options).fit(folder).fitted_
 
 
-def test_the_softmax_layer_is_that_of_all_training_rows(features, streamed):
+@pytest.fixture(scope="module")
+def classifier(features):
+    """One fit that several tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamed_fit, "IN_MEMORY", 0)
+        patch.setattr(streamed_fit, "PENALTIES", (10.0, 3.0, 1.0))
+        return tortie.ImageClassifier(threads=2).fit(features)
+
+
+def test_the_softmax_layer_is_that_of_all_training_rows(classifier):
     """The oracle is the solver in memory, on the rows that the split CSV names; all are there."""
-    fitted = fit(features)
+    fitted = classifier.fitted_
     rows, classes = fitted.rows, fitted.data.classes
     told = list(fitted.split_rows())
     assert sorted(str(row.path) for row in told) == [f"{n:05}.jpg" for n in range(N)]
@@ -115,12 +63,12 @@ def test_the_softmax_layer_is_that_of_all_training_rows(features, streamed):
     assert "1,201 in 3 classes" in str(fitted.plan)
 
 
-def test_neither_files_nor_their_order_matter(features, streamed, tmp_path):
+def test_neither_files_nor_their_order_matter(features, classifier, streamed, tmp_path):
     """The same photographs in another order have the same split and the same figures."""
     shutil.copytree(features, tmp_path / "other")
     text = read_manifest(features)
     text.model_copy(update={"files": text.files[::-1]}).write(tmp_path / "other")
-    own, other = fit(features), fit(tmp_path / "other")
+    own, other = classifier.fitted_, fit(tmp_path / "other")
     splits = [{row.path: row.split for row in one.split_rows()} for one in (own, other)]
     assert splits[0] == splits[1]
     assert own.scores.accuracy.value == pytest.approx(other.scores.accuracy.value, abs=0.01)
@@ -149,9 +97,8 @@ def test_copies_are_on_one_side_and_leaks_do_not_count(streamed, tmp_path):
     assert any("of an earlier part: 12 photographs" in note for note in given.notes)
 
 
-def test_the_file_and_the_report(features, streamed, tmp_path):
+def test_the_file_and_the_report(classifier, tmp_path):
     """All training photographs are known again, and the report tells all of them."""
-    classifier = tortie.ImageClassifier(threads=2).fit(features)
     classifier.save(tmp_path / "a.safetensors")
     counts = classifier.fitted_.split_counts
     loaded = tortie.load(tmp_path / "a.safetensors")

@@ -253,15 +253,22 @@ class FeatureShard:
             for at in range(0, len(self), size):
                 yield at, rows[at : min(at + size, len(self))]
 
-    def features(self, rows: Integers) -> NDArray[np.float32]:
-        """The activations of some rows, ascending, float32."""
-        found = np.empty((len(rows), *self.shape[1:]), np.float32)
+    def features(
+        self, rows: Integers, size: int = _ROWS, dtype: FeatureType = "float32"
+    ) -> NDArray[Any]:
+        """The activations of some rows.
+
+        Args:
+            rows: ascending.
+            size: rows that are read together where one of them is wanted.
+            dtype: of what is returned.
+        """
+        found = np.empty((len(rows), *self.shape[1:]), dtype)
         with self._opened() as file:
             block = file.get_slice("features")
-            for at in range(0, len(self), 1024):
-                first, end = np.searchsorted(rows, (at, at + 1024))
-                if first < end:
-                    found[first:end] = block[at : min(at + 1024, len(self))][rows[first:end] - at]
+            for at in (np.unique(rows // size) * size).tolist():
+                first, end = np.searchsorted(rows, (at, at + size))
+                found[first:end] = block[at : min(at + size, len(self))][rows[first:end] - at]
         return found
 
     def check(self, manifest: Manifest) -> None:

@@ -270,7 +270,7 @@ def command(
         budget=budget, run=None if plan else run,
         resume=resume and not plan, force=force and not plan,
     )  # fmt: skip
-    with telling(output, run, begun):
+    with telling(images, output, run, begun):
         with show.progress("photographs") as progress, show.progress("steps") as steps:
             events = Events(show.plan, progress, steps, show.say)
             if plan:

@@ -40,9 +40,11 @@ def begun_runs(run: Path) -> set[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def telling(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[None]:
+def telling(images: Path, output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[None]:
     """Work of which Ctrl-C says truly what is there and how it goes on."""
-    written = _written_at(output)
+    from tortie.activations.feature_shards import is_feature_folder
+
+    written, of_features = _written_at(output), is_feature_folder(images)
     try:
         yield
     except KeyboardInterrupt:
@@ -52,6 +54,11 @@ def telling(output: Path, run: Path, begun: set[tuple[Path, int]]) -> Iterator[N
             from tortie.runs.folder import resume_hint
 
             raise TortieError(f"stopped; {resume_hint(run)}") from None
+        if of_features:
+            raise TortieError(
+                f"stopped; the features in {images} are kept, and nothing that was solved for from "
+                "them: the same command solves for it anew"
+            ) from None
         raise
 
 

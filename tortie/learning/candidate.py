@@ -13,9 +13,7 @@ from tortie import __version__
 from tortie.activations.key import hash_tensors
 from tortie.activations.views import Drawn
 from tortie.learning.backbone import Backbone, fill_head, make_backbone
-from tortie.learning.dataset import (
-    Dataset,
-)
+from tortie.learning.dataset import Dataset, Integers
 from tortie.learning.features import features
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
@@ -24,7 +22,7 @@ from tortie.learning.side_heads import side_notes
 from tortie.learning.step_plan import StepPlan, plan_steps
 from tortie.learning.stepwise_plan import plan_stepwise
 from tortie.learning.tracking import tracked
-from tortie.learning.training_weights import per_class
+from tortie.learning.training_weights import ClassWeight, per_class
 from tortie.runs.resume import Listed
 from tortie.runs.run import Run
 from tortie.text import json_text
@@ -78,6 +76,19 @@ class Trained:
     sides: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Features that were extracted before, and are trained on in place of photographs.
+
+    Attributes:
+        train_data: rows, classes, and which rows are for what.
+        digest: of all that the files hold.
+    """
+
+    train_data: TrainData
+    digest: str
+
+
 def make_candidate(
     job: Job, data: Dataset, photographs: DecodedPhotographs, before: dict[str, Any] | None
 ) -> Candidate:
@@ -93,27 +104,27 @@ def make_candidate(
     return Candidate(backbone, data, photographs, plan_steps(backbone, data, photographs, before))
 
 
-def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
-    """Train what is not frozen; the network is left with the weights of its best epoch."""
+def train_candidate(
+    candidate: Candidate, plan: Plan, run: Run, features: StoredFeatures | None = None
+) -> Trained:
+    """Train what is not frozen; the network is left with the weights of its best epoch.
+
+    Args:
+        candidate: what is trained.
+        plan: of the training.
+        run: its folder.
+        features: that are trained on in place of the photographs; ``None`` for these.
+    """
     job, data, steps, backbone = (
         candidate.job, candidate.data, candidate.steps, candidate.backbone
     )  # fmt: skip
     with run.told():
-        run.begin(_document(candidate), listed(data))
+        of_features = {} if features is None else {"features": features.digest}
+        run.begin({**_document(candidate), **of_features}, listed(data))
         run.write("plan.json", json_text(plan.model_dump(mode="json"), indent=2))
         if steps.probed and (job.processes.count > 1 or run.last is None):
             fill_head(backbone.network, probe(backbone, data, candidate.photographs)[0])
-        train_data = TrainData(
-            feed=_feed(candidate),
-            prepare=Prepare(job.entry.preprocessing, job.device),
-            labels=data.labels,
-            classes=len(data.classes),
-            train=data.train,
-            chosen_on=data.chosen_on,
-            chosen_weights=data.weights(data.chosen_on),
-            class_weights=_class_weights(data),
-            sample_weights=data.training_weights.samples,
-        )
+        train_data = features.train_data if features else train_data_of(data, job, _feed(candidate))
         with tracked(job, run.folder, steps.recipe) as tell:
             config = TrainConfig(
                 seed=job.draw_seed,
@@ -138,13 +149,41 @@ def train_candidate(candidate: Candidate, plan: Plan, run: Run) -> Trained:
     return Trained(candidate, plan, state, sides)
 
 
-def _class_weights(data: Dataset) -> NDArray[np.float32] | None:
-    """What a photograph of each class counts in the loss, where that was asked for; mean one."""
-    if data.class_weight in ("auto", None):
+def train_data_of(data: Dataset, job: Job, feed: Feed) -> TrainData:
+    """What is learnt from, where the dataset has all of it.
+
+    Args:
+        data: the photographs.
+        job: the fit.
+        feed: gives the inputs of each photograph.
+    """
+    return TrainData(
+        feed=feed,
+        prepare=Prepare(job.entry.preprocessing, job.device),
+        labels=data.labels,
+        classes=len(data.classes),
+        train=data.train,
+        chosen_on=data.chosen_on,
+        chosen_weights=data.weights(data.chosen_on),
+        class_weights=class_weights_of(data.labels[data.train], data.class_weight, data.classes),
+        sample_weights=data.training_weights.samples,
+    )
+
+
+def class_weights_of(
+    labels: Integers, class_weight: ClassWeight, classes: Sequence[str]
+) -> NDArray[np.float32] | None:
+    """What a photograph of each class counts in the loss, where that was asked for; mean one.
+
+    Args:
+        labels: of the training photographs.
+        class_weight: as it was asked for.
+        classes: names.
+    """
+    if class_weight in ("auto", None):
         return None
-    labels = data.labels[data.train]
-    counts = np.bincount(labels, minlength=len(data.classes))
-    weights = per_class(counts, data.class_weight, data.classes)
+    counts = np.bincount(labels, minlength=len(classes))
+    weights = per_class(counts, class_weight, classes)
     mean = float(weights[labels].mean())
     return (weights / (mean or 1.0)).astype(np.float32)
 

@@ -22,14 +22,14 @@ from tortie.learning.job import Events, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.result import FitResult
 from tortie.learning.softmax import Floats
-from tortie.learning.streamed_fit import FeatureFolder, fit_streamed, is_large
+from tortie.learning.streamed_fit import FeatureFolder, fit_streamed, is_large, with_replaced
 from tortie.processes import join
 
 _OF_PHOTOGRAPHS = (
-    "freeze", "head", "augment", "colour_basis", "mirror", "views", "crops", "members", "budget",
-    "splits", "recipe", "epochs", "batch", "learning_rate", "side_heads", "accumulate", "track",
+    "freeze", "augment", "colour_basis", "mirror", "views", "crops", "members", "budget",
+    "splits", "side_heads",
 )  # fmt: skip
-"""Options that would need the photographs, or steps."""
+"""Options that would need the photographs, or several networks."""
 _OF_FEATURES = ("network", "weights", "input", "quality")
 
 
@@ -37,7 +37,7 @@ def fit_features(
     folder: Path, options: FitOptions, store: ActivationStore, events: Events,
     plan_only: bool = False,
 ) -> FitResult:  # fmt: skip
-    """Fit the softmax layer of a network on the features that ``tortie extract`` wrote.
+    """Fit the head of a network on the features that ``tortie extract`` wrote.
 
     Args:
         folder: of the features.
@@ -71,16 +71,23 @@ def fit_features(
     )
     enough_classes((one.label for one in collection.photographs), manifest.label_type)
     sources = [one.path for one in collection.photographs]
-    job = make_job(collection, sources, chosen, store, processes, heard, plan_only)
+    job = with_replaced(make_job(collection, sources, chosen, store, processes, heard, plan_only))
+    reasons = {place: one[3] for place, one in enumerate(listed) if one[3]}
+    known = WhatWasRead([one[1] for one in listed], [one[2] for one in listed], reasons)
+    order = [place for _, _, _, _, place in listed if place is not None]
+    if job.by_steps:
+        from tortie.learning.feature_head import check_head, fit_head, rows_in_memory
+
+        check_head(job)
+        rows = rows_in_memory(job, known, _activations(shards)[order], shards)
+        clock.lap("activations")
+        return fit_head(job, manifest, rows, clock)
     frozen = network_of(job, manifest)
     clock.lap("load the network")
-    reasons = {place: one[3] for place, one in enumerate(listed) if one[3]}
     plan = plan_frozen(job, frozen, preview_split(job), unreadable=len(reasons))
     job.announce(plan)
-    order = [place for _, _, _, _, place in listed if place is not None]
     activations = _activations(shards)[order]
     clock.lap("activations")
-    known = WhatWasRead([one[1] for one in listed], [one[2] for one in listed], reasons)
     return fit_activations(frozen, known, activations, plan, clock)
 
 

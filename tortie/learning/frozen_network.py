@@ -103,12 +103,21 @@ def network_of(job: Job, manifest: Manifest) -> FrozenNetwork:
         TortieError: its weights are not those that they were computed with.
     """
     frozen = frozen_network(job, len(manifest.classes))
-    if frozen.extractor.context.tensors != manifest.tensors:
+    check_tensors(frozen.extractor, manifest)
+    return frozen
+
+
+def check_tensors(extractor: Extractor, manifest: Manifest) -> None:
+    """See that a network is the one that features are of.
+
+    Raises:
+        TortieError: its weights are not those that they were computed with.
+    """
+    if extractor.context.tensors != manifest.tensors:
         raise TortieError(
             f"the weights of {manifest.network} ({manifest.weights}) are not those that the "
             "features were computed with: extract again"
         )
-    return frozen
 
 
 def extractor_of(job: Job) -> Extractor:

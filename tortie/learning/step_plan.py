@@ -199,7 +199,7 @@ def _plan_steps(
     extractor = backbone.extractor if backbone.freeze.stages else None
     drawn = _views(job, recipe, policy, extractor is not None)
     undistorted = Undistorted(preprocessing)
-    multiplications, prefix = _multiplications(backbone)
+    multiplications, prefix = multiplications_of(backbone)
     live = Live(photographs, undistorted, drawn, extractor.engine if extractor else None)
     rows = data.train[: min(_TIMED, recipe.batch)]
     inputs = Prepare(preprocessing, job.device)(live.take(rows.tolist(), 0))
@@ -300,7 +300,7 @@ def _where_from(
     return found, figures, size if found == "store" else 0
 
 
-def _multiplications(backbone: Backbone) -> tuple[int, int]:
+def multiplications_of(backbone: Backbone) -> tuple[int, int]:
     """Of one photograph: in all of the network, and in its frozen stages."""
     from tortie.cost.count import count
 

@@ -134,13 +134,20 @@ def open_run(job: Job) -> Iterator[Run]:
 
 def measure(trained: Trained, clock: Clock) -> FitResult:
     """Predict what was held out, calibrate, and put the result together."""
-    candidate, state = trained.candidate, trained.state
-    job, data, backbone = candidate.job, candidate.data, candidate.backbone
+    candidate, data = trained.candidate, trained.candidate.data
     held_out = HeldOut(data.scored, np.zeros((0, len(data.classes)), np.float32))
     if len(data.scored):
         found = _predictions(candidate, data.scored, 1)
         held_out = HeldOut(data.scored[found.rows], found.uncalibrated)
-    calibration = _calibrated(candidate)
+    return result_of_steps(trained, held_out, _calibrated(candidate), clock)
+
+
+def result_of_steps(
+    trained: Trained, held_out: HeldOut, calibration: Calibration, clock: Clock
+) -> FitResult:
+    """The result of a training by steps, from what it predicts."""
+    candidate, state = trained.candidate, trained.state
+    job, data, backbone = candidate.job, candidate.data, candidate.backbone
     clock.lap("measure")
     return FitResult(
         part=MemberNetwork.of(backbone.network, job.entry.preprocessing),

@@ -1,9 +1,11 @@
 """A fit on features larger than memory: the softmax layer of all rows, figures from samples.
 
-The solver reads every row that is trained on from its file, in each pass. Held in memory are a few
-numbers a row (:mod:`~tortie.learning.feature_rows`) and a sample of the photographs, whole: those
-that choose the penalty, calibrate and are scored, and of each class some that were trained on, for
-the distance to them. The report, the intervals and the calibration are of these, as of any fit.
+The solver reads every row that is trained on from its file, in each pass; the steps of a head with
+hidden layers read a window of rows at a time (:mod:`~tortie.learning.feature_head`). Held in memory
+are a few numbers a row (:mod:`~tortie.learning.feature_rows`) and a sample of the photographs,
+whole: those that choose the penalty, calibrate and are scored, and of each class some that were
+trained on, for the distance to them. The report, the intervals and the calibration are of these, as
+of any fit.
 """
 
 from collections import Counter
@@ -42,6 +44,8 @@ IN_MEMORY = 2**26
 """Numbers of a set of features up to which it is fitted in memory: 256 MB as float32. It is a
 constant, and no share of what is free, so that a fit does not depend on what else is running."""
 _ROWS = 2048  # of a block: 10 MB of 1,280 features
+_WINDOWS = "the features are read from their files, a window of them at a time"
+_BYTES_OF_STEPS = 80  # of a row, where a head is trained by steps: its class, part, place, order
 _SAMPLE = 10_000  # photographs trained on that are held in memory; or ten of each class
 
 
@@ -68,7 +72,7 @@ def fit_streamed(
     folder: FeatureFolder, options: FitOptions, store: ActivationStore,
     processes: Processes, events: Events, plan_only: bool = False,
 ) -> FitResult:  # fmt: skip
-    """Fit the softmax layer on all rows of features, and measure it on samples.
+    """Fit the softmax layer or another head on all rows of features, and measure it on samples.
 
     Args:
         folder: of the features.
@@ -83,26 +87,17 @@ def fit_streamed(
         TortieError: features that cannot be read, or are of other weights.
     """
     clock, manifest = Clock(), folder.manifest
-    check_class_weight(options.class_weight, manifest.classes)
-    rows = read_rows(folder.shards, manifest, options)
-    counts = np.bincount(rows.labels, minlength=len(manifest.classes)).tolist()
-    of_class = Counter(dict(zip(manifest.classes, counts, strict=True)))
-    enough_classes(of_class, manifest.label_type)
-    clock.lap("duplicates and split")
-    sample = _sample(rows, options.seed)
-    collection, known = _listed(folder, rows, sample)
+    sampled = _sampled(folder, options, clock)
+    rows, collection, known = sampled.rows, sampled.collection, sampled.known
     sources = [one.path for one in collection.photographs]
     job = make_job(collection, sources, options, store, processes, events, plan_only)
+    if job.by_steps:
+        return _fit_head(job, folder, sampled, clock)
     frozen = network_of(job, manifest)
     plan = _plan(frozen, manifest, rows, len(known.reasons))
     job.announce(plan)
-    data = make_dataset(job, *known)
-    data = replace(data, split=replace(data.split, rule=rows.rule, measured_rule=rows.rule))
-    activations = np.empty((len(sample), *manifest.shape), np.float32)
-    begin = 0
-    for shard, own in rows.in_files(sample):
-        activations[begin : begin + len(own)] = shard.features(own)
-        begin += len(own)
+    data = _dataset(job, sampled)
+    activations = sampled.activations(manifest)
     table = LabelledFeatures(
         activations, data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
@@ -115,9 +110,56 @@ def fit_streamed(
     solved = Solved(head, penalty, predict_by(table, head, data.scored), calibration, None)
     result = result_of(frozen, data, table, solved, plan)
     clock.lap("calibration and distance")
-    told = _told(rows, data, problem)
-    result.notes_by_source["split"] = [*rows.notes, *result.notes_by_source["split"], *told]
-    return replace(result, seconds=clock.seconds, rows=rows)
+    passes = (
+        f"the softmax layer is solved for on all {rows.counts['train']:,} training photographs, in "
+        f"{problem.passes} passes of their features"
+    )
+    return _told(result, rows, passes, clock)
+
+
+class _Sampled(NamedTuple):
+    """All rows of the files, and the photographs of a sample of them.
+
+    Attributes:
+        rows: all.
+        sample: those whose photographs are held in memory, ascending.
+        collection: these photographs, then those that cannot be read.
+        known: of them.
+    """
+
+    rows: FeatureRows
+    sample: Integers
+    collection: Collection
+    known: WhatWasRead
+
+    def activations(self, manifest: Manifest) -> Floats:
+        """Of the sample, float32 ``(n, D)``."""
+        found = np.empty((len(self.sample), *manifest.shape), np.float32)
+        begin = 0
+        for shard, own in self.rows.in_files(self.sample):
+            found[begin : begin + len(own)] = shard.features(own)
+            begin += len(own)
+        return found
+
+
+def _sampled(folder: FeatureFolder, options: FitOptions, clock: Clock) -> _Sampled:
+    """Read what is known of the rows, split them, and draw the sample."""
+    manifest = folder.manifest
+    check_class_weight(options.class_weight, manifest.classes)
+    rows = read_rows(folder.shards, manifest, options)
+    counts = np.bincount(rows.labels, minlength=len(manifest.classes)).tolist()
+    of_class = Counter(dict(zip(manifest.classes, counts, strict=True)))
+    enough_classes(of_class, manifest.label_type)
+    clock.lap("duplicates and split")
+    sample = _sample(rows, options.seed)
+    return _Sampled(rows, sample, *_listed(folder, rows, sample))
+
+
+def _dataset(job: Job, sampled: _Sampled) -> Dataset:
+    """The photographs of the sample, split as all rows are."""
+    data, rule = make_dataset(job, *sampled.known), sampled.rows.rule
+    split = replace(data.split, rule=rule, measured_rule=rule)
+    return replace(data, split=split, by_steps=False)  # the part that chooses is drawn already
 
 
 def _sample(rows: FeatureRows, seed: int) -> Integers:
@@ -210,20 +252,72 @@ def _chosen(
     return problem.solve(penalty, GAP), penalty
 
 
-def _told(rows: FeatureRows, data: Dataset, problem: StreamedProblem) -> list[str]:
-    """What was done on samples, a line each."""
-    counts = rows.counts
+def _told(result: FitResult, rows: FeatureRows, how: str, clock: Clock) -> FitResult:
+    """The result, with what was done on all rows and what on samples, a line each."""
+    counts, data = rows.counts, result.data
     parts = [
         f"{len(data.part(part)):,} of {counts[part]:,} {part} photographs"
         for part in SPLITS
         if part in counts and len(data.part(part)) < counts[part]
     ]
     lines = [
-        f"the softmax layer is solved for on all {counts['train']:,} training photographs, in "
-        f"{problem.passes} passes of their features",
+        how,
         "near copies are looked for by hashes in buckets: mirrored and strongly cropped copies may "
         "be on two sides of the split",
     ]
     if parts:
         lines.append(f"figures, distances and findings are of samples: {', '.join(parts)}")
-    return lines
+    result.notes_by_source["split"] = [*rows.notes, *result.notes_by_source["split"], *lines]
+    return replace(result, seconds=clock.seconds, rows=rows)
+
+
+def with_replaced(job: Job) -> Job:
+    """The job, with the run that gives way to it where ``--force`` asks for that."""
+    options = job.options
+    return replace(job, replaces=options.run if options.force and not options.resume else None)
+
+
+def _fit_head(job: Job, folder: FeatureFolder, sampled: _Sampled, clock: Clock) -> FitResult:
+    """Train a head of several layers by steps on all rows, a window of them at a time."""
+    from tortie.learning.candidate import StoredFeatures, class_weights_of
+    from tortie.learning.feature_head import HeadRows, check_head, digest_of, fit_head
+    from tortie.training.feed import Prepare
+    from tortie.training.loop import TrainData
+    from tortie.training.windows import Windowed
+
+    manifest, rows, sample = folder.manifest, sampled.rows, sampled.sample
+    job = with_replaced(job)
+    check_head(job)
+    data = _dataset(job, sampled)
+    activations = sampled.activations(manifest)
+    clock.lap("samples")
+    train, labels = rows.part("train"), rows.labels.astype(np.int64)
+    chosen = data.part(chosen_part(rows))
+    feed = Windowed(rows.shards, train, (sample, activations), job.draw_seed)
+    train_data = TrainData(
+        feed=feed,
+        prepare=Prepare(job.entry.preprocessing, job.device),
+        labels=labels,
+        classes=len(manifest.classes),
+        train=train,
+        chosen_on=sample[chosen],
+        chosen_weights=data.weights(chosen),
+        class_weights=class_weights_of(labels[train], job.options.class_weight, manifest.classes),
+        sample_weights=rows.weights.astype(np.float64) if (rows.weights != 1).any() else None,
+        arranged=feed.arranged,
+    )
+    plan = {
+        "images": len(rows) + len(sampled.known.reasons), "splits": rows.counts,
+        "on": scored_part(rows), "images_in_store": len(rows),
+    }  # fmt: skip
+    held = activations.nbytes + feed.bytes + _BYTES_OF_STEPS * len(rows)
+    stored = StoredFeatures(train_data, digest_of(folder.shards))
+    head_rows = HeadRows(
+        data=data, features=activations, stored=stored, why=_WINDOWS, bytes=held, plan=plan
+    )
+    result = fit_head(job, manifest, head_rows, clock)
+    how = (
+        f"the head is trained on all {len(train):,} training photographs, by steps on their "
+        "features, read from their files a window at a time"
+    )
+    return _told(result, rows, how, clock)

@@ -61,6 +61,8 @@ class TrainData:
             what the recipe's ``balance`` says.
         sample_weights: how often each photograph is drawn, beside the others ``(N,)``; ``None``
             where that is the recipe's alone.
+        arranged: the order in which an epoch sees the rows that were drawn, from these and the
+            epoch; by default as they were drawn.
     """
 
     feed: Feed
@@ -72,6 +74,7 @@ class TrainData:
     chosen_weights: NDArray[np.float64] | None = None
     class_weights: NDArray[np.float32] | None = None
     sample_weights: NDArray[np.float64] | None = None
+    arranged: Callable[[Integers, int], Integers] = lambda rows, epoch: rows
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def train(
     ):
         while state.finished is None:
             begin_training(trained, recipe.statistics)
-            rows = order(data.train, config.seed, state.epoch, sampled)
+            rows = data.arranged(order(data.train, config.seed, state.epoch, sampled), state.epoch)
             left = batches_of(rows, recipe.batch)[state.step :]
             shares = [processes.share(batch) for batch in left]
             own_rows = [share.rows for share in shares]
