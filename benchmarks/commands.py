@@ -25,11 +25,14 @@ class Ran(NamedTuple):
     document: dict[str, Any]
 
 
-def tortie(*arguments: object, cache: Path) -> Ran:
-    """A command with ``--json``, and a cache of its own."""
+def tortie(*arguments: object, cache: Path, first: str = "") -> Ran:
+    """A command with ``--json``, and a cache of its own; ``first`` runs before it in Python."""
     home = str(Path(__file__).parent.parent)
     environment = {**os.environ, "TORTIE_CACHE": str(cache), "PYTHONPATH": home}
-    command = [sys.executable, "-m", "tortie", *map(str, arguments), "--json", "-q"]
+    words = [*map(str, arguments), "--json", "-q"]
+    command = [sys.executable, "-m", "tortie", *words]
+    if first:
+        command[1:3] = ["-c", f"{first}; from tortie.cli.main import main; main()"]
     begin = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -1,6 +1,8 @@
 """Parquet as Hugging Face's data sets write it: the same photographs, classes and bytes."""
 
 import json
+import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,8 +10,9 @@ import pytest
 
 from tests.conftest import lay_out
 from tortie.errors import TortieError, UsageError
-from tortie.images import UnreadableImage, find, find_files
+from tortie.images import UnreadableImage, find, find_files, parquet
 from tortie.images.content import file_bytes, file_digest
+from tortie.images.parquet import ParquetFile
 
 CLASSES = ["blobs", "stripes"]
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": CLASSES, "_type": "ClassLabel"}}
@@ -106,6 +109,65 @@ def test_what_cannot_be_learnt_from_is_one_line(folder, tmp_path):
     path.write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(TortieError, match="cannot be read as Parquet"):
         find(path)
+
+
+def test_few_rows_are_held_and_each_is_decoded_once(tmp_path, monkeypatch):
+    """Of groups of 700 and 300 rows, read nearly in order, as threads that are out of step do."""
+    files = [f"{n:05}".encode() * 40 for n in range(1000)]
+    path = written(tmp_path / "a.parquet", files, [0] * 1000, rows=700)
+    table = ParquetFile(path)
+    decoded, held = [], []
+    keep = parquet._kept.keep
+
+    def counted(column):
+        keep(column)
+        decoded.append(len(column.values))
+        held.append(sum(len(one.values) for one in parquet._kept._columns))
+
+    monkeypatch.setattr(parquet._kept, "keep", counted)
+    draws = random.Random(0)
+    for row in sorted(range(1000), key=lambda row: row + draws.uniform(0, 100)):
+        assert table.read(table.rows[row]) == files[row]
+    assert sum(decoded) == 1000
+    assert max(decoded) <= 32 and max(held) <= 8 * 32
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(table.read, table.rows)) == files
+    assert max(held) <= 8 * 32
+    assert [table.read(table.rows[n]) for n in (999, 3, 700, 699)] == [
+        files[n] for n in (999, 3, 700, 699)
+    ]
+    table.close()
+    assert not parquet._kept._columns
+
+
+def test_a_group_that_is_damaged_is_named_row_by_row(folder, tmp_path):
+    """The bytes of the second group of three are others: its rows are left out, no others."""
+    files, labels = of(folder, "train")
+    path = written(tmp_path / "a.parquet", files, labels)
+    content = bytearray(path.read_bytes())
+    chunk = pq.ParquetFile(path).metadata.row_group(1).column(0)
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[begin : begin + 30] = bytes(30)
+    path.write_bytes(content)
+    good = []
+    for row in range(len(files)):
+        try:
+            good += [row] * (file_bytes(tmp_path / f"a.parquet:{row:06}") == files[row])
+        except UnreadableImage as error:
+            assert "damaged in its archive" in error.reason
+    assert {0, 1, 2} <= set(good) and set(range(6, len(files))) <= set(good)
+    assert 3 not in good
+
+
+def test_large_rows_are_held_by_their_bytes(tmp_path, monkeypatch):
+    """Two batches are held where more would be over the limit."""
+    monkeypatch.setattr(parquet, "_BYTES", 10_000)
+    path = written(tmp_path / "a.parquet", [bytes(1000)] * 200, [0] * 200, rows=200)
+    table = ParquetFile(path)
+    for row in table.rows:
+        table.read(row)
+        assert sum(len(one.values) for one in parquet._kept._columns) <= 64
+    table.close()
 
 
 def test_without_pyarrow_the_way_out_is_said(tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
 """Photographs that are not on this disk are those that are: fsspec's file system in memory."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
+import os
 import re
+import tempfile
 import threading
 from pathlib import Path
 
@@ -13,9 +16,12 @@ import pytest
 from tests.conftest import lay_out
 from tests.images.test_archives import packed, said
 from tests.images.test_parquet import of, written
+from tests.learning.test_extract_shards import write_tar
 from tortie.errors import TortieError, UsageError
-from tortie.images import Preprocessing, UnreadableImage, find, find_files, read
+from tortie.images import Preprocessing, UnreadableImage, find, find_files, read, remote
+from tortie.images.archives import copying
 from tortie.images.content import file_bytes, file_digest
+from tortie.images.input_shards import input_shards
 from tortie.images.remote import RemoteError, RemotePath, located
 from tortie.images.shards import expanded
 
@@ -229,6 +235,56 @@ def test_archives_and_photographs_of_the_web_are_those_here(folder, web, tmp_pat
     address = RemotePath(f"{web}/{first.relative_to(tmp_path)}?size=large")
     assert find_files([address]).paths == [address]
     assert file_bytes(address) == first.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_shard_elsewhere_is_fetched_once(folder, web, tmp_path, monkeypatch, kind):
+    """Counted by the server: listed, then read, it has sent each byte once, and a few to begin."""
+    sent, answer = [], Ranges.do_GET
+
+    def counted(handler):
+        sent.append(handler.headers.get("Range"))
+        with contextlib.suppress(ConnectionError):  # of one who only asks for the size
+            answer(handler)
+
+    monkeypatch.setattr(Ranges, "do_GET", counted)
+    paths = sorted((folder / "train").rglob("*.jpg"))
+    padding = bytes(2**20)  # of which each photograph has some after its end
+    if kind == "tar":
+        members = {}
+        for number, path in enumerate(paths * 6):
+            members[f"{number:04}.jpg"] = path.read_bytes() + padding
+            members[f"{number:04}.cls"] = path.parent.name.encode()
+        write_tar(tmp_path / "set.tar", members)
+    else:
+        files, labels = of(folder, "train")
+        content = [one + os.urandom(2**20) for one in files * 6]
+        written(tmp_path / "set.parquet", content, labels * 6, rows=4)
+    size = (tmp_path / f"set.{kind}").stat().st_size
+    (shard,) = input_shards(f"{web}/set.{kind}")
+    with shard.opened() as collection:
+        found = [file_digest(one.path) for one in collection.photographs]
+        read_again = [file_digest(one.path) for one in collection.photographs]
+    assert len(found) == 24 and found == read_again
+    ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", one or "") for one in sent]
+    fetched = sum(min(int(one[2]) + 1, size) - int(one[1]) for one in ranges if one)
+    assert size <= fetched <= size + 3 * 2**23
+
+
+def test_a_shard_that_is_large_or_finds_no_room_is_read_where_it_is(
+    folder, bucket, tmp_path, monkeypatch
+):
+    put(bucket, "/room/set.tar", packed(folder / "train", tmp_path / "set.tar"))
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    expected = sorted(file_digest(path) for path in (folder / "train").rglob("*.jpg"))
+    for change in ((remote, "_LARGEST_COPY", 10), (tempfile, "TemporaryFile", full)):
+        with monkeypatch.context() as patched, copying(located(Path("memory://room/set.tar"))):
+            patched.setattr(*change)
+            found = find(folder.__class__("memory://room/set.tar"))
+            assert sorted(file_digest(one.path) for one in found.photographs) == expected
 
 
 def test_a_photograph_of_the_web_that_is_not_there_says_why(web):

@@ -12,7 +12,8 @@ import weakref
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -25,11 +26,13 @@ from tortie.images.parquet import ParquetFile
 from tortie.images.remote import (
     RemoteError,
     RemoteFile,
+    copied,
     is_remote,
     is_remote_file,
     located,
     open_remote,
 )
+from tortie.images.tar_members import plain_name, tar_members
 from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES as IMAGES
 from tortie.images.walk import SYSTEM, Strays
@@ -99,6 +102,7 @@ class _Archives:
         """None is listed: a forked child shares its parent's places in files, and opens its own."""
         self._listed: OrderedDict[Path, _Listed] = OrderedDict()
         self._lock = threading.Lock()
+        self._copied: set[Path] = set()
 
     def listed(self, archive: Path) -> _Listed:
         """The archive, listed; again where it has changed since.
@@ -127,6 +131,20 @@ class _Archives:
         with self._lock:
             self._listed.pop(archive, None)
 
+    @contextmanager
+    def copying(self, archive: Path) -> Iterator[None]:
+        """A block in which an archive is read from a copy on this disk, where it is elsewhere."""
+        if not is_remote(archive):
+            yield
+            return
+        self.forget(archive)
+        self._copied.add(archive)
+        try:
+            yield
+        finally:
+            self._copied.discard(archive)
+            self.forget(archive)
+
     def has(self, archive: Path) -> bool:
         """Whether an archive is listed."""
         return archive in self._listed
@@ -136,7 +154,7 @@ class _Archives:
         with self._lock:
             found = self._listed.get(archive)
             if found is None:
-                file, key = open_remote(archive)
+                file, key = copied(archive) if archive in self._copied else open_remote(archive)
                 found = self._listed[archive] = _opened(archive, key, cast(IO[bytes], file))
                 for one in list(filter(is_remote, self._listed))[:-_MOST_REMOTE]:
                     del self._listed[one]
@@ -145,6 +163,8 @@ class _Archives:
 
 
 _archives = _Archives()
+
+copying = _archives.copying
 
 
 def is_archive(path: Path) -> bool:
@@ -228,6 +248,21 @@ def names_in(archive: Path) -> list[str]:
     return list(_of(archive).sizes)
 
 
+def has_names(archive: Path, wanted: Callable[[str], bool]) -> bool:
+    """Whether a member has a name of some kind; a tar file elsewhere is read up to the first.
+
+    Raises:
+        TortieError: the archive cannot be read.
+    """
+    if not is_remote(archive) or archive.suffix.lower() != ".tar" or _archives.has(archive):
+        return any(map(wanted, names_in(archive)))
+    file, _ = open_remote(archive)
+    with file:
+        found = any(wanted(one.name) for one in tar_members(cast(IO[bytes], file), []))
+        _check_server(cast(IO[bytes], file))
+    return found
+
+
 def name_used_twice(archive: Path) -> str | None:
     """A name that two members of a tar file have; ``None`` where there is none.
 
@@ -294,7 +329,7 @@ def _opened(archive: Path, key: tuple[int, int], file: IO[bytes] | None = None) 
     if name.endswith(PARQUET):
         rows = ParquetFile(archive, file)
         listed = _Listed(key, dict.fromkeys(rows.rows, 0), rows.read, labels=rows.labels, file=file)
-        weakref.finalize(listed, rows.close)
+        weakref.finalize(listed, _close, [*filter(None, [file]), rows])
         return listed
     opened: list[IO[bytes]] = [] if file is None else [file]
     try:
@@ -320,7 +355,7 @@ def _check_server(file: IO[bytes] | None) -> None:
         raise file.failure from None
 
 
-def _close(opened: list[IO[bytes]]) -> None:
+def _close(opened: Sequence[IO[bytes] | ParquetFile]) -> None:
     for file in reversed(opened):
         file.close()
 
@@ -331,7 +366,7 @@ def _zip(file: IO[bytes], key: tuple[int, int]) -> _Listed:
     infos = {
         name: info
         for info in archive.infolist()
-        if not info.is_dir() and (name := _plain(info.filename))
+        if not info.is_dir() and (name := plain_name(info.filename))
     }
     return _Listed(
         key, {name: info.file_size for name, info in infos.items()},
@@ -344,8 +379,8 @@ def _tar(file: IO[bytes], key: tuple[int, int]) -> _Listed:
     places: dict[str, tuple[int, int]] = {}
     notes: list[str] = []
     twice: list[str] = []
-    for member in _members(file, notes):
-        name = _plain(member.name)
+    for member in tar_members(file, notes):
+        name = plain_name(member.name)
         if member.isreg() and name:
             if places.pop(name, None):  # the last of a name is the one that counts, as tar has it
                 twice.append(name)
@@ -362,30 +397,9 @@ def _tar(file: IO[bytes], key: tuple[int, int]) -> _Listed:
     return _Listed(key, sizes, read, tuple(notes), next(iter(twice), None))
 
 
-def _members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:
-    """The members, up to where the file ends too soon, of which a note tells."""
-    seen = 0
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # which it would keep
-                seen += 1
-                yield member
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        if not seen:
-            raise
-        notes.append(f"cut short after {seen:,} members ({error})")
-
-
 def _seekable(file: IO[bytes]) -> IO[bytes]:
     """A file within gzip, with points from which it can be read on."""
     import indexed_gzip
 
     found: IO[bytes] = indexed_gzip.IndexedGzipFile(fileobj=file, spacing=_SPACING)
     return found
-
-
-def _plain(name: str) -> str:
-    """A member's name without ``./``; empty for one that leads out of the archive."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    return "" if ".." in parts else "/".join(parts)

@@ -6,10 +6,12 @@ turn comes. Any other source is listed as a whole, about a kilobyte an image, an
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tortie.images.archives import copying
 from tortie.images.find import Collection, Photograph, find
 from tortie.images.inputs import Images, labelled
 from tortie.images.remote import is_remote, located, remote_stamp
@@ -27,11 +29,19 @@ class InputShard:
         name: that no other shard of the source has; letters, digits and ``.-_`` alone.
         listed: its images; an archive is read for it.
         stamp: tells that what it holds has changed: sizes and times of files.
+        archive: that it is, alone; ``None`` for a part of a source.
     """
 
     name: str
     listed: Callable[[], Collection]
     stamp: str
+    archive: Path | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[Collection]:
+        """Its images, to be read within the block: an archive elsewhere is fetched once for it."""
+        with nullcontext() if self.archive is None else copying(self.archive):
+            yield self.listed()
 
 
 def input_shards(images: Images, splits: str = "auto") -> list[InputShard]:
@@ -67,7 +77,7 @@ def _archive(archive: Path, beside: Sequence[Path]) -> InputShard:
 
     stem = "".join(one if one.isalnum() and one.isascii() else "-" for one in archive.stem)
     digest = hashlib.sha256(str(archive).encode("utf-8", "surrogateescape")).hexdigest()
-    return InputShard(f"{stem}-{digest[:8]}", listed, _stamp([archive]))
+    return InputShard(f"{stem}-{digest[:8]}", listed, _stamp([archive]), archive)
 
 
 def _part(collection: Collection, number: int, photographs: Sequence[Photograph]) -> InputShard:

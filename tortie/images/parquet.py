@@ -4,9 +4,10 @@ A column holds the images: the bytes of a file, or a struct of ``bytes`` and ``p
 the labels: numbers of classes, whose names are in the schema, or the labels themselves.
 """
 
+import bisect
 import json
 import threading
-from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,8 +17,10 @@ from tortie.text import quoted
 
 _IMAGES = ("image", "img", "bytes", "jpg", "png")
 _LABELS = ("label", "labels", "class", "cls")
-_GROUPS = 4  # groups of rows that are kept: images are read in their order, by several threads
-_BYTES = 2**28  # of these, where two are not more
+_ROWS = 32  # that are decoded together
+_KEPT = 8  # of these: images are read nearly in their order, by several threads
+_BYTES = 2**26  # of them, where two are not more
+_BUFFER = 2**20  # bytes read at once; by default pyarrow reads all of a group's column
 _DIGITS = 6
 
 
@@ -51,7 +54,10 @@ def check_pyarrow(path: Path) -> None:
 
 
 class ParquetFile:
-    """A Parquet file of images, read a group of rows at a time.
+    """A Parquet file of images, read a few rows at a time.
+
+    A page of a column is the least that can be decoded: up to a hundred images of a file that
+    ``datasets`` wrote. Rows are read on from the last; one before that, from its group's begin.
 
     Args:
         path: of the file.
@@ -68,7 +74,9 @@ class ParquetFile:
 
         self._path = path
         try:
-            self._file = pyarrow.parquet.ParquetFile(file or path)
+            self._file = pyarrow.parquet.ParquetFile(
+                file or path, buffer_size=_BUFFER, pre_buffer=False
+            )
         except (OSError, ValueError) as error:  # of pyarrow, whose errors are both
             reason = str(error).splitlines()[0]
             raise TortieError(f"{quoted(path)} cannot be read as Parquet: {reason}") from None
@@ -81,20 +89,37 @@ class ParquetFile:
         digits = max(_DIGITS, len(str(total)))
         self.rows = [f"{row:0{digits}}" for row in range(total)]
         self._lock = threading.Lock()
+        self._group = -1  # that is read, up to the row
+        self._next = 0
+        self._batches: Iterator[Any] = iter(())
 
     def read(self, row: str) -> bytes:
         """The file that a row holds; empty where it holds none."""
         number = int(row)
-        group = sum(begin <= number for begin in self._begins) - 1
         with self._lock:
-            column = _kept.get((id(self), group))
-            if column is None:
-                table = self._file.read_row_group(group, columns=[self.columns.image])
-                column = table.column(0)
-                _kept.keep((id(self), group), column)
-        value = column[number - self._begins[group]].as_py()
+            column = _kept.get(id(self), number) or self._read_on(number)
+        value = column.values[number - column.begin].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         return content or b""
+
+    def _read_on(self, number: int) -> "_Column":
+        """The rows that a row is among, read on from the last ones or from its group's begin."""
+        group = bisect.bisect_right(self._begins, number) - 1
+        if self._group != group or number < self._next:
+            self._group, self._next = group, self._begins[group]
+            self._batches = self._file.iter_batches(
+                _ROWS, row_groups=[group], columns=[self.columns.image], use_threads=False
+            )
+        while True:
+            self._group = -1  # where this fails, nothing can be read on
+            batch = next(self._batches, None)
+            if batch is None:
+                raise OSError(f"row {number} is not there")
+            column = _Column(id(self), self._next, batch.column(0))
+            self._group, self._next = group, column.end
+            _kept.keep(column)
+            if number < column.end:
+                return column
 
     def labels(self) -> list[Any]:
         """The label of each row: a class's name where they are known; ``None`` where it has none.
@@ -121,41 +146,61 @@ class ParquetFile:
 
     def close(self) -> None:
         """Close the file."""
+        self._batches = iter(())
         _kept.forget(id(self))
         self._file.close()
 
 
-class _KeptGroups:
-    """The groups of rows of all files that were read last."""
+class _Column(NamedTuple):
+    """The images of some rows.
+
+    Attributes:
+        file: that they are of, by its identity.
+        begin: the first row.
+        values: of pyarrow.
+    """
+
+    file: int
+    begin: int
+    values: Any
+
+    @property
+    def end(self) -> int:
+        """The row after the last."""
+        return self.begin + len(self.values)
+
+
+class _KeptRows:
+    """The rows of all files that were read last."""
 
     def __init__(self) -> None:
-        self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._columns: list[_Column] = []
         self._lock = ForkSafeLock()
 
-    def get(self, key: tuple[int, int]) -> Any:
-        """A group of a file; ``None`` where it is not kept."""
+    def get(self, file: int, row: int) -> _Column | None:
+        """The rows that a row of a file is among; ``None`` where they are not kept."""
         with self._lock:
-            if key in self._groups:
-                self._groups.move_to_end(key)
-            return self._groups.get(key)
+            for column in self._columns:
+                if column.file == file and column.begin <= row < column.end:
+                    return column
+        return None
 
-    def keep(self, key: tuple[int, int], column: Any) -> None:
-        """Keep a group, and let go of those that were read longest ago."""
+    def keep(self, column: _Column) -> None:
+        """Keep rows, and let go of those that were read longest ago."""
         with self._lock:
-            self._groups[key] = column
-            while len(self._groups) > _GROUPS or (
-                len(self._groups) > 2 and sum(one.nbytes for one in self._groups.values()) > _BYTES
+            self._columns.append(column)
+            while len(self._columns) > _KEPT or (
+                len(self._columns) > 2 and sum(one.values.nbytes for one in self._columns) > _BYTES
             ):
-                self._groups.popitem(last=False)
+                self._columns.pop(0)
 
     def forget(self, file: int) -> None:
-        """Let go of the groups of a file."""
+        """Let go of the rows of a file."""
         with self._lock:
-            for key in [key for key in self._groups if key[0] == file]:
-                del self._groups[key]
+            self._columns = [column for column in self._columns if column.file != file]
 
 
-_kept = _KeptGroups()
+_kept = _KeptRows()
 
 
 def _columns(path: Path, schema: Any) -> Columns:

@@ -7,9 +7,10 @@ import contextlib
 import io
 import logging
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from tortie.errors import TortieError, UsageError
 
@@ -44,6 +45,7 @@ _DRIVERS = {
     "http": _HTTP, "https": _HTTP,
 }  # fmt: skip
 _BLOCK = 2**22  # bytes fetched at a time of an opened file; s3fs would keep 50 MB of each
+_LARGEST_COPY = 2**32  # bytes of a file that is copied to this disk while it is read
 _CREDENTIALS = re.compile("credential|account_name", re.IGNORECASE)  # in a driver's own words
 
 
@@ -158,6 +160,31 @@ def open_remote(path: Path) -> tuple["RemoteFile", tuple[int, int]]:
         found = system.info(name)
         file = RemoteFile(str(located(path)), system.open(name, "rb", block_size=_BLOCK))
         return file, (found.get("size") or 0, hash(_version(found)))
+
+
+def copied(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
+    """A nameless copy of a file on this disk, fetched once, and what tells that it has changed.
+
+    Where it is larger than 4 GB, or the disk has no room for it, it is opened where it is.
+
+    Raises:
+        UsageError, RemoteError, TortieError: as :func:`open_remote`.
+    """
+    file, key = open_remote(path)
+    if key[0] > _LARGEST_COPY:
+        return cast(IO[bytes], file), key
+    with contextlib.ExitStack() as stack:
+        try:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            while content := file.read(_BLOCK):
+                copy.write(content)
+            copy.seek(0)
+        except OSError:  # no room, or no such folder
+            file.seek(0)
+            return cast(IO[bytes], file), key
+        stack.pop_all()
+    file.close()
+    return cast(IO[bytes], copy), key
 
 
 def remote_stamp(path: Path) -> str:

@@ -17,6 +17,7 @@ from tortie.errors import UsageError
 from tortie.images.archives import (
     Archived,
     has_archive_name,
+    has_names,
     images_in,
     is_archive,
     is_table,
@@ -146,7 +147,8 @@ def has_labels(shard: Path) -> bool:
     member = member_of(shard)
     if member is None or member.name:
         return False
-    return is_table(member.archive) or bool(_label_members(member.archive))
+    archive = member.archive
+    return is_table(archive) or has_names(archive, lambda name: _key(name)[1] in _WITH_LABELS)
 
 
 def read_shards(

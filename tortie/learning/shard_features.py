@@ -86,8 +86,13 @@ class ShardExtractor:
         Raises:
             TortieError: the shard cannot be read, or the file cannot be written.
         """
-        collection, begun = shard.listed(), self.begun
-        photographs = collection.photographs
+        with shard.opened() as collection:
+            self._compute(collection, shard.stamp, path, workers)
+
+    def _compute(
+        self, collection: Collection, stamp: str, path: Path, workers: ThreadPoolExecutor
+    ) -> None:
+        photographs, begun = collection.photographs, self.begun
         features = np.empty((len(photographs), *self.extractor.output), begun.dtype)
         sha256: list[str] = []
         facts: list[Facts] = []
@@ -105,7 +110,7 @@ class ShardExtractor:
             facts.append(item.facts)
             kept.append(photograph)
         header = ShardHeader(
-            context=begun.context, stamp=shard.stamp, dtype=begun.dtype,
+            context=begun.context, stamp=stamp, dtype=begun.dtype,
             classes=sorted({one.label for one in kept}), label_type=collection.label_type,
             skipped=skipped, notes=list(collection.all_notes),
         )  # fmt: skip

@@ -6,22 +6,24 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from tortie.activations.engine import Precision
-
-_CONVOLUTIONS = (F.conv2d, torch.conv2d)
+from tortie.training.gradients import CONVOLUTIONS, FastGradients
 
 
 @contextmanager
 def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
     """A forward pass in that precision: parameters stay float32, as do losses and statistics.
 
-    In bfloat16 on a processor, what oneDNN does slowly there is left in float32: gradients of
-    depthwise convolutions.
+    On a processor, what torch does slowly is done otherwise: in float32 some gradients (see
+    :mod:`tortie.training.gradients`); in bfloat16 the gradients of depthwise convolutions are left
+    in float32.
     """
-    if precision == "float32":
+    if precision == "float32" and device.type == "cpu":
+        with FastGradients():
+            yield
+    elif precision == "float32":
         yield
     elif device.type == "cpu":
         with torch.autocast("cpu", torch.bfloat16), _DepthwiseByKind():
@@ -46,7 +48,7 @@ class _DepthwiseByKind(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if func in _CONVOLUTIONS and not kwargs and len(args) == 7:
+        if func in CONVOLUTIONS and not kwargs and len(args) == 7:
             images, weight, bias, stride, padding, dilation, groups = args
             depthwise = groups > 1 and groups == images.shape[1] == weight.shape[0]
             if depthwise and bias is None and not isinstance(padding, str):

@@ -1,0 +1,27 @@
+"""The members of a tar file, one after another, and what they go by."""
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+
+def tar_members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:
+    """The members, up to where the file ends too soon, of which a note tells."""
+    seen = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # which it would keep
+                seen += 1
+                yield member
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if not seen:
+            raise
+        notes.append(f"cut short after {seen:,} members ({error})")
+
+
+def plain_name(name: str) -> str:
+    """A member's name without ``./``; empty for one that leads out of the archive."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return "" if ".." in parts else "/".join(parts)
