@@ -8,6 +8,7 @@ away by the next process that writes the same file.
 import contextlib
 import errno
 import os
+import re
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ _LONGEST = 200  # bytes of the target's name in a part's; file systems take 255 
 _CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 # What a file system says that knows no such call, as network drives and shared folders do.
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+")  # as a path has it, a slash lost
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -176,6 +178,21 @@ def _place(parts: list[_Part], may_replace: bool) -> None:
         raise
 
 
+def check_local(path: Path) -> None:
+    """Refuse to write to an address, where its first part is no folder here.
+
+    Raises:
+        UsageError: with the way out.
+    """
+    address = _ADDRESS.match(str(path))
+    if address and not os.path.isdir(address[1]):
+        rest = str(path)[address.end() :]
+        raise UsageError(
+            f"{address[1]}//{rest}: what tortie writes goes to this disk: name a file or folder "
+            "here, and copy it there when it is whole"
+        )
+
+
 def check_output(
     path: Path,
     may_replace: bool = True,
@@ -200,6 +217,7 @@ def check_output(
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     if not path.parent.is_dir():
+        check_local(path)
         raise UsageError(f"no folder {path.parent} to write {path.name} into: make it first")
     if found is not None:
         if stat.S_ISDIR(found.st_mode):

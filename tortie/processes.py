@@ -8,6 +8,7 @@ stopped, whatever the order in which gradients become ready.
 
 import atexit
 import contextlib
+import ctypes
 import hashlib
 import os
 import signal
@@ -273,6 +274,12 @@ def core_count() -> int:
     else:
         cores = os.cpu_count() or 1
     return max(1, cores // local_count())
+
+
+def give_back_memory() -> None:
+    """Return to the system what was freed; glibc keeps it for the next allocations."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def join(device: str) -> Processes:

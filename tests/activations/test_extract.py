@@ -40,6 +40,17 @@ def test_activations_are_those_of_the_network(extractor, paths):
     assert all(extraction.facts[i].width == 50 for i in rows)
 
 
+def test_an_engine_that_was_released_is_made_ready_again(extractor, paths):
+    """The oracle is the same engine before."""
+    first = extractor.engine
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *SMALL.shape), np.uint8)
+    before = first(pixels)
+    extractor.release()
+    assert "engine" not in vars(extractor)
+    np.testing.assert_array_equal(extractor.engine(pixels), before)
+    assert extractor.engine is not first
+
+
 def test_a_second_run_decodes_and_computes_nothing(extractor, paths, monkeypatch):
     _, first, _ = run(extractor, paths)
 

@@ -25,6 +25,24 @@ def test_none_of_the_three_outputs_is_replaced_unasked(run, photographs, tmp_pat
     assert (tmp_path / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize("address", ["s3://bucket/a", "memory://a", "gs://b/c/a"])
+@pytest.mark.parametrize("verb", ["predict", "fit", "extract", "export"])
+def test_an_output_is_no_address(run, photographs, fitted_file, address, verb):  # noqa: F811
+    """One line for each verb, before any work, with the address as it was given."""
+    words, suffix = {
+        "predict": ((fitted_file, photographs), ".parquet"),
+        "fit": ((photographs,), ".safetensors"),
+        "extract": ((photographs,), ""),
+        "export": ((fitted_file,), ".onnx"),
+    }[verb]
+    code, _, err = run(verb, *words, "-o", address + suffix)
+    assert code == 2
+    assert err == (
+        f"tortie: {address}{suffix}: what tortie writes goes to this disk: name a file or folder "
+        "here, and copy it there when it is whole\n"
+    )
+
+
 def test_an_output_never_replaces_an_input(run, photographs, tmp_path):  # noqa: F811
     assert run("fit", photographs, "-o", tmp_path / "pets.safetensors", "-q")[0] == 0
     before = {name: (tmp_path / name).read_bytes() for name in OUTPUTS}

@@ -10,7 +10,7 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 from tests.conftest import photograph as drawn
-from tortie.images import decode, facts_of
+from tortie.images import cropped_copies, decode, duplicates, facts_of
 from tortie.images.cropped_copies import same_picture
 
 
@@ -71,6 +71,13 @@ def test_waves_are_no_copies_of_one_another():
     waves = np.stack([thumbnail(drawn("stripes", i)) for i in range(60)])
     pairs = np.array(list(combinations(range(60), 2)))
     assert not same_picture(waves, pairs).any()
+
+
+@pytest.mark.parametrize("matrix", [cropped_copies._SMOOTH, duplicates._LOOK])
+def test_no_weight_is_subnormal(matrix):
+    """A product with such numbers takes up to thirty times as long."""
+    smallest = np.abs(matrix[matrix != 0]).min()
+    assert smallest >= np.finfo(np.float32).smallest_normal
 
 
 def test_blank_pictures_and_no_pairs():

@@ -17,6 +17,7 @@ from tests.learning.examples import labelled, learn
 from tortie.cost.count import count
 from tortie.errors import UsageError
 from tortie.images.split_rules import SplitRules
+from tortie.learning import features
 from tortie.learning.cross_fitting import LabelledFeatures
 from tortie.learning.job import Events
 from tortie.learning.plan import Plan
@@ -99,6 +100,28 @@ def test_the_written_split_gives_the_same_classifier(tmp_path):
     np.testing.assert_array_equal(first.predict_proba(new), second.predict_proba(new))
 
 
+@pytest.mark.filterwarnings("ignore::tortie.errors.TortieWarning")  # says what is left out
+@pytest.mark.parametrize("limit", ["1GB", "0"])  # of the store
+def test_many_photographs_are_computed_in_parts(tmp_path, monkeypatch, limit):
+    """The oracle is the fit that computes all of them at once."""
+    folder = lay_out(tmp_path / "photographs", 10)
+    (folder / "blobs" / "broken.jpg").write_bytes(b"no image")
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "once"))
+    once = tortie.ImageClassifier().fit(folder)
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "in parts"))
+    monkeypatch.setenv("TORTIE_CACHE_LIMIT", limit)
+    monkeypatch.setattr(features, "_MANY", 1)
+    monkeypatch.setattr(features, "_AT_ONCE", 4 * 1280 * 6)
+    done = []
+    parts = tortie.ImageClassifier().fit(
+        folder, events=Events(progress=lambda *counts: done.append(counts))
+    )
+    new = [photograph("blobs", 900)]
+    np.testing.assert_array_equal(parts.predict_proba(new), once.predict_proba(new))
+    assert parts.fitted_.data.inspection.keys == once.fitted_.data.inspection.keys
+    assert max(count for count, _ in done) >= 20
+
+
 def test_valid_and_test_may_be_folders_or_fractions(tmp_path):
     folder = lay_out(tmp_path / "photographs", 10, ("", "unused"))
     for extra in ("unused",):
@@ -130,6 +153,7 @@ def test_the_plan_comes_first_and_can_stop_there(tmp_path, monkeypatch):
     assert json.loads(result.model_dump_json())["network"] == "efficientnet-lite0"
 
 
+@pytest.mark.filterwarnings("ignore::tortie.errors.TortieWarning")  # says what is left out
 def test_a_class_that_is_wholly_unreadable_is_said(tmp_path):
     folder = lay_out(tmp_path / "photographs", 6)
     (folder / "broken").mkdir()

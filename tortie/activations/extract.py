@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from tortie.activations.engine import BATCH, Engine, EngineChoice, revision
 from tortie.activations.key import KeyContext, facts_key
+from tortie.activations.onnxruntime_engine import OnnxRuntimeEngine
 from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
 from tortie.activations.store import ActivationStore
@@ -22,6 +23,7 @@ from tortie.activations.views import Undistorted, View
 from tortie.forks import computed_once
 from tortie.images import DECODER_VERSION, Facts, Read, Reading, Source, read
 from tortie.images.preprocess import Preprocessing
+from tortie.processes import give_back_memory
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and of all."""
@@ -96,6 +98,14 @@ class Extractor:
         """The prefix made ready to run; warm runs never ask for it."""
         return ready(self.prefix, self.device, self.choice, self.store.root.parent / "graphs")
 
+    def release(self) -> None:
+        """Let go of the engine and its memory; who asks for it again waits for it again."""
+        engine = self.__dict__.pop("engine", None)
+        if isinstance(engine, OnnxRuntimeEngine):
+            engine.shrink()
+        del engine
+        give_back_memory()
+
 
 class Extraction(AbstractContextManager["Extraction"]):
     """Activations of a sequence of images: those in the store at once, the others on demand.
@@ -105,6 +115,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         reasons: why a source cannot be read, by its position.
         missing: how many sources the store had nothing for.
         computed: how many went through the network here.
+        stored: whether the store took all that it was given.
         read_seconds: an image, reading and decoding, on one thread (0 before the first batch).
         forward_seconds: an image, in the network, on one thread (0 before the first batch).
     """
@@ -140,6 +151,7 @@ class Extraction(AbstractContextManager["Extraction"]):
         self.facts: list[Facts | None] = [None] * len(sources)
         self.reasons: dict[int, str] = {}
         self.computed = 0
+        self.stored = True
         self.read_seconds = self.forward_seconds = 0.0
         self._activations = np.empty((len(sources), len(views), *extractor.output), np.float32)
         self._done = self._load()
@@ -194,7 +206,13 @@ class Extraction(AbstractContextManager["Extraction"]):
         self._reads.close()
         if self._workers is not None:
             self._workers.shutdown(cancel_futures=True)
+            self._workers = None
         self._writer.__exit__(None, None, None)
+
+    def abandon(self) -> None:
+        """Close, and let go of the activations: another extraction goes on."""
+        self.close()
+        self._activations = self._activations[:0].copy()
 
     def sample(self) -> None:
         """Compute one batch, and a second one for its time: the first one prepares the engine."""
@@ -256,13 +274,12 @@ class Extraction(AbstractContextManager["Extraction"]):
         each convolution spend most of their time waiting for the last of them.
         """
         if self._workers is None:
-            engine = self._extractor.engine
             self._workers = ThreadPoolExecutor(
                 self._extractor.threads, "tortie-forward", initializer=multiply_alone
             )
-            self._run = lambda pixels: _timed(engine, pixels)
+        engine = self._extractor.engine
         pixels = np.concatenate([item.pixels for _, item in batch if item.pixels is not None])
-        return self._workers.submit(self._run, pixels)
+        return self._workers.submit(_timed, engine, pixels)
 
     def _keep(self, batch: "_Batch", result: "_Result") -> None:
         activations, seconds = result
@@ -277,7 +294,7 @@ class Extraction(AbstractContextManager["Extraction"]):
             self._activations[position] = rows
             self._done[position] = True
             for key, row in zip(self._keys[position], rows, strict=True):
-                self._writer.put(key, row)
+                self.stored &= self._writer.put(key, row)
             encoded = np.frombuffer(item.facts.encode(), np.uint8)
             self._writer.put(self._fact_keys[position], encoded)
 

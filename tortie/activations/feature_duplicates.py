@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from tortie.images.cropped_copies import same_picture
 from tortie.images.facts import THUMBNAIL, Facts
@@ -60,7 +61,8 @@ def feature_duplicate_pairs(
     pairs = np.unique(pairs, axis=0)
     sides = np.array([min(known[row].width, known[row].height) for row in rows])
     pairs = pairs[sides[pairs].max(axis=1) >= THUMBNAIL]
-    found = rows[pairs[same_picture(thumbnails, pairs)]]
+    with threadpool_limits(1, "blas"):  # small products: threads would wait for one another
+        found = rows[pairs[same_picture(thumbnails, pairs)]]
     return [(int(one), int(other)) for one, other in found]
 
 

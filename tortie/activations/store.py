@@ -130,6 +130,10 @@ class ActivationStore(Database):
         """A writer for a ``with`` block; what was put is kept at its end at the latest."""
         return Writer(self)
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes are within the limit of a store that can be written to."""
+        return self.off is None and size <= self.limit
+
     def usage(self) -> Usage:
         """What the store holds now.
 

@@ -7,6 +7,7 @@ semicolons or tabs, as UTF-8 with or without its mark, as UTF-16, and as Windows
 import codecs
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +41,8 @@ def write_table(
     Raises:
         TortieError: the file cannot be written.
     """
-    folder = path.absolute().parent  # ".." is kept: beyond a link it leads elsewhere
+    # ".." is kept: beyond a link it leads elsewhere.
+    folder = os.path.join(path.absolute().parent, "")
     table: list[list[object]] = [list(columns)]
     for row in rows:
         cells = [row[column] or "" for column in columns]
@@ -50,13 +52,14 @@ def write_table(
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def _shown(image: Path, folder: Path) -> str:
+def _shown(image: Path, folder: str) -> str:
+    """A path below a folder, whose name ends with a separator, relative to it."""
     if is_remote(image):
         return str(image)
-    image = image.absolute()
-    if not image.is_relative_to(folder):
-        return str(image)
-    shown = image.relative_to(folder).as_posix()
+    full = str(image.absolute())
+    if not full.startswith(folder):
+        return full
+    shown = full.removeprefix(folder).replace(os.sep, "/")
     return f"./{shown}" if _LIVE.match(shown) else shown  # no formula, and the same file
 
 

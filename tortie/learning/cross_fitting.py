@@ -37,6 +37,9 @@ MANY = 5000
 """From so many training photographs on, one fold chooses the penalty: a fifth of them tells as
 much, and five fits would take five times the time and the memory."""
 
+MOST_COPIED = 2**25
+"""Numbers of a training set up to which they are copied to be standardised: 134 MB."""
+
 
 @dataclass(frozen=True)
 class LabelledFeatures:
@@ -78,6 +81,11 @@ class LabelledFeatures:
 
     def problems(self, trains: Sequence[Integers]) -> Problems:
         """Softmax regression on all views of each of ``trains``."""
+        numbers = len(trains[0]) * self.features[0].size
+        if len(trains) == 1 and self.drawn is None and numbers > MOST_COPIED:
+            weights = self.training.of(trains[0], self.labels[trains[0]], self.classes)
+            alone = TrainingSet(trains[0], weights)
+            return Problems(self.features, self.labels, self.classes, [alone], keep=True)
         rows = trains[0] if len(trains) == 1 else np.unique(np.concatenate(trains))
         features, of = self.features[rows], rows
         if self.drawn is not None and self.drawn_rows is not None:

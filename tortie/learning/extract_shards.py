@@ -19,6 +19,7 @@ from tortie.activations.feature_shards import (
 )
 from tortie.activations.streaming import forward_workers
 from tortie.errors import TortieError, UsageError
+from tortie.files import check_local
 from tortie.images.input_shards import InputShard, input_shards
 from tortie.images.inputs import Images
 from tortie.images.labels import LabelType, in_order
@@ -132,6 +133,7 @@ def _begin(folder: Path, begun: Manifest) -> None:
             )
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there and holds no features: choose another folder")
+    check_local(folder)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

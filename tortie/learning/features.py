@@ -13,7 +13,8 @@ from tortie.learning.job import Job
 from tortie.training.decoded import DecodedPhotographs
 from tortie.training.feature_table import FeatureTable
 
-_AT_ONCE = 256 << 20  # bytes of activations that are computed before they are let go of
+_AT_ONCE = 64 << 20  # bytes of activations that are computed before they are let go of
+_MANY = 128 << 20  # bytes of activations from which on they are stored in parts
 
 
 def features(
@@ -76,9 +77,38 @@ def compute_together(
         sha256: of each source's content; ``None`` where it could not be opened.
         views: of each photograph; by default the undistorted one.
     """
+    if job.processes.count > 1:
+        compute_in_parts(job, extractor, sources, sha256, views)
+
+
+def is_for_parts(extractor: Extractor, count: int) -> bool:
+    """Whether activations of so many photographs are better stored in parts, then loaded at once.
+
+    The engine's memory and theirs are then not taken at the same time.
+    """
+    size = 4 * count * int(np.prod(extractor.output))
+    return size > _MANY and extractor.store.has_room(2 * size)
+
+
+def compute_in_parts(
+    job: Job,
+    extractor: Extractor,
+    sources: Sequence[Source],
+    sha256: Sequence[str | None],
+    views: Sequence[View] = (),
+) -> None:
+    """Compute and store what the store has not, part by part; each process has its share of it.
+
+    Where the store takes no more, the rest is left to what loads the activations.
+
+    Args:
+        job: as of :func:`compute_together`, and so are the others.
+        extractor: likewise.
+        sources: likewise.
+        sha256: likewise.
+        views: likewise.
+    """
     processes = job.processes
-    if processes.count == 1:
-        return
     processes.barrier()  # until all have written what they had
     context = extractor.context
     names = [view.name for view in views or (Undistorted(extractor.preprocessing),)]
@@ -102,4 +132,6 @@ def compute_together(
             extractor, [sources[i] for i in part], [sha256[i] for i in part], views=views
         ) as extraction:
             extraction.finish(told)
+        if not extraction.stored:
+            break
     processes.barrier()

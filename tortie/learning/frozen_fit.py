@@ -87,7 +87,7 @@ def frozen_fit(
         clock.lap("find and hash")
 
         from tortie.activations.extract import Extraction
-        from tortie.learning.features import compute_together, reader_of
+        from tortie.learning.features import compute_in_parts, is_for_parts, reader_of
 
         frozen = frozen_network(job, len(classes))
         extractor = frozen.extractor
@@ -104,11 +104,14 @@ def frozen_fit(
             job, frozen, preview_split(job), extraction.missing - unreadable, seconds, unreadable
         )
         job.announce(plan)
-        if job.processes.count > 1:
-            extraction.close()
-            compute_together(job, extractor, job.sources, sha256)
+        in_parts = photographs is None and is_for_parts(extractor, extraction.missing)
+        if job.processes.count > 1 or in_parts:
+            extraction.abandon()
+            compute_in_parts(job, extractor, job.sources, sha256)
+            extractor.release()
             extraction = stack.enter_context(Extraction(extractor, job.sources, sha256))
         activations, _ = extraction.finish(job.events.progress)
+        extractor.release()
     clock.lap("activations")
     return fit_activations(
         frozen, WhatWasRead(sha256, extraction.facts, extraction.reasons), activations, plan, clock

@@ -27,6 +27,7 @@ LEAST_STEP = 1e-3
 ROUNDING = 3e-8  # of a loss in float32
 _AXES = 64
 AXES_ON = 4096  # images that the axes are found on
+_FAR = 100  # deviations that a mean may be from 0 where features are not standardised themselves
 _NUMBERS = 2**24  # probabilities at once: folds of more are solved one after another
 
 
@@ -58,26 +59,32 @@ class Problems:
     """Softmax regression on training sets of the same images, for one penalty after another."""
 
     def __init__(
-        self, features: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet]
-    ) -> None:
+        self, features: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet],
+        keep: bool = False,
+    ) -> None:  # fmt: skip
         """Standardise the features.
 
         Args:
-            features: float32 ``(N, D)``; standardised in place, as a copy of 60,000 photographs'
-                activations would take 300 MB.
+            features: float32 ``(N, D)``; standardised in place.
             labels: class indices ``(N,)``, 0 to K-1.
             classes: K.
             sets: the F training sets.
+            keep: whether the features stay as they are, and the weights are stretched in their
+                place: a copy of 60,000 photographs' activations would take 300 MB. Rounding then
+                grows with a feature's mean over its deviation; from 100 on there is a copy.
         """
         every = len(labels)
-        own = [
-            standardisation(features if len(one.rows) == every else features[one.rows])
-            for one in sets
-        ]
-        mean, scale = own[0] if len(sets) == 1 else standardisation(features)
-        features -= mean
-        features *= scale
-        axes = Axes(features)
+        own = [standardisation(features, one.rows) for one in sets]
+        mean, scale = own[0] if len(sets) == 1 else standardisation(features, np.arange(every))
+        if keep and (np.abs(mean) * scale).max() > _FAR:
+            features, keep = features.copy(), False
+        if keep:
+            axes = Axes((features[:: -(-every // AXES_ON)] - mean) * scale)
+            mean, scale = np.zeros_like(mean), np.ones_like(scale)
+        else:
+            features -= mean
+            features *= scale
+            axes = Axes(features)
         at_once = max(1, _NUMBERS // max(1, every * classes))
         self._groups = [
             _Group(features, labels, classes, sets[begin : begin + at_once])
@@ -298,12 +305,16 @@ class Inverse:
         return Point(weight, point.bias / self._bends[:, None])
 
 
-def standardisation(features: Floats) -> tuple[Floats, Floats]:
-    """Mean and scale of each feature ``(D,)``; the scale of a constant feature is 0."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    deviation = np.sqrt(
-        np.maximum(np.einsum("nd,nd->d", features, features) / len(features) - mean**2, 0)
-    )
+def standardisation(features: Floats, rows: Integers) -> tuple[Floats, Floats]:
+    """Mean and scale ``(D,)`` of each feature of some rows; the scale of a constant one is 0."""
+    sums = np.zeros((2, features.shape[1]))
+    around = features[rows[:1]]
+    for begin in range(0, len(rows), AXES_ON):  # no copy of all
+        block = features[rows[begin : begin + AXES_ON]] - around
+        sums += block.sum(axis=0, dtype=np.float64), np.einsum("nd,nd->d", block, block)
+    shift, squares = sums / len(rows)
+    mean = around[0] + shift
+    deviation = np.sqrt(np.maximum(squares - shift**2, 0))
     steady = deviation < 1e-6 * (np.abs(mean) + 1e-6)
     scale = np.where(steady, 0, 1 / np.where(steady, 1, deviation))
     return mean.astype(np.float32), scale.astype(np.float32)

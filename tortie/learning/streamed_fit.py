@@ -10,6 +10,7 @@ of any fit.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from tortie.learning.job import Events, Job, make_job
 from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult
-from tortie.learning.softmax import PENALTIES, Floats, Integers, LinearHead, choose
+from tortie.learning.softmax import PENALTIES, Floats, Integers, LinearHead, Weights, choose
 from tortie.learning.softmax_solver import GAP
 from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.training_weights import check_class_weight, per_class, said
@@ -97,24 +98,24 @@ def fit_streamed(
     plan = _plan(frozen, manifest, rows, len(known.reasons))
     job.announce(plan)
     data = _dataset(job, sampled)
-    activations = sampled.activations(manifest)
-    table = LabelledFeatures(
-        activations, data.labels, data.sha256, data.groups,
+    clock.lap("samples")
+    with closing(_problem(job, rows, manifest)) as problem:
+        head, penalty = _chosen(problem, _chosen_on(sampled, data, manifest))
+        passes = problem.passes
+    clock.lap("softmax layer")
+    table = LabelledFeatures(  # after the solver has let go of its own rows
+        sampled.activations(manifest), data.labels, data.sha256, data.groups,
         classes=len(data.classes), weights=data.weights(np.arange(len(data))),
     )  # fmt: skip
-    clock.lap("samples")
-    problem = _problem(job, rows, manifest)
-    head, penalty = _chosen(problem, table, data.part(chosen_part(rows)))
-    clock.lap("softmax layer")
     calibration = calibrate(table, data, head, penalty, None, None)
     solved = Solved(head, penalty, predict_by(table, head, data.scored), calibration, None)
     result = result_of(frozen, data, table, solved, plan)
     clock.lap("calibration and distance")
-    passes = (
+    how = (
         f"the softmax layer is solved for on all {rows.counts['train']:,} training photographs, in "
-        f"{problem.passes} passes of their features"
+        f"{passes} passes of their features"
     )
-    return _told(result, rows, passes, clock)
+    return _told(result, rows, how, clock)
 
 
 class _Sampled(NamedTuple):
@@ -132,11 +133,12 @@ class _Sampled(NamedTuple):
     collection: Collection
     known: WhatWasRead
 
-    def activations(self, manifest: Manifest) -> Floats:
-        """Of the sample, float32 ``(n, D)``."""
-        found = np.empty((len(self.sample), *manifest.shape), np.float32)
+    def activations(self, manifest: Manifest, positions: Integers | None = None) -> Floats:
+        """Of the sample, or of some of it, ascending, float32 ``(n, D)``."""
+        wanted = self.sample if positions is None else self.sample[positions]
+        found = np.empty((len(wanted), *manifest.shape), np.float32)
         begin = 0
-        for shard, own in self.rows.in_files(self.sample):
+        for shard, own in self.rows.in_files(wanted):
             found[begin : begin + len(own)] = shard.features(own)
             begin += len(own)
         return found
@@ -243,11 +245,19 @@ class _Path(NamedTuple):
         return [self.problem.solve(penalty, within)]
 
 
+def _chosen_on(
+    sampled: _Sampled, data: Dataset, manifest: Manifest
+) -> tuple[Floats, Integers, Weights]:
+    """Features, classes and weights of the photographs that choose the penalty."""
+    positions = data.part(chosen_part(sampled.rows))
+    features = sampled.activations(manifest, positions)
+    return features, data.labels[positions], data.weights(positions)
+
+
 def _chosen(
-    problem: StreamedProblem, table: LabelledFeatures, rows: Integers
+    problem: StreamedProblem, held: tuple[Floats, Integers, Weights]
 ) -> tuple[LinearHead, float]:
     """The softmax layer of the penalty of least log loss on some rows, and the penalty."""
-    held = table.features[rows], table.labels[rows], table.weights_of(rows)
     penalty = choose(_Path(problem), [held], PENALTIES[::2]).penalty  # whole decades
     return problem.solve(penalty, GAP), penalty
 

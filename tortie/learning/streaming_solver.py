@@ -12,10 +12,11 @@ thread works through blocks of its own, each process through files of its own, a
 added up in their order.
 """
 
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -108,6 +109,12 @@ class StreamedProblem:
         self._solutions: dict[float, _Evaluation] = {}
         self._last: _Evaluation | None = None
         self._first: float | None = None
+
+    def close(self) -> None:
+        """Let go of the sample, and of its memory: C's library would keep that, in pieces."""
+        del self._hessian
+        with suppress(AttributeError, OSError, TypeError):  # glibc's alone can
+            ctypes.CDLL(None).malloc_trim(0)
 
     def solve(self, penalty: float, within: float = 0.0) -> LinearHead:
         """The minimum for ``penalty``, from its own or else the last solution on.
