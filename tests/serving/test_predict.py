@@ -101,6 +101,25 @@ def test_it_tells_what_it_serves_and_counts(client):
     assert "tortie_ready 1.0" in counted.body.decode()
 
 
+def test_no_file_that_it_was_trained_on_is_told(fitted_file):
+    # Oracle: the names that the record of the fit holds, in the words of a fit that found something.
+    classifier = load(fitted_file)
+    before = classifier.metadata
+    own = "/home/someone/insects/train/ants/1473187633_63ccaacea6.jpg"
+    training = before.training | {
+        "notes": [f"the same file more than once: 1, 2 files of equal bytes ('{own}'); tortie check"],
+        "skipped": [{"path": own, "reason": "truncated"}],
+    }
+    member = before.members[0].model_copy(update={"weights": "/home/someone/secret/run.safetensors"})
+    classifier._metadata = before.model_copy(update={"training": training, "members": [member]})
+    with running(lambda: classifier) as client:
+        answer = client.until_ready().get("/model")
+    assert answer.status == 200 and answer.json["training"]["seed"] == 0
+    for part in ("someone", "insects", "ants", "1473187633", ".jpg", "secret", "run."):
+        assert part not in answer.body.decode(), part
+    assert answer.json["networks"][0]["weights"] == "a file"
+
+
 def test_pages_ask_no_other_host(client):
     # Invariant: nothing in what is sent to a browser names another host.
     for path in ("/", "/page.css", *SCRIPTS, "/docs"):

@@ -175,7 +175,9 @@ def _read(sources: Sequence[Source], preprocessing: Preprocessing) -> Iterator[N
         except UnreadableImage:
             yield np.zeros((0, 0, 0), np.uint8)
         else:
-            yield preprocessing.pixels(decoded.image, decoded.extent)
+            pixels = preprocessing.pixels(decoded.image, decoded.extent)
+            del decoded  # full size, which must not lie beside the next one
+            yield pixels
 
 
 def _fitted(width: int, height: int, side: int) -> tuple[int, int]:

@@ -15,9 +15,11 @@ from tortie.evaluation.crops import Crops, crop_views
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.predict import Member, MemberPredictions, Predictions, combined
 from tortie.images import Decoded, Source, UnreadableImage, decode
+from tortie.images.preprocess import Preprocessing
 from tortie.images.unreadable import reason_of
 
-_Decodes = dict[int, list[Decoded | str]]
+_Seen = tuple[Preprocessing, bool]
+"""What decides the pixels that a member sees: its preprocessing, and whether it is mirrored."""
 
 
 class LivePredictor:
@@ -47,9 +49,9 @@ class LivePredictor:
         self._temperature = temperature
         self._novelty = novelty
         self._max_pixels = max_pixels
-        self._views = [
-            crop_views(one.extractor.preprocessing, crops, one.mirror) for one in members
-        ]
+        self._views = {
+            seen: crop_views(seen[0], crops, seen[1]) for seen in map(_seen_by, members)
+        }
         self._preparing = threading.Lock()
 
     def prepare(self) -> None:
@@ -63,30 +65,42 @@ class LivePredictor:
     def __call__(self, sources: Sequence[Source]) -> Predictions:
         """Predictions of photographs, at best as many as a batch has, computed on this thread.
 
-        One that cannot be read has a reason.
+        One that cannot be read has a reason. At any moment one photograph alone is there in its
+        full size.
         """
-        decodes: _Decodes = {}
-        each = [
-            self._predict_member(number, sources, decodes) for number in range(len(self._members))
-        ]
+        inputs = [self._inputs(source) for source in sources]
+        each = [self._predict_member(number, inputs) for number in range(len(self._members))]
         return combined(each, self._temperature, self._novelty)
 
+    def _inputs(self, source: Source) -> dict[_Seen, NDArray[np.uint8] | str]:
+        """The pixels ``(views, H, W, C)`` that the members see of a photograph, or why none."""
+        inputs: dict[_Seen, NDArray[np.uint8] | str] = {}
+        for at_least in {preprocessing.at_least for preprocessing, _ in self._views}:
+            decoded = self._decode(source, at_least)
+            for seen, views in self._views.items():
+                if seen[0].at_least != at_least:
+                    continue
+                if isinstance(decoded, str):
+                    inputs[seen] = decoded
+                else:  # crops draw nothing, and need no hash of the photograph for it
+                    inputs[seen] = np.array([view.pixels(decoded, "") for view in views])
+            del decoded  # before the next one is made
+        return inputs
+
     def _predict_member(
-        self, number: int, sources: Sequence[Source], decodes: _Decodes
+        self, number: int, inputs: Sequence[dict[_Seen, NDArray[np.uint8] | str]]
     ) -> MemberPredictions:
         """What one member says."""
-        member, views = self._members[number], self._views[number]
+        member = self._members[number]
         novelty = None if number else self._novelty
-        predictions = MemberPredictions.empty(len(sources), member.network.classes, novelty)
-        at_least = member.extractor.preprocessing.at_least
-        if at_least not in decodes:
-            decodes[at_least] = [self._decode(source, at_least) for source in sources]
+        predictions = MemberPredictions.empty(len(inputs), member.network.classes, novelty)
         pixels, rows = [], []
-        for row, decoded in enumerate(decodes[at_least]):
-            if isinstance(decoded, str):
-                predictions.reasons[row] = decoded
+        for row, each in enumerate(inputs):
+            seen = each[_seen_by(member)]
+            if isinstance(seen, str):
+                predictions.reasons[row] = seen
                 continue
-            pixels.append([view.pixels(decoded, "") for view in views])  # crops draw nothing
+            pixels.append(seen)
             rows.append(row)
         if rows:
             features = self._features(member, np.array(pixels))
@@ -107,3 +121,7 @@ class LivePredictor:
         flat = pixels.reshape(-1, *pixels.shape[2:])
         parts = [engine(part) for part in np.split(flat, range(BATCH, len(flat), BATCH))]
         return np.concatenate(parts).reshape(*pixels.shape[:2], *parts[0].shape[1:])
+
+
+def _seen_by(member: Member) -> _Seen:
+    return member.extractor.preprocessing, member.mirror

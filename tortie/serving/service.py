@@ -45,8 +45,8 @@ class Answer:
     activation_map: "ActivationMap | None" = None
 
 
-_TOLD = ("seed", "splits", "penalty", "calibration", "notes")
-"""What ``/model`` tells of the record of the fit: nothing that names a file."""
+_TOLD = ("seed", "splits", "penalty", "calibration")
+"""What ``/model`` tells of the record of the fit: nothing that names a file, as its notes do."""
 
 
 class Service:
@@ -138,7 +138,7 @@ class Service:
         members = [
             one.model_dump(mode="json", include={"network", "head", "frozen", "precision"})
             | {
-                "weights": one.weights and PurePath(one.weights).name,
+                "weights": one.weights and _named(one.weights),
                 "input": [one.preprocessing.height, one.preprocessing.width],
             }
             for one in metadata.members
@@ -185,3 +185,9 @@ class Service:
             return None
         with self._maps:  # torch's modules are made at the first of them
             return self._classifier.activation_map(question.content, prediction.class_name)
+
+
+def _named(weights: str) -> str:
+    """Where a network's parameters began: published weights by their name, a file as a file."""
+    plain = PurePath(weights).name == weights and not PurePath(weights).suffix
+    return weights if plain and "\\" not in weights else "a file"
