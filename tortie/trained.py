@@ -100,6 +100,15 @@ class TrainedClassifier(DescribedClassifier):
         return predictor
 
     @short_traceback
+    def check_arguments(self) -> None:
+        """Check that it can predict as its arguments say, before anything is predicted.
+
+        Raises:
+            UsageError: an invalid value; a device, precision or engine that is not there.
+        """
+        self._ready()
+
+    @short_traceback
     def activation_map(self, image: Source, label: object) -> "ActivationMap | None":
         """Where the first network saw in an image what speaks for a class.
 

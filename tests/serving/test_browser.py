@@ -16,6 +16,7 @@ def test_photographs_are_chosen_dropped_pasted_and_taken(fitted_file, tmp_path):
     for number, path in enumerate(files):
         photograph(path.stem, 340 + number).save(path)
     (tmp_path / "no.jpg").write_bytes(b"no image")
+    photograph("stripes", 360).save(tmp_path / "scan.tiff")
     shown = camera(tmp_path / "camera", [photograph("stripes", 350)])
     answers = "[...$('answers').querySelectorAll('.label')].map((one) => one.textContent)"
     with (
@@ -47,4 +48,9 @@ def test_photographs_are_chosen_dropped_pasted_and_taken(fitted_file, tmp_path):
         assert browser.errors == []
         browser.choose("#files", [tmp_path / "no.jpg"])  # a refusal, which the console tells
         assert labels(6)[0] == "No answer" and "not an image" in browser.text()
+        # What no browser shows is classified all the same, without the icon of a broken image.
+        assert browser.evaluate("$('answers').children[0].querySelector('.photograph')") is None
+        browser.choose("#files", [tmp_path / "scan.tiff"])
+        assert labels(7)[0] == "stripes"
+        assert browser.evaluate("document.querySelectorAll('.unshown').length") == 2
         assert [one for one in browser.requests if not one.startswith(address)] == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -14,11 +15,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tests.cli import test_cli
 from tests.serving.conftest import form, running
 from tests.serving.test_predict import jpeg
 from tortie.evaluation.predict import Predictions
+from tortie.serving import server as serving
+from tortie.serving.app import make_app
 from tortie.serving.batcher import Batcher
-from tortie.serving.limits import Limits, Refusal
+from tortie.serving.limits import Access, Limits, Refusal
+from tortie.serving.service import Service
+
+command = test_cli.run
 
 
 class Slow:
@@ -95,7 +102,7 @@ def test_a_form_that_finds_too_little_room_is_refused_whole():
             assert found[0].status == 200
 
 
-def test_a_client_that_has_gone_is_dropped_before_its_turn():
+def test_a_client_that_has_gone_is_dropped_before_its_turn(caplog):
     slow, content = Slow(), jpeg()
     with running(lambda: slow, threads=1) as client:
         client.until_ready()
@@ -117,6 +124,8 @@ def test_a_client_that_has_gone_is_dropped_before_its_turn():
             thread.join()
             assert found[0].status == 200
         assert slow.batches == [1, 1]
+    gc.collect()  # asyncio tells of an error that nobody asked for when it is let go
+    assert caplog.records == []
 
 
 def test_slow_sockets_stop_nobody_and_are_closed(fitted_file):
@@ -255,6 +264,36 @@ def test_a_failure_within_is_json_too():
         answer = client.predict(jpeg())
         assert answer.status == 500 and answer.json == {"error": "an error of the server"}
         assert client.get("/health").status == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_well_from_its_announcement_on(number):
+    # Invariant: whoever reads the address may end the server in the same moment.
+    slow, announced = Slow(), []
+    service = Service("slow", lambda: slow, Limits(), 1)
+    app = make_app(service, Limits(), Access(), 0.0)
+    before = signal.getsignal(number)
+
+    def announce():
+        with socket.create_connection(listening.getsockname()[:2], timeout=30):
+            announced.append(True)  # and somebody listens
+        os.kill(os.getpid(), number)
+
+    with serving.listen("127.0.0.1", 0) as listening:
+        server = serving.Server(serving.make_config(app, Limits()), announce)
+        server.run([listening])
+    assert announced == [True] and server.started
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("wrong", [["--crops", "7"], ["--threads", "0"], ["--engine", "none"], []])
+def test_no_address_is_told_before_the_arguments_are_checked(command, fitted_file, wrong):
+    # Invariant: an address on stdout is that of a server that serves.
+    model = fitted_file if wrong else "none.safetensors"
+    code, out, err = command("serve", model, "--port", "0", *wrong)
+    assert code in (1, 2) and out == ""
+    assert len(err.splitlines()) == 1 and (wrong[0][2:] if wrong else model) in err
 
 
 def serve(start, *arguments, **environment):

@@ -102,15 +102,19 @@ def test_it_tells_what_it_serves_and_counts(client):
 
 
 def test_no_file_that_it_was_trained_on_is_told(fitted_file):
-    # Oracle: the names that the record of the fit holds, in the words of a fit that found something.
+    # Oracle: the names in the record of a fit that found copies and an unreadable file.
     classifier = load(fitted_file)
     before = classifier.metadata
     own = "/home/someone/insects/train/ants/1473187633_63ccaacea6.jpg"
     training = before.training | {
-        "notes": [f"the same file more than once: 1, 2 files of equal bytes ('{own}'); tortie check"],
+        "notes": [
+            f"the same file more than once: 1, 2 files of equal bytes ('{own}'); tortie check"
+        ],
         "skipped": [{"path": own, "reason": "truncated"}],
     }
-    member = before.members[0].model_copy(update={"weights": "/home/someone/secret/run.safetensors"})
+    member = before.members[0].model_copy(
+        update={"weights": "/home/someone/secret/run.safetensors"}
+    )
     classifier._metadata = before.model_copy(update={"training": training, "members": [member]})
     with running(lambda: classifier) as client:
         answer = client.until_ready().get("/model")

@@ -1,6 +1,7 @@
 """What is sent in error or in malice is refused with a reason, and the server lives on."""
 
 import io
+import json
 import socket
 import struct
 import threading
@@ -72,13 +73,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_bodies(client, name):
+def test_bad_bodies(client, name, caplog):
     body, kind, status = BAD[name]
     answer = client.predict(body, Content_Type=kind)
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/json"
     assert isinstance(answer.json["error"], str) and answer.json["error"]
     assert client.predict(jpeg()).status == 200
+    assert caplog.records == []  # the client is told, and the operator need not know
 
 
 def test_names_of_clients_are_shown_and_never_paths(client, tmp_path, monkeypatch):
@@ -128,6 +130,11 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 def test_wrong_lengths_and_other_protocols(client, sent):
     answer = client.raw(sent)
     assert answer == b"" or answer.split()[1] in (b"400", b"413", b"415", b"421")
+    if answer:
+        head, _, told = answer.partition(b"\r\n\r\n")
+        assert b"content-type: application/json" in head
+        assert f"content-length: {len(told)}\r\n".encode() in head
+        assert list(json.loads(told)) == ["error"]
     assert client.predict(jpeg()).status == 200
 
 

@@ -2,14 +2,17 @@
 
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import tortie
 from tests.chromium import camera, chromium, needs_browser
-from tests.conftest import photograph
+from tests.conftest import lay_out, photograph
 from tests.studio.conftest import studio_at
 from tortie.errors import UsageError
 from tortie.export.runtime import runtime
+from tortie.serving.limits import Limits
 
 pytestmark = [pytest.mark.slow, needs_browser]
 
@@ -110,6 +113,100 @@ def test_teach_two_classes_by_camera_and_files_and_take_the_page_home(tmp_path):
         browser.until("$('answers').querySelectorAll('.bars li').length === 4")
         assert browser.evaluate("$('answers').querySelector('.label').textContent") == "stripes"
         assert browser.requests == [] and browser.errors == []
+
+
+def test_all_that_fits_is_added_and_what_is_left_out_stays_to_be_read(tmp_path):
+    # Oracle: the files of the folder. A request takes 1 MiB here: not three of 450 kB, not eight.
+    root, files = lay_out(tmp_path / "taught", count=2), tmp_path / "files"
+    files.mkdir()
+    noise = np.random.default_rng(0)
+    large = [files / f"large-{number}.png" for number in range(4)]
+    for path in large:
+        Image.fromarray(noise.integers(0, 256, (390, 390, 3), np.uint8)).save(path)
+    small = [files / f"small-{number:02}.jpg" for number in range(12)]
+    for number, path in enumerate(small):
+        photograph("blobs", 20 + number).save(path)
+    (files / "hi.txt").write_text("hi")
+    (files / "nothing.jpg").write_bytes(b"")
+    (files / "huge.jpg").write_bytes(bytes(2**20))
+    others = [files / name for name in ("hi.txt", "nothing.jpg", "huge.jpg")]
+    limits = Limits(body_bytes=2**20, seconds=20)
+    with (
+        studio_at(root, limits=limits) as client,
+        chromium(tmp_path / "browser", host="127.0.0.1") as browser,
+    ):
+        browser.open(f"http://127.0.0.1:{client.port}/")
+        browser.until("typeof state !== 'undefined' && state && state.ready")
+        browser.look(390, 844, touch=True)
+        browser.choose(
+            "[data-name=blobs] input[type=file]", [others[0], *large, *others[1:], *small]
+        )
+        browser.until("$('said').textContent.startsWith('16 photographs added')")
+        said = browser.evaluate("$('said').textContent")
+        for words in (
+            "hi.txt: not an image",
+            "nothing.jpg: empty",
+            "huge.jpg: over the limit of 1 MiB",
+        ):
+            assert words in said
+        assert len(list((root / "blobs").iterdir())) == 2 + 16
+        assert browser.errors == []
+        # Where the user is, the message is.
+        browser.evaluate("scrollTo(0, document.body.scrollHeight); 0")
+        assert browser.evaluate("scrollY") > 844
+        top, bottom = browser.evaluate(
+            "(({top, bottom}) => [top, bottom])($('said').getBoundingClientRect())"
+        )
+        assert 0 <= top < bottom <= 844
+        browser.evaluate("$('said-close').click(); 0")
+        assert browser.evaluate("[$('said').textContent, $('message').offsetHeight]") == ["", 0]
+        # A class that went meanwhile: each request is refused, and said once.
+        (root / "stripes").rename(tmp_path / "elsewhere")
+        browser.choose("[data-name=stripes] input[type=file]", small[:2])
+        browser.until("$('said').textContent.includes('no class')")
+
+
+def test_keys_label_after_a_class_was_named(tmp_path):
+    # Oracle: what a person does: a name, Enter, and the key of the class that was made.
+    root, images = lay_out(tmp_path / "taught", count=2), tmp_path / "images"
+    images.mkdir()
+    for number in range(8):
+        photograph("blobs", 40 + number).save(images / f"{number:02}.jpg", quality=92)
+    with (
+        studio_at(root, images) as client,
+        chromium(tmp_path / "browser", host="127.0.0.1") as browser,
+    ):
+        browser.open(f"http://127.0.0.1:{client.port}/")
+        browser.until("typeof state !== 'undefined' && state && !$('label').hidden && !asking")
+        assert "8 photographs without a label" in browser.evaluate("$('label-left').textContent")
+        browser.evaluate("$('new-name').focus(); 0")
+        press(browser, *"waves", "Enter")
+        browser.until(f"Boolean({named('waves')}) && document.activeElement === $('label')")
+        for left in (7, 6):
+            press(browser, "3")
+            browser.until(f"$('label-left').textContent.startsWith('{left} photograph') && !asking")
+        assert browser.evaluate("$('new-name').value") == ""
+        assert browser.evaluate(count("waves")) == 2
+        # So does the name of a class that was changed.
+        browser.evaluate(f"{named('waves')}.querySelector('.name').select(); 0")
+        press(browser, *"sea", "Enter")
+        browser.until(f"Boolean({named('sea')}) && document.activeElement === $('label')")
+        press(browser, "2")
+        browser.until("$('label-left').textContent.startsWith('5 photographs') && !asking")
+        assert len(list((root / "sea").iterdir())) == 3  # the second by name: its key is 2
+        many = "{classes: [...'abcdefghijklm'], confusion: []}"
+        browser.evaluate(f"drawConfusion({many}); 0")
+        assert "up to 12 classes" in browser.evaluate("$('confusion').textContent")
+        assert browser.errors == []
+
+
+def press(browser, *keys):
+    """Press keys, one after the other."""
+    for key in keys:
+        text = "\r" if key == "Enter" else key
+        number = {"windowsVirtualKeyCode": 13} if key == "Enter" else {}
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, **number)
+        browser.call("Input.dispatchKeyEvent", type="keyUp", key=key, **number)
 
 
 def hold_camera_often(browser, label):

@@ -76,6 +76,12 @@ def test_what_is_no_image_is_not_kept(tmp_path):
     assert contents(tmp_path) == {}
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "hi.txt").write_text("hi")
+    with pytest.raises(UsageError, match=r"'.*hi\.txt' is no folder: expected"):
+        PhotographFolder(tmp_path / "hi.txt")
+
+
 def test_folders_of_splits_are_refused(tmp_path):
     with pytest.raises(UsageError, match="holds splits"):
         PhotographFolder(lay_out(tmp_path, count=2, splits=("train", "test")))

@@ -13,7 +13,14 @@ function addItem(file) {
   const item = $("answer").content.firstElementChild.cloneNode(true);
   const picture = item.querySelector(".photograph");
   const address = URL.createObjectURL(file);
-  picture.onload = picture.onerror = () => URL.revokeObjectURL(address);
+  picture.onload = () => URL.revokeObjectURL(address);
+  picture.onerror = () => {
+    URL.revokeObjectURL(address);
+    const none = document.createElement("p"); // this browser cannot show it
+    none.className = "unshown soft";
+    none.textContent = "No preview";
+    picture.replaceWith(none);
+  };
   picture.src = address;
   picture.alt = "Photograph " + file.name;
   item.querySelector(".name bdi").textContent = file.name;

@@ -2,15 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tortie.cli import options, show
 from tortie.errors import UsageError
-
-if TYPE_CHECKING:
-    from tortie.classifier import ImageClassifier
 
 NAME = "serve"
 _PANEL = "Limits of a request"
@@ -75,25 +72,25 @@ def command(
     from tortie.serving.limits import Limits
     from tortie.serving.service import Service
 
-    def load() -> "ImageClassifier":
-        from tortie.loading import load_or_pretrained
-
-        return load_or_pretrained(model, weights).set_params(
-            crops=crops, device=device, precision=precision, engine=engine, threads=threads,
-            max_megapixels=max_megapixels,
-        )  # fmt: skip
-
     limits = Limits(
         body_bytes=int(max_mb * 2**20), pixels=int(max_megapixels * 1e6), files=max_files,
         seconds=timeout, queue=max(queue, max_files), total_bytes=int(8 * max_mb * 2**20),
     )  # fmt: skip
     access = server.check_access(host, os.environ.get("TORTIE_TOKEN") or None, allow_host or [])
+    from tortie.loading import load_or_pretrained
+
     with server.listen(host, port) as listening:
+        classifier = load_or_pretrained(model, weights).set_params(
+            crops=crops, device=device, precision=precision, engine=engine, threads=threads,
+            max_megapixels=max_megapixels,
+        )  # fmt: skip
+        classifier.check_arguments()
         address = server.address_of(listening)
-        show.result({"address": address, "model": str(model)}, [f"{model} at {address}"])
+        told = {"address": address, "model": str(model)}
         server.serve(
-            lambda failed: Service(Path(model).stem, load, limits, threads, failed),
+            lambda failed: Service(Path(model).stem, lambda: classifier, limits, threads, failed),
             listening, limits, access, reject_below,
+            lambda: show.result(told, [f"{model} at {address}"]),
         )  # fmt: skip
 
 

@@ -70,6 +70,10 @@ def command(
         photographs = PhotographFolder(folder)
         studio = Studio(photographs, Teacher(photographs, chosen, unlabelled))
         address = server.address_of(listening)
-        show.result({"address": address, "folder": str(folder)}, [f"{folder} at {address}"])
         limits = Limits(body_bytes=int(max_mb * 2**20), total_bytes=int(8 * max_mb * 2**20))
-        server.serve_app(make_studio_app(studio, limits, access), listening, limits)
+        server.serve_app(
+            make_studio_app(studio, limits, access), listening, limits,
+            lambda: show.result(
+                {"address": address, "folder": str(folder)}, [f"{folder} at {address}"]
+            ),
+        )  # fmt: skip

@@ -49,9 +49,7 @@ class LivePredictor:
         self._temperature = temperature
         self._novelty = novelty
         self._max_pixels = max_pixels
-        self._views = {
-            seen: crop_views(seen[0], crops, seen[1]) for seen in map(_seen_by, members)
-        }
+        self._views = {seen: crop_views(seen[0], crops, seen[1]) for seen in map(_seen_by, members)}
         self._preparing = threading.Lock()
 
     def prepare(self) -> None:

@@ -225,6 +225,7 @@ async def _answers(
     asked = [number for number in range(len(uploads)) if number not in reasons]
     futures = service.ask([Question(uploads[number].content, activation_map) for number in asked])
     all_answers: asyncio.Future[list[Answer]] = asyncio.gather(*futures)
+    all_answers.add_done_callback(_forget)  # asyncio reports an error that nobody asks for
     gone = asyncio.ensure_future(request.receive())  # after the body, it tells only of the end
     try:
         both: set[asyncio.Future[Any]] = {all_answers, gone}
@@ -235,6 +236,12 @@ async def _answers(
     finally:
         gone.cancel()
         all_answers.cancel()
+
+
+def _forget(answers: "asyncio.Future[Any]") -> None:
+    """Ask for an error, or for its cancellation, of which its client is not told any more."""
+    if not answers.cancelled():
+        answers.exception()
 
 
 def _told(

@@ -4,12 +4,18 @@ uvicorn waits for ever for the end of a header, and for a body that nobody reads
 httptools keeps whatever a header holds until it is whole.
 """
 
+import json
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _UNHEARD = 2**14
 """Bytes that may come without a whole header or a piece of a body: of a header, of trailers."""
+
+_NO_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+    b"x-content-type-options: nosniff\r\ncache-control: no-store\r\nconnection: close\r\n\r\n%b"
+)
 
 
 def connection(patience: float) -> type[HttpToolsProtocol]:
@@ -33,6 +39,12 @@ def connection(patience: float) -> type[HttpToolsProtocol]:
             if self._unheard > _UNHEARD and not self.transport.is_closing():
                 self.send_400_response("A header that is too long.")
             self._watch()
+
+        def send_400_response(self, msg: str) -> None:
+            """Refuse what is no HTTP, in the form of all refusals."""
+            body = json.dumps({"error": msg}).encode()
+            self.transport.write(_NO_HTTP % (len(body), body))
+            self.transport.close()
 
         def on_headers_complete(self) -> None:
             self._unheard = 0

@@ -77,6 +77,7 @@ def serve(
     limits: Limits,
     access: Access,
     reject_below: float,
+    announce: Callable[[], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM; requests that were accepted are answered first.
 
@@ -86,13 +87,15 @@ def serve(
         limits: of a request.
         access: who may ask.
         reject_below: photographs whose highest probability is below this get no label.
+        announce: called once requests are answered, and a signal ends the server well.
 
     Raises:
         TortieError: the classifier cannot be loaded.
     """
     stop: list[Server] = []
     service = make_service(lambda: stop[0].end())
-    stop.append(Server(make_config(make_app(service, limits, access, reject_below), limits)))
+    config = make_config(make_app(service, limits, access, reject_below), limits)
+    stop.append(Server(config, announce))
     stop[0].run([listening])
     if service.error is not None:
         raise service.error
@@ -100,13 +103,15 @@ def serve(
         raise TortieError("the server could not start")
 
 
-def serve_app(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
+def serve_app(
+    app: FastAPI, listening: socket.socket, limits: Limits, announce: Callable[[], None]
+) -> None:
     """Serve an application until SIGINT or SIGTERM, as :func:`serve` does.
 
     Raises:
         TortieError: it cannot start.
     """
-    server = Server(make_config(app, limits))
+    server = Server(make_config(app, limits), announce)
     server.run([listening])
     if not server.started:
         raise TortieError("the server could not start")
@@ -115,6 +120,7 @@ def serve_app(app: FastAPI, listening: socket.socket, limits: Limits) -> None:
 def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
     """How uvicorn runs the application: it logs errors alone, and waits for nobody for ever."""
     logging.getLogger("uvicorn.error").addFilter(_is_ours)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told
     return uvicorn.Config(
         app,
         http=connection(limits.seconds),
@@ -130,7 +136,22 @@ def make_config(app: FastAPI, limits: Limits) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """A server that ends well on a signal, instead of dying by it once its work is done."""
+    """A server that ends well on a signal, instead of dying by it once its work is done.
+
+    Args:
+        config: how it runs.
+        announce: called once it answers, when a signal already ends it well.
+    """
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and announce it."""
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._announce()
 
     def end(self) -> None:
         """Stop, when what was accepted is answered."""

@@ -72,6 +72,7 @@ class Service:
         self.metrics = ServerMetrics(lambda: self.waiting, lambda: self.ready)
         self.error: BaseException | None = None
         self._load = load
+        self._seconds = limits.seconds
         self._failed = failed
         self._live: LivePredictor | None = None
         self._classifier: ImageClassifier | None = None
@@ -86,8 +87,14 @@ class Service:
         self._loader.start()
 
     def close(self) -> None:
-        """Answer what waits, and stop."""
+        """Answer what waits, and stop.
+
+        What is being loaded is waited for, as long as a client would be: a process that ends
+        while an engine is made ends in an abort.
+        """
         self._batcher.close()
+        if self._loader.is_alive() and threading.current_thread() is not self._loader:
+            self._loader.join(self._seconds)
 
     @property
     def ready(self) -> bool:

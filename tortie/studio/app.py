@@ -82,7 +82,7 @@ def make_studio_app(studio: Studio, limits: Limits, access: Access) -> FastAPI:
     async def failed(request: Request, error: TortieError) -> Response:
         return refused(Refusal(HTTPStatus.INSUFFICIENT_STORAGE, str(error)))
 
-    html = render("studio", "studio.html.j2", scripts=list(_SCRIPTS))
+    html = render("studio", "studio.html.j2", scripts=list(_SCRIPTS), most_bytes=limits.body_bytes)
     add_page(app, "/", html, _SCRIPTS)
     add_file(app, "/studio.css", text("studio", "studio.css"), "text/css; charset=utf-8")
     _add_folder(app, studio, BodyReader(limits), limits)

@@ -1,5 +1,6 @@
 """Activations of photographs that come and go, by content: each is computed once."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,7 +25,20 @@ class FeatureMemory:
         self._extractor = extractor
         self._digests: dict[tuple[Path, tuple[int, int]], str | None] = {}
         self._features: dict[str, Floats] = {}
+        self._preparing = threading.Lock()
         self.reasons: dict[str, str] = {}
+
+    def prepare(self) -> None:
+        """Make the engine ready, which takes longer than a photograph, and run it once."""
+        with self._preparing:
+            wanted = self._extractor.preprocessing
+            shape = (1, wanted.height, wanted.width, wanted.channels)
+            self._extractor.engine(np.zeros(shape, np.uint8))
+
+    def wait(self) -> None:
+        """Wait for the engine while it is made ready: two threads would make it twice."""
+        with self._preparing:
+            pass
 
     def digest(self, path: Path, changed: tuple[int, int]) -> str | None:
         """SHA-256 of a file that :meth:`take` saw; ``None`` where it could not be opened."""
@@ -58,6 +72,7 @@ class FeatureMemory:
             progress(min(begin + _AT_ONCE, len(wanted)), len(wanted))
 
     def _compute(self, some: Sequence[tuple[str, Path]]) -> None:
+        self.wait()
         digests = [digest for digest, _ in some]
         with Extraction(self._extractor, [path for _, path in some], digests) as extraction:
             rows, found = extraction.finish(lambda done, total: None)

@@ -74,6 +74,11 @@ class PhotographFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        if root.exists() and not root.is_dir():
+            raise UsageError(
+                f"{quoted(root)} is no folder: expected one with a folder for each class, or a new "
+                "name"
+            )
         with _telling(root):
             root.mkdir(parents=True, exist_ok=True)
         if self.listing().photographs and find(root).splits:

@@ -120,7 +120,7 @@ async function offer() {
       const fresh = found.keys.filter((key) => !later.has(key));
       if (!fresh.length) later.clear();
       queue.push(...(fresh.length ? fresh : found.keys));
-      $("label-left").textContent = many(found.left, "photograph") + " without a label; the most worthwhile first";
+      tellLeft(found.left);
       $("label").hidden = !found.left;
     }
     if (queue.length) $("label-image").src = (await smallImage(queue[0])) || "data:,";
@@ -130,15 +130,23 @@ async function offer() {
   asking = false;
 }
 
+function tellLeft(count) {
+  $("label-left").textContent = many(count, "photograph") + " without a label; the most worthwhile first";
+}
+
 async function labelAs(name) {
   if (!queue.length || asking) return;
-  const key = queue.shift();
-  await change("/api/label", { keys: [key], label: name });
+  asking = true; // a key that is pressed meanwhile is not for a photograph that is not shown yet
+  const done = await change("/api/label", { keys: [queue[0]], label: name });
+  asking = false;
+  if (!done) return;
+  queue.shift();
   if (queue.length < 6) queue.length = 0; // what was learnt since may ask for others
   offer();
 }
 
 function drawLabels() {
+  if (!$("label").hidden) tellLeft(state.left);
   const keys = $("label-keys");
   const names = state.classes.map((one) => one.name).slice(0, 9);
   if (keys.dataset.names === names.join("\n")) return;

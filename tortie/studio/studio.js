@@ -3,6 +3,10 @@
 
 const SHOWN_THUMBS = innerWidth < 500 ? 16 : 48; // of a class, until all are asked for
 const NOTHING_YET = "Make two classes, and give each some photographs: files, or what the camera sees.";
+const MOST_FILES = 8; // in a request, so that what is added is soon seen
+const MOST_BYTES = Number(document.body.dataset.mostBytes); // in a request
+const PART = 512; // bytes of a form around a file, but for its name
+const MOST_CONFUSED = 12; // classes whose confusion has room on the page
 let token = "";
 let state = null;
 const chosen = new Set();
@@ -48,23 +52,62 @@ function askForToken() {
   $("token").focus();
 }
 
+// Files in requests that the server takes: by their number and by their bytes.
+function batches(files) {
+  const found = [];
+  let bytes = Infinity;
+  for (const file of files) {
+    const own = file.size + PART + 3 * file.name.length;
+    if (bytes + own > MOST_BYTES || found.at(-1).length === MOST_FILES) {
+      found.push([]);
+      bytes = PART;
+    }
+    found.at(-1).push(file);
+    bytes += own;
+  }
+  return found;
+}
+
+// Why a file need not be sent; "" where it can be.
+async function whyNot(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    return "cannot be read"; // a folder, or a file that went
+  }
+  if (!file.size) return "empty";
+  const most = (MOST_BYTES / 2 ** 20).toLocaleString("en");
+  return file.size + 2 * PART + 3 * file.name.length > MOST_BYTES ? "over the limit of " + most + " MiB" : "";
+}
+
+// Adds files to a class, in as many requests as it takes, and says in the end what was left out.
 async function sendPhotographs(label, files, burst = "") {
-  const some = [...files].filter((file) => file.size);
-  for (let begin = 0; begin < some.length; begin += 8) {
+  const leftOut = [];
+  const some = [];
+  for (const file of [...files]) {
+    const reason = await whyNot(file);
+    if (reason) leftOut.push(file.name + ": " + reason);
+    else some.push(file);
+  }
+  const where = new URLSearchParams({ label, ...(burst ? { burst } : {}) });
+  let added = 0, left = some.length;
+  for (const batch of batches(some)) {
     const form = new FormData();
-    for (const file of some.slice(begin, begin + 8)) form.append("files", file, file.name);
-    const where = new URLSearchParams({ label, ...(burst ? { burst } : {}) });
+    for (const file of batch) form.append("files", file, file.name);
+    left -= batch.length;
     try {
       const answer = await (await ask("/api/photographs?" + where, { method: "POST", body: form })).json();
       draw(answer);
-      const left = some.length - begin - 8;
-      const refused = answer.refused.map((one) => one.path + ": " + one.reason).join("; ");
-      say(refused ? "Left out: " + refused : left > 0 ? many(left, "photograph") + " to go" : "");
+      added += batch.length - answer.refused.length;
+      leftOut.push(...answer.refused.map((one) => one.path + ": " + one.reason));
     } catch (error) {
-      say("Not added: " + error.message);
-      return;
+      leftOut.push((batch.length === 1 ? batch[0].name : many(batch.length, "photograph")) + ": " + error.message);
     }
+    const words = [left ? many(left, "photograph") + " to go" : burst ? "" : many(added, "photograph") + " added",
+      leftOut.length ? "Left out: " + leftOut.join("; ") : ""].filter(Boolean);
+    if (words.length) say(words.join(". ") + ".");
   }
+  if (!some.length && leftOut.length) say("Left out: " + leftOut.join("; ") + ".");
 }
 
 // Shows a state, unless a newer one is shown already.
@@ -73,11 +116,12 @@ function draw(found) {
   state = found;
   $("access").hidden = true;
   $("studio").hidden = false;
+  const ready = found.ready || found.error ? "" : " Getting ready: the first photograph may take some seconds.";
   const learning = found.done < found.total ? "; looking at photographs, " + found.done + " of " + found.total : "";
   const learnt = found.learnt_from
     ? ". Learnt from " + many(found.learnt_from, "photograph") + " in " + Math.round(1000 * found.solve_seconds) + " ms"
     : ". Two classes with photographs are needed to learn";
-  $("about").textContent = found.error || "Folder " + found.folder + learnt + learning + ".";
+  $("about").textContent = found.error || "Folder " + found.folder + learnt + learning + "." + ready;
   for (const button of document.querySelectorAll("[data-file], #report")) button.disabled = !found.learnt_from;
   drawClasses(found);
   drawFigures(found);
@@ -124,6 +168,7 @@ function makeCard(name) {
     if (field.value !== name && !(await change("/api/classes/rename", { name, to: field.value })))
       field.value = name;
   });
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter") goOn(card); });
   const files = card.querySelector("input[type=file]");
   files.addEventListener("change", async () => {
     await sendPhotographs(name, files.files);
@@ -143,6 +188,11 @@ function makeCard(name) {
   });
   holdForCamera(card.querySelector(".hold"), name);
   return card;
+}
+
+// Leaves a field whose name is given: keys label photographs, or the next thing is to add some.
+function goOn(card) {
+  ($("label").hidden ? card.querySelector("input[type=file]") : $("label")).focus();
 }
 
 const seen = new IntersectionObserver((entries) => {
@@ -229,7 +279,12 @@ function lineOf(text) {
 
 function drawConfusion(figures) {
   $("confusion").textContent = "";
-  if (!figures || figures.classes.length > 12) return;
+  if (!figures) return;
+  if (figures.classes.length > MOST_CONFUSED) {
+    const text = "Confusion: shown here for up to " + MOST_CONFUSED + " classes; Open report shows that of all " +
+      figures.classes.length + ".";
+    return $("confusion").append(Object.assign(document.createElement("p"), { className: "soft", textContent: text }));
+  }
   const table = document.createElement("table");
   const add = (row, kind, text) => { row.append(Object.assign(document.createElement(kind), { textContent: text })); };
   const caption = document.createElement("p"); // as wide as the panel: a table's own is as wide as the table
@@ -308,7 +363,7 @@ async function watch() {
     try {
       const before = state && state.figures_of;
       draw(await (await ask("/api/state")).json());
-      const busy = state.done < state.total || (state.learnt_from && state.figures_of < state.version);
+      const busy = !(state.ready || state.error) || state.done < state.total || (state.learnt_from && state.figures_of < state.version);
       if (busy || state.figures_of !== before) quick = 10; // findings follow figures
     } catch (error) {
       if (!$("access").hidden) return;
@@ -320,7 +375,10 @@ async function watch() {
 
 $("new").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (await change("/api/classes", { name: $("new-name").value })) $("new-name").value = "";
+  const name = $("new-name").value;
+  if (!(await change("/api/classes", { name }))) return;
+  $("new-name").value = "";
+  goOn([...$("classes").children].find((card) => card.dataset.name === name.trim().normalize()) || $("classes").lastElementChild);
 });
 $("chosen").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -342,4 +400,5 @@ $("report").addEventListener("click", () => {
   else window.open("/api/report", "_blank", "noopener");
 });
 window.addEventListener("focus", () => { if (state) change("/api/look", {}); });
+$("said-close").addEventListener("click", () => say(""));
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());

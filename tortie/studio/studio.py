@@ -14,6 +14,7 @@ from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder
 from tortie.studio.teacher import Snapshot, Teacher
 
 _PATIENCE = 300.0  # seconds that a download waits for the fit of what was just added
+_LEAVE = 30.0  # that the end waits for what was begun at the start
 _NAME = "classifier"
 _OFFERED = 12  # unlabelled photographs at a time
 
@@ -32,14 +33,17 @@ class Studio:
         self.error = ""
         self._measurer = Measurer(teacher)
         self._offered: dict[str, FolderPhotograph] = {}
+        self._beginning = threading.Thread(target=self._begin, name="tortie-look", daemon=True)
 
     def start(self) -> None:
-        """Begin to look at what is in the folder."""
-        threading.Thread(target=self._begin, name="tortie-look", daemon=True).start()
+        """Begin to look at what is in the folder, and to make the network ready."""
+        self._beginning.start()
 
     def close(self) -> None:
         """End after what is under way."""
         self._measurer.close()
+        if self._beginning.is_alive():  # a process that ends while an engine is made, aborts
+            self._beginning.join(_LEAVE)
 
     def look(self) -> dict[str, Any]:
         """Learn what changed in the folder; the state then."""
@@ -92,6 +96,8 @@ class Studio:
             "folder": str(self.folder.root),
             "done": self.teacher.done,
             "total": self.teacher.total,
+            "ready": self.teacher.ready,
+            "left": self.teacher.left(),
             "error": self.error,
             "classes": _classes(snapshot),
             "learnt": list(snapshot.learnt),
@@ -145,6 +151,7 @@ class Studio:
     def _begin(self) -> None:
         try:
             self.look()
+            self.teacher.prepare()
         except TortieError as error:
             self.error = str(error)
 

@@ -83,6 +83,11 @@ class Teacher:
         folder: of the photographs.
         options: of the fit: network, device, precision, engine, threads.
         unlabelled: folder of photographs to label; ``None`` for none.
+
+    Attributes:
+        snapshot: what is known now.
+        done: photographs that were looked at, of ``total``.
+        ready: whether the network is, so that a photograph takes no time worth telling.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Teacher:
         self.options = options
         self.snapshot = Snapshot()
         self.done, self.total = 0, 0
+        self.ready = False
         self._unlabelled_root = unlabelled
         self._unlabelled: tuple[FolderPhotograph, ...] = ()
         self._changing = threading.Lock()
@@ -116,6 +122,11 @@ class Teacher:
             self.snapshot = self._learnt(before.version + 1, classes, listing.photographs)
             return self.snapshot
 
+    def prepare(self) -> None:
+        """Make the network ready, so that the first photograph does not wait for it."""
+        self._memory.prepare()
+        self.ready = True
+
     def suggest(self, penalty: float | None, temperature: float) -> None:
         """Take a penalty and a temperature that a fit chose."""
         self._penalty, self._temperature = penalty, temperature
@@ -133,6 +144,7 @@ class Teacher:
         snapshot = self.snapshot
         if snapshot.head is None:
             raise UsageError("two classes with a photograph each are needed before it can tell")
+        self._memory.wait()
         multiply_alone()
         live = self._predictor(snapshot, snapshot.head)
         return to_predictions(contents, live(contents), snapshot.learnt)
@@ -159,6 +171,12 @@ class Teacher:
             said = None if snapshot.head is None else softmax(snapshot.head.logits(rows))
             order = worth_labelling(rows, said, snapshot.features, count)
             return [self._unlabelled[i] for i in order], len(left)
+
+    def left(self) -> int:
+        """How many of the unlabelled photographs that were seen last have no class yet."""
+        known = set(self.snapshot.digests)
+        seen = self._unlabelled
+        return sum(self._memory.digest(one.path, one.changed) not in known for one in seen)
 
     def unlabelled(self, key: str) -> FolderPhotograph:
         """An unlabelled photograph by its key.
