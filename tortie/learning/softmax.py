@@ -123,6 +123,7 @@ def choose(
     problems: Solver,
     held: Sequence[tuple[Floats, Integers, Weights]],
     penalties: Sequence[float] = PENALTIES,
+    clear: float = np.inf,
 ) -> PenaltyChoice:
     """The penalty of the least held-out log loss.
 
@@ -134,6 +135,8 @@ def choose(
         held: features ``(n, D)``, class indices and weights ``(n,)`` to score each of them on.
         penalties: those to try, strongest first; the search stops after two that are worse than
             the best.
+        clear: nats by which one alone that is worse ends the search: the weaker the penalty, the
+            longer it takes.
     """
     labels = np.concatenate([own for _, own, _ in held])
     weights = np.concatenate([own for _, _, own in held])
@@ -154,7 +157,7 @@ def choose(
             best, worse = (loss, penalty, logits), 0
         else:
             worse += 1
-            if worse == 2:
+            if worse == 2 or loss > best[0] + clear:
                 break
     assert best is not None
     return PenaltyChoice(best[1], losses, best[2], labels, weights)
