@@ -8,10 +8,12 @@ import pytest
 
 import tortie
 from tests.conftest import lay_out
-from tortie.learning import depths, step_plan
-from tortie.learning.depths import Score, worth_comparing
+from tortie.learning import depths, short_comparison, step_plan
+from tortie.learning.depths import worth_comparing
 from tortie.learning.job import Events
+from tortie.learning.short_comparison import Countdown, Score, not_behind
 from tortie.networks.table import find
+from tortie.training.step_cost import StepCost
 
 
 @pytest.mark.parametrize(
@@ -163,3 +165,79 @@ def test_too_few_photographs_to_compare_are_cross_validated_and_decoded_once(
     assert len(counted) == 16
     assert len(plans) == 1
     assert classifier.accuracy_.on == "cross-validation"
+
+
+DEAR = 200.0  # seconds of a step: two depths of 16 steps take 1.9 hours, so an hour is for rounds
+
+
+@pytest.fixture
+def dear(monkeypatch):
+    """Steps of which whole trainings do not fit an hour, and short ones do."""
+    cost = StepCost("float32", DEAR, 1_000_000)
+    monkeypatch.setattr(step_plan, "measure_step", lambda *given: cost)
+    monkeypatch.setattr(StepCost, "of_batch", lambda *given: cost)
+    monkeypatch.setattr(short_comparison, "_FEWEST", 2)
+
+
+def in_rounds(images, weights, run, note=lambda line: None, **choices):
+    plans = []
+    classifier = tortie.ImageClassifier(
+        "resnet20-cifar", weights=str(weights), freeze="auto", epochs=4, batch=16, threads=1,
+        precision="float32", augment="none", budget="1h", run=run, **choices,
+    )  # fmt: skip
+    classifier.fit(images, events=Events(plan=plans.append, note=note))
+    assert classifier.fitted_ is not None
+    return classifier.fitted_, plans
+
+
+def test_short_trainings_compare_what_does_not_fit_whole(tmp_path, images, weights, dear):
+    told = []
+    fitted, plans = in_rounds(images, weights, tmp_path / "a.run", told.append)
+    rounds = json.loads((tmp_path / "a.run" / "run.json").read_text())["rounds"]
+    assert [epochs for epochs, _, _ in rounds] == sorted(epochs for epochs, _, _ in rounds)
+    assert sum(seconds for _, _, seconds in rounds) <= 3600
+    assert f"by {rounds[0][0]} epochs of" in plans[0].depth_rule
+    assert "left out" not in plans[0].depth_rule
+    scores = [line for line in told if line.startswith("freeze ")]
+    assert [line.split()[1][:-1] for line in scores[:3]] == ["all", "conv3_x", "none"]
+    assert len({line.rsplit(" ", 1)[1] for line in scores[:3]}) == 1  # the same photographs
+    kept = next(line for line in told if "is kept" in line).rsplit("; ", 1)[1].split()[0]
+    last = scores[3:] or scores
+    shares = {line.split()[1][:-1]: float(line.split()[2][:-1]) for line in last}
+    assert shares[kept] == max(shares.values())
+    assert kept == "all" or len(fitted.history) == 4  # the best is trained whole
+    assert set(fitted.data.split_counts.values()) == {56, 12}
+
+
+def test_rounds_that_were_stopped_go_on(tmp_path, images, weights, dear):
+    def stop(line):
+        if line.startswith("freeze conv3_x:"):
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        in_rounds(images, weights, tmp_path / "a.run", stop)
+    first = tmp_path / "a.run" / "round 1 conv3_x" / "best.safetensors"
+    before = first.read_bytes()
+    rounds = json.loads((tmp_path / "a.run" / "run.json").read_text())["rounds"]
+    told = []
+    in_rounds(images, weights, tmp_path / "a.run", told.append, resume=True)
+    assert json.loads((tmp_path / "a.run" / "run.json").read_text())["rounds"] == rounds
+    assert first.read_bytes() == before
+    assert not told[1].startswith("epoch")  # all, then conv3_x, whose training is done
+
+
+def test_what_is_two_standard_errors_behind_is_dropped():
+    """Of 100 photographs, 90% right: 2 sqrt(2 × 0.9 × 0.1 / 100) = 0.085; all right: 0.028."""
+    scores = {"all": Score(0.81, 0.1), "conv3_x": Score(0.9, 0.5), "none": Score(0.82, 0.1)}
+    assert not_behind(scores, 100) == ["conv3_x", "none"]
+    assert not_behind({"all": Score(1.0, 0.0), "none": Score(0.98, 0.0)}, 100) == ["all", "none"]
+
+
+def test_time_that_rounds_have_left_follows_their_delays(monkeypatch):
+    """50 s that took 100 make 40 s out of the next 20: 140 of 139 is too late."""
+    now = iter((0.0, 100.0, 100.0))
+    monkeypatch.setattr(short_comparison.time, "monotonic", lambda: next(now))
+    left = Countdown(139.0)
+    left.done(50.0)
+    assert not left.fits(20.0)
+    assert left.fits(19.0)

@@ -170,7 +170,7 @@ def command(
     budget: Annotated[
         str,
         typer.Option(
-            help="Time limit of --freeze auto, such as 90s or 10m.",
+            help="Time limit of comparing depths with --freeze auto, such as 90s or 10m.",
             rich_help_panel=options.TRAINING,
         ),
     ] = "10m",

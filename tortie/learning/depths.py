@@ -8,7 +8,8 @@ whichever it is.
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,18 @@ from tortie.learning.job import Job
 from tortie.learning.plan import Plan, duration
 from tortie.learning.probe import probe
 from tortie.learning.result import FitResult
+from tortie.learning.short_comparison import (
+    Countdown,
+    Round,
+    Score,
+    best_of,
+    fewer,
+    not_behind,
+    plan_of_rounds,
+    plan_rounds,
+    said_rounds,
+    short_candidate,
+)
 from tortie.learning.stepwise_fit import (
     check_stepwise,
     measure,
@@ -51,28 +64,20 @@ FEW, _ENOUGH = 20, 1000
 without learning them by heart; from the second on, freezing everything is not among the best."""
 
 
-class Score(NamedTuple):
-    """What a depth is worth on photographs that it was not trained on.
-
-    Attributes:
-        accuracy: share of right answers, 0 to 1.
-        log_loss: of the probabilities, in nats.
-    """
-
-    accuracy: float
-    log_loss: float
-
-
 @dataclass
 class DepthComparison:
     """The depths to compare beside freezing everything, and why these.
 
     Attributes:
         candidates: those that freeze more first.
+        rounds: of short trainings; none where each depth is trained whole.
+        seconds: that are left of the budget.
         rule: why these, in words.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    seconds: float = 0.0
     rule: str = ""
 
     @property
@@ -84,7 +89,8 @@ class DepthComparison:
 def compare_depths(job: Job) -> FitResult:
     """Fit at the depths that the rule names and the budget allows, and keep the best.
 
-    Of equals, the one of the lower log loss is kept.
+    Where whole trainings of all of them do not fit the budget, short ones compare them, and the
+    best is then trained whole. Of equals, the one of the lower log loss is kept.
 
     Raises:
         UsageError: an invalid option, or a run that cannot be resumed with these options.
@@ -105,7 +111,8 @@ def compare_depths(job: Job) -> FitResult:
             return frozen_fit(all_frozen, listed_photographs, clock)
         job.announce(_plan(comparison))
         clock.lap("plan")
-        document = {"tortie": __version__, "freeze": "auto", "compared": comparison.names}
+        document: dict[str, Any] = {"tortie": __version__, "freeze": "auto"}
+        document |= {"compared": comparison.names, "rounds": [list(r) for r in comparison.rounds]}
         run.begin(document, listed(data))
         frozen = make_backbone(all_frozen, len(data.classes))
         trained, verdict = _best(frozen, photographs, comparison, run)
@@ -131,27 +138,40 @@ def _to_compare(
     before = run.document()
     if before is not None:  # go on with the comparison that was begun
         asked = before["compared"]
-    budget, dropped, comparison = job.options.budget, [], DepthComparison()
+    budget, comparison = job.options.budget, DepthComparison()
     for name in asked:
         began = time.monotonic()
-        candidate = make_candidate(
-            job.with_freeze(name), data, photographs, document_of(run.folder / name)
+        comparison.candidates.append(
+            make_candidate(job.with_freeze(name), data, photographs, document_of(run.folder / name))
         )
         budget -= time.monotonic() - began  # its steps were timed
-        estimate = candidate.plan.seconds
-        if estimate > budget and before is None:
-            dropped.append(f"{name} would take {duration(estimate)}")
-        else:
-            budget -= estimate
-            comparison.candidates.append(candidate)
-    if dropped:
-        allowed = duration(job.options.budget)
-        rule += f"; left out within {allowed}: {', '.join(dropped)} (--budget)"
+    comparison.seconds = budget
+    if before is not None:
+        comparison.rounds = [Round(*one) for one in before.get("rounds", ())]
+    elif sum(one.plan.seconds for one in comparison.candidates) > budget:
+        comparison.rounds = plan_rounds(comparison.candidates, budget)
+        if not comparison.rounds:
+            rule += _drop_dear(comparison, job.options.budget)
     if comparison.candidates:
         names = ", ".join(["all", *comparison.names])
         rule += f"; compared on {len(data.chosen_on)} held-out photographs: {names}"
+    if comparison.rounds:
+        rule += f", {said_rounds(comparison.rounds, comparison.candidates)}"
     comparison.rule = rule
     return comparison
+
+
+def _drop_dear(comparison: DepthComparison, allowed: float) -> str:
+    """Leave out the depths for which the budget has no time, even shortly; which, in words."""
+    left, dropped = comparison.seconds, []
+    for one in list(comparison.candidates):
+        estimate = one.plan.seconds
+        if estimate <= left:
+            left -= estimate
+        else:
+            comparison.candidates.remove(one)
+            dropped.append(f"{one.job.options.freeze} would take {duration(estimate)}")
+    return f"; left out within {duration(allowed)}: {', '.join(dropped)} (--budget)"
 
 
 def worth_comparing(smallest: int, names: tuple[str, ...]) -> tuple[list[str], str]:
@@ -171,6 +191,9 @@ def worth_comparing(smallest: int, names: tuple[str, ...]) -> tuple[list[str], s
 
 def _plan(comparison: DepthComparison) -> Plan:
     """The plan of all depths: that of the last, with the cost of them all."""
+    if comparison.rounds:
+        plan = plan_of_rounds(comparison.rounds, comparison.candidates)
+        return _with_rule(plan, comparison.rule)
     plans = [one.plan for one in comparison.candidates]
     together = {
         name: sum(getattr(plan, name) for plan in plans)
@@ -187,30 +210,74 @@ def _best(
     frozen: Backbone, photographs: DecodedPhotographs, comparison: DepthComparison, run: Run
 ) -> tuple[Trained | None, str]:
     """The best depth, ``None`` where that is freezing everything, and the verdict in words."""
-    note, data = frozen.job.events.note, comparison.candidates[0].data
-    scores = {"all": _softmax_alone(frozen, data, photographs)}
-    note(_scored("all", scores["all"], data))
+    if comparison.rounds:
+        scores = _by_rounds(frozen, photographs, comparison, run)
+    else:
+        data = comparison.candidates[0].data
+        scores = {"all": _told("all", _softmax_alone(frozen, data, photographs), frozen, data)}
     found: dict[str, Trained] = {}
     for name, candidate in zip(comparison.names, comparison.candidates, strict=True):
-        folder = run.folder / name
-        own = Run(folder, resume=(folder / "run.json").exists())
-        try:
+        if not comparison.rounds or name == best_of(scores):
             plan = _with_rule(candidate.plan, comparison.rule)
-            found[name] = train_candidate(candidate, plan, own)
-        finally:
-            own.close()
-        state = found[name].state
-        assert state.best is not None
-        scores[name] = Score(*state.best)
-        note(_scored(name, scores[name], data))
-    best = min(scores, key=lambda name: (-scores[name].accuracy, scores[name].log_loss))
+            found[name] = _train(candidate, plan, run.folder / name)
+        if not comparison.rounds:
+            scores[name] = _told(name, _score(found[name]), frozen, candidate.data)
+    best = best_of(scores)
     each = ", ".join(f"{name} {score.accuracy:.1%}" for name, score in scores.items())
     verdict = f"{comparison.rule}; on photographs that none was trained on: {each}; {best} is kept"
     return found.get(best), verdict
 
 
-def _scored(name: str, score: Score, data: Dataset) -> str:
-    return f"freeze {name}: {score.accuracy:.1%} of {len(data.chosen_on)} right"
+def _by_rounds(
+    frozen: Backbone, photographs: DecodedPhotographs, comparison: DepthComparison, run: Run
+) -> dict[str, Score]:
+    """The scores of the last round that there was time for."""
+    left, scores = Countdown(comparison.seconds), dict[str, Score]()
+    kept = ["all", *comparison.names]
+    for number, round_ in enumerate(comparison.rounds, 1):
+        shorts = {
+            str(one.job.options.freeze): short_candidate(one, round_)
+            for one in comparison.candidates
+            if str(one.job.options.freeze) in kept
+        }
+        if number > 1 and not left.fits(sum(one.plan.seconds for one in shorts.values())):
+            frozen.job.events.note(f"depth: no time for round {number}: the last one decides")
+            break
+        scores = {}
+        if "all" in kept:
+            data = fewer(comparison.candidates[0].data, round_.share)
+            scores["all"] = _told("all", _softmax_alone(frozen, data, photographs), frozen, data)
+        for name, short in shorts.items():
+            plan = _with_rule(short.plan, comparison.rule)
+            trained = _train(short, plan, run.folder / f"round {number} {name}")
+            scores[name] = _told(name, _score(trained), frozen, short.data)
+            left.done(short.plan.seconds)
+        kept = not_behind(scores, len(comparison.candidates[0].data.chosen_on))
+        if len(kept) == 1:
+            break
+    return scores
+
+
+def _train(candidate: Candidate, plan: Plan, folder: Path) -> Trained:
+    own = Run(folder, resume=(folder / "run.json").exists())
+    try:
+        return train_candidate(candidate, plan, own)
+    finally:
+        own.close()
+
+
+def _score(trained: Trained) -> Score:
+    assert trained.state.best is not None
+    return Score(*trained.state.best)
+
+
+def _told(name: str, score: Score, frozen: Backbone, data: Dataset) -> Score:
+    """The score, which a note tells."""
+    frozen.job.events.note(
+        f"freeze {name}: {score.accuracy:.1%} of {len(data.chosen_on)} right, trained on "
+        f"{len(data.train):,}"
+    )
+    return score
 
 
 def _softmax_alone(frozen: Backbone, data: Dataset, photographs: DecodedPhotographs) -> Score:
