@@ -79,7 +79,7 @@ def _check_packages() -> None:
         UsageError: scikit-image or scikit-learn is not installed.
     """
     try:
-        import skimage.data
+        import skimage.data  # noqa: F401
         import sklearn.datasets  # noqa: F401
     except ImportError as error:
         raise UsageError(f"the demo needs {error.name}: pip install 'tortie[demo]'") from None

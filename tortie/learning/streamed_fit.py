@@ -47,7 +47,6 @@ constant, and no share of what is free, so that a fit does not depend on what el
 _ROWS = 2048  # of a block: 10 MB of 1,280 features
 _WINDOWS = "the features are read from their files, a window of them at a time"
 _BYTES_OF_STEPS = 80  # of a row, where a head is trained by steps: its class, part, place, order
-_CLEARLY = 0.01  # nats by which a penalty ten times weaker is worse, so that none is tried beyond
 _SAMPLE = 10_000  # photographs trained on that are held in memory; or ten of each class
 
 
@@ -260,7 +259,7 @@ def _chosen(
 ) -> tuple[LinearHead, float]:
     """The softmax layer of the penalty of least log loss on some rows, and the penalty."""
     penalties = PENALTIES[::2]  # whole decades
-    penalty = choose(_Path(problem), [held], penalties, _CLEARLY).penalty
+    penalty = choose(_Path(problem), [held], penalties).penalty
     return problem.solve(penalty, GAP), penalty
 
 
