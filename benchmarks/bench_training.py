@@ -4,17 +4,21 @@
 - EfficientNet-Lite0 on ants and bees: an epoch of the whole network; and from its middle stage, the
   first half frozen, from the store, against the plain loop that runs the frozen half live.
 - What the plan said of an epoch, and of a step's memory, against what they took.
+- An epoch of each against its floor: forward and backward of what learns, alone, on random images,
+  in the faster of torch's two layouts.
 
 The plain loop is float32, eager, contiguous, torch's own DataLoader with two workers and
 torchvision's transforms, on the same network object; both sides run in one process, in turn.
 
     python benchmarks/bench_training.py CIFAR ANTS_AND_BEES [--images 5000] [--rounds 3]
+                                       [--only cifar|lite]
 
 Run it in the environment of peers (tests/conformance/requirements.txt), where torchvision is.
 CIFAR holds train/CLASS/*.jpg, ANTS_AND_BEES train/CLASS/* and val/CLASS/*.
 """
 
 import argparse
+import copy
 import csv
 import os
 import statistics
@@ -91,6 +95,22 @@ def plain(
     return time.perf_counter() - begin
 
 
+def floor(trained: nn.Module, shape: tuple[int, ...], batch: int, count: int) -> float:
+    """Seconds of forward and backward alone, of as many steps as an epoch has."""
+    found = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        network = copy.deepcopy(trained).to(memory_format=layout).train()
+        images = torch.randn(batch, *shape).contiguous(memory_format=layout)
+        labels = torch.zeros(batch, dtype=torch.int64)
+        times = []
+        for _ in range(4):
+            begin = time.perf_counter()
+            nn.functional.cross_entropy(network(images), labels).backward()
+            times.append(time.perf_counter() - begin)
+        found.append(statistics.median(times[1:]))
+    return min(found) * count / batch
+
+
 class Watched:
     """tortie's epochs by the clock, and the plan."""
 
@@ -127,13 +147,21 @@ def ours(source: Path, network: str, epochs: int, **choices) -> Watched:
     return watched
 
 
-def told(name: str, images: int, tortie: list[float], peer: list[float]) -> None:
-    """One line: photographs a second of both sides, and the ratio with its spread."""
+def told(
+    name: str, images: int, tortie: list[float], peer: list[float], floors: list[float]
+) -> None:
+    """Two lines: photographs a second of both sides, and the ratios with their spread."""
     ratios = [b / a for a, b in zip(tortie, peer, strict=True)]
     print(
         f"{name}: tortie {images / statistics.median(tortie):,.1f} photographs/s, plain "
         f"{images / statistics.median(peer):,.1f}: {statistics.median(ratios):.2f}x "
         f"({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
+    times = [a / b for a, b in zip(tortie, floors, strict=True)]
+    print(
+        f"  floor {images / statistics.median(floors):,.1f} photographs/s: tortie's epoch takes "
+        f"{statistics.median(times):.2f} times as long ({min(times):.2f} to {max(times):.2f})",
         flush=True,
     )
 
@@ -148,14 +176,15 @@ def cifar(images: Path, count: int, rounds: int, folder: Path) -> None:
             transforms.Normalize([m / 255 for m in drawn.mean], [s / 255 for s in drawn.std]),
         ]
     )  # fmt: skip
-    tortie, peer = [], []
+    tortie, peer, floors = [], [], []
     for _ in range(rounds):
         watched = ours(
             source, "resnet20-cifar", 2, weights=None, freeze="none", augment="cifar", batch=128
         )
         tortie += watched.epochs[:1]
+        floors.append(floor(build("resnet20-cifar", classes=10), (3, 32, 32), 128, count))
         peer.append(plain(build("resnet20-cifar", classes=10), source, transform, 128, 0.1))
-    told(f"ResNet-20, CIFAR-10, {count:,} photographs", count, tortie, peer)
+    told(f"ResNet-20, CIFAR-10, {count:,} photographs", count, tortie, peer, floors)
     assert watched.plan is not None
     print(f"  plan: {watched.plan.training.epoch_seconds:.1f} s an epoch", flush=True)
 
@@ -177,20 +206,23 @@ def ants_and_bees(images: Path, rounds: int, folder: Path) -> None:
     )
     choices = {"recipe": str(folder / "fine-tune.json"), "batch": 32}
     times: dict[str, list[float]] = {name: [] for name in ("whole", "plain", "half", "half plain")}
-    live = []
+    live, floors, half_floors = [], [], []
     for _ in range(rounds):
         whole = ours(source, "efficientnet-lite0", 2, freeze="none", **choices)
         times["whole"] += whole.epochs[:1]
         network = build("efficientnet-lite0", weights="imagenet")
         network.new_head(2)
+        floors.append(floor(network, (3, 224, 224), 32, count))
         times["plain"].append(plain(network, source, transform, 32, 0.01))
         half = ours(source, "efficientnet-lite0", 6, freeze="mbconv4", views=2, **choices)
         times["half"].append(statistics.median(half.epochs))
         prefix, trained = network.cut("mbconv4")
+        half_floors.append(floor(trained, (80, 14, 14), 32, count))
         times["half plain"].append(plain(trained, source, transform, 32, 0.01, prefix.eval()))
         live.append(_live_epoch(source, choices))
-    told("Lite0, ants and bees, all of it", count, times["whole"], times["plain"])
-    told("Lite0 from its middle stage, from the store", count, times["half"], times["half plain"])
+    told("Lite0, ants and bees, all of it", count, times["whole"], times["plain"], floors)
+    name = "Lite0 from its middle stage, from the store"
+    told(name, count, times["half"], times["half plain"], half_floors)
     assert half.plan is not None
     training = half.plan.training
     stored = statistics.median(times["half"])
@@ -222,13 +254,16 @@ def main() -> None:
     parser.add_argument("ants_and_bees", type=Path)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("cifar", "lite"))
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as name:
         os.environ["TORTIE_CACHE"] = name
         print(describe())
-        cifar(arguments.cifar, arguments.images, arguments.rounds, Path(name))
-        ants_and_bees(arguments.ants_and_bees, arguments.rounds, Path(name))
+        if arguments.only != "lite":
+            cifar(arguments.cifar, arguments.images, arguments.rounds, Path(name))
+        if arguments.only != "cifar":
+            ants_and_bees(arguments.ants_and_bees, arguments.rounds, Path(name))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from PIL import Image
@@ -44,11 +45,13 @@ def test_help_and_version_import_nothing_heavy(words, said):
 
 
 @pytest.mark.parametrize("package", ["skimage", "sklearn"])
-def test_the_demo_names_what_it_lacks(run, monkeypatch, package):
+def test_the_demo_names_what_it_lacks(run, monkeypatch, tmp_path, package):
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code, out, err = run("demo")
     assert code == 2 and not out
     assert f"the demo needs {package}" in err and "pip install 'tortie[demo]'" in err
+    assert not list(tmp_path.iterdir())  # where the demo's new folder would be
 
 
 def test_version(run):

@@ -171,6 +171,9 @@ def test_a_model_that_answers_otherwise_is_not_written(model, tmp_path, monkeypa
         (["-o", "two.onnx", "--resized", "--crops", "10"], "leave --crops out"),
         (["-o", "two.onnx", "--int8"], "leads to none: name a folder of classes with --images"),
         (["-o", "two.onnx", "--images", "x"], "add --int8"),
+        (["-o", "two.onnx", "--max-loss", "3"], "--max-loss is of --int8"),
+        (["-o", "two.onnx", "--check", "nope"], "--check: no such file or folder: 'nope'"),
+        (["-o", "two.onnx", "--check", "nope.zip"], "no such file or folder: 'nope.zip'"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(
@@ -181,6 +184,24 @@ def test_what_cannot_be_exported_is_refused(
     code, _, err = run(capfd, "export", "alone.safetensors", *arguments)
     assert code == 2 and message in err
     assert [one.name for one in tmp_path.iterdir()] == ["alone.safetensors"]
+
+
+def test_eight_bits_are_not_measured_on_other_classes(model, tmp_path, capfd):
+    """Photographs of classes that the classifier does not know would be wrong before and after."""
+    others = lay_out(tmp_path / "others", 3)
+    (others / "blobs").rename(others / "cat")
+    output = tmp_path / "two.onnx"
+    code, _, err = run(capfd, "export", model, "-o", output, "--int8", "--images", others)
+    assert code == 2 and "does not have: 1 ('cat'); it has 2 ('blobs'," in err
+    assert not output.exists()
+
+
+def test_what_is_compared_on_nothing_is_not_written(model, tmp_path, capfd):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no image")
+    code, _, err = run(capfd, "export", model, "-o", tmp_path / "two.onnx", "--check", broken)
+    assert code == 1 and "none of 1 photographs" in err and "nothing is written" in err
+    assert [one.name for one in tmp_path.iterdir()] == ["broken.jpg"]
 
 
 def test_an_existing_file_is_kept_and_no_input_is_replaced(model, tmp_path):

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from tortie.learning import cross_fitting
 from tortie.learning import softmax as S
 from tortie.learning.cross_fitting import LabelledFeatures, train_on
-from tortie.learning.softmax_solver import Problems, TrainingSet
+from tortie.learning.softmax_solver import LinearHead, Problems, TrainingSet
 from tortie.learning.training_weights import TrainingWeights
 
 
@@ -127,6 +127,27 @@ def test_choice_is_the_least_of_the_losses_it_reports():
     assert S.log_loss(choice.logits, np.array(labels)[choice_order()]) == pytest.approx(
         choice.losses[choice.penalty]
     )
+
+
+@pytest.mark.parametrize(
+    "losses, tried, best",
+    [
+        ((0.5, 0.4, 0.403, 0.402, 0.3), 4, 1),  # two that are worse, by less than 1%
+        ((0.5, 0.4, 0.403, 0.39, 0.5), 5, 3),  # one, and then a better one
+        ((0.5, 0.4, 0.405, 0.1), 3, 1),  # one by more than 1%
+    ],
+)
+def test_the_search_ends_at_two_that_are_worse_or_one_that_is_clearly(losses, tried, best):
+    """The oracle is the rule by hand: of one photograph of class 0, loss = log(1 + exp(−bias))."""
+
+    class Given:
+        def solve(self, penalty, within):
+            bias = np.array([-np.log(np.expm1(losses[penalty])), 0], np.float32)
+            return [LinearHead(np.zeros((2, 1), np.float32), bias)]
+
+    one = np.zeros((1, 1), np.float32), np.zeros(1, np.int64), np.ones(1)
+    choice = S.choose(Given(), [one], range(len(losses)))
+    assert (len(choice.losses), choice.penalty) == (tried, best)
 
 
 def chosen(features, labels, classes, folds):

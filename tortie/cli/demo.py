@@ -38,6 +38,7 @@ def command(
     Example: tortie demo
     """
     show.begin(False, quiet)
+    _check_packages()
     folder = folder or Path(tempfile.mkdtemp(prefix="tortie-demo-"))
     photographs, cat = lay_out(folder)
     show.say(
@@ -71,6 +72,19 @@ def _run(*arguments: str | Path) -> None:
     application()(words, standalone_mode=False)
 
 
+def _check_packages() -> None:
+    """Whether the pictures are there, before anything is written.
+
+    Raises:
+        UsageError: scikit-image or scikit-learn is not installed.
+    """
+    try:
+        import skimage.data  # noqa: F401
+        import sklearn.datasets  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"the demo needs {error.name}: pip install 'tortie[demo]'") from None
+
+
 def lay_out_digits(folder: Path) -> Path:
     """Write scikit-learn's 8×8 digits as ``digits/CLASS/NUMBER.png``; the folder."""
     import numpy as np
@@ -91,16 +105,9 @@ def lay_out(folder: Path) -> tuple[Path, Path]:
 
     Returns:
         the folder of photographs, and the cat's file.
-
-    Raises:
-        UsageError: scikit-image or scikit-learn is not installed.
     """
-    try:
-        from skimage import data
-        from sklearn import datasets  # noqa: F401  (for the digits, later)
-    except ImportError as error:
-        raise UsageError(f"the demo needs {error.name}: pip install 'tortie[demo]'") from None
     from PIL import Image
+    from skimage import data
 
     photographs = folder / "photographs"
     for texture in _TEXTURES:

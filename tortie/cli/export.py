@@ -44,9 +44,13 @@ def command(
         ),
     ] = None,
     max_loss: Annotated[
-        float,
-        typer.Option(help="Refuse --int8 if it costs more percentage points of accuracy.", min=0),
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Refuse --int8 if it costs more percentage points of accuracy.",
+            min=0,
+            show_default="1.0",
+        ),
+    ] = None,
     crops: Annotated[
         int, typer.Option(help="Average the probabilities over 1 or 10 crops of each image.")
     ] = 1,
@@ -75,7 +79,7 @@ def command(
     Resizing and all else are inside. FILE.html opens by a double click and
     classifies photographs offline, with nothing installed. The file is
     compared with the classifier on photographs before it is written; it is
-    not written if a label differs.
+    not written if a label differs (with --int8, if it costs too much accuracy).
 
     Example: tortie export pets.safetensors -o pets.html
     """
@@ -84,13 +88,15 @@ def command(
         raise UsageError("--half or --int8, not both")
     if images is not None and not int8:
         raise UsageError("--images calibrates --int8: add --int8, or leave it out")
+    if max_loss is not None and not int8:
+        raise UsageError("--max-loss is of --int8: add --int8, or leave it out")
     from tortie.export.export import ExportOptions, export
     from tortie.export.model import Contents
 
     asked = ExportOptions(
         Contents(crops, reject_below, resized),
         "float16" if half else "int8" if int8 else "float32",
-        tuple(check or ()), images, max_loss / 100,
+        tuple(check or ()), images, 0.01 if max_loss is None else max_loss / 100,
     )  # fmt: skip
     with show.progress("photographs compared") as progress:
         exported = export(model, output, asked, force, progress)

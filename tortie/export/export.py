@@ -13,6 +13,7 @@ from tortie.errors import TortieError, UsageError
 from tortie.export.model import PROBABILITIES, Contents, write_model
 from tortie.export.photographs import Known, known_photographs, sample, split_file, to_check
 from tortie.files import check_output, replacing, together
+from tortie.images.walk import listed
 from tortie.loading import load_or_pretrained
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ def export(
     )
     options.contents.check(classifier)
     known = known_photographs(model, classifier.training_sha256)
-    labelled = _labelled(model, options, known) if options.precision == "int8" else known
+    labelled = known
+    if options.precision == "int8":
+        labelled = _labelled(model, options, known, classifier.metadata.classes)
     sources, compared_on = to_check(options.check, known)
     plain = write_model(classifier, options.contents, _provenance(model, options))
     written, loss = _at_precision(plain, options, labelled, classifier)
@@ -156,11 +159,11 @@ def _provenance(model: Path, options: ExportOptions) -> dict[str, Any]:
     return {"classifier": model.name, "sha256": digest, "precision": options.precision}
 
 
-def _labelled(model: Path, options: ExportOptions, known: Known) -> Known:
+def _labelled(model: Path, options: ExportOptions, known: Known, classes: Sequence[str]) -> Known:
     """Photographs to calibrate and to measure 8 bits on.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or some of a class that the classifier does not know.
     """
     if options.contents.resized:
         raise UsageError("--int8 is calibrated on whole photographs: leave --resized out")
@@ -168,6 +171,11 @@ def _labelled(model: Path, options: ExportOptions, known: Known) -> Known:
         from tortie.images.find import find
 
         found = find(options.images).photographs
+        if strange := sorted({one.label for one in found}.difference(classes)):
+            raise UsageError(
+                f"--images {options.images}: classes that the classifier does not have: "
+                f"{listed(strange)}; it has {listed(classes)}"
+            )
         held = [one for one in found if one.split in ("test", "validation")]
         return Known([one for one in found if one not in set(held)] or held, held)
     if not known.training:
@@ -204,7 +212,9 @@ def _at_precision(
         measured, on = list(labelled.training), "training photographs: none was held out"
     answers = answer_of(plain), answer_of(written)
     loss = measure(answers, sample(measured, MEASURED), classifier.metadata.classes, on)
-    if loss is not None and loss.points > options.max_loss:
+    if loss is None:
+        raise TortieError(f"--int8: of {len(measured):,} {on}, none can be read to measure it on")
+    if loss.points > options.max_loss:
         raise TortieError(
             f"8 bits cost {100 * loss.points:.1f} points of accuracy on {loss.after.n:.0f} "
             f"{on} (95% interval {100 * loss.low:.1f} to {100 * loss.high:.1f}), more than "
@@ -223,7 +233,8 @@ def _checked(
     """How the model answers beside the classifier.
 
     Raises:
-        TortieError: other labels, or probabilities farther apart than the tolerance.
+        TortieError: none can be compared, other labels, or probabilities farther apart than the
+            tolerance.
     """
     from tortie.export.parity import compare
 
@@ -232,6 +243,11 @@ def _checked(
         preprocessing = classifier.metadata.members[0].preprocessing
         answer = _resized_first(answer_of(written, batch=True), preprocessing.pixels)
     parity = compare(answer, classifier, sources, progress)
+    if not parity.photographs:
+        raise TortieError(
+            f"none of {len(sources):,} photographs to compare the model on can be read, such as "
+            f"{parity.skipped[0]}: nothing is written"
+        )
     tolerance = TOLERANCES[options.precision]
     if tolerance is None:
         return parity

@@ -68,7 +68,10 @@ async function predict(file) {
     throw new Error("this browser cannot read the file as an image");
   });
   const image = new runtime.Tensor("uint8", rgb, [height, width, 3]);
-  const found = await session.run({ image });
+  const found = await session.run({ image }).catch((error) => {
+    throw new Error(/bad_alloc|memory|RangeError/i.test(String(error))
+      ? `this browser has too little memory for ${width}×${height} pixels` : error.message);
+  });
   const shares = found.probabilities.data;
   let best = 0;
   for (let i = 1; i < shares.length; i++) if (shares[i] > shares[best]) best = i;

@@ -1,5 +1,6 @@
 """Which photographs an export is checked, calibrated and measured on."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,11 @@ import numpy as np
 from tortie.errors import TortieError, UsageError
 from tortie.export.awkward import awkward_images
 from tortie.images import Photograph, Source, find_files, hash_all
+from tortie.images.archives import member_of
 from tortie.images.find import find
+from tortie.images.remote import is_remote
 from tortie.processes import core_count
+from tortie.text import quoted
 
 SAMPLE = 64
 """Training photographs that an export is checked on, at most."""
@@ -66,13 +70,17 @@ def to_check(given: Sequence[Path], known: Known) -> tuple[list[Source], str]:
     """Photographs to compare the exported file and the classifier on, and what they are.
 
     Raises:
-        UsageError: no photograph among those given.
+        UsageError: a path that is not there, or no photograph among those given.
     """
     if given:
-        paths: list[Source] = list(find_files(given).paths)
+        paths = find_files(given).paths
+        for one in given:
+            in_archive = is_remote(one) or member_of(one) is not None
+            if one in paths and not in_archive and not os.path.lexists(one):
+                raise UsageError(f"--check: no such file or folder: {quoted(one)}")
         if not paths:
-            raise UsageError(f"--check: no image in {', '.join(map(str, given))}")
-        return paths, "photographs given"
+            raise UsageError(f"--check: no image in {', '.join(map(quoted, given))}")
+        return list(paths), "photographs given"
     if known.training:
         return [one.path for one in sample(known.training, SAMPLE)], "training photographs"
     return list(awkward_images()), "built-in pictures"

@@ -42,6 +42,7 @@ PARQUET = ".parquet"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", PARQUET)
 _SPACING = 2**22  # bytes between points in gzip, each of which takes 32 kB of memory
 _MOST_OPEN = 64  # archives that are kept listed
+_MOST_NAMES = 250_000  # of their members, of about 400 bytes each, where four archives have more
 _MOST_REMOTE = 8  # of them with a connection, and some megabytes that were fetched
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 _SAYS = "cannot be read as an archive"
@@ -121,7 +122,10 @@ class _Archives:
             found = self._listed.get(archive)
             if found is None or found.key != key:
                 found = self._listed[archive] = _opened(archive, key)
-                while len(self._listed) > _MOST_OPEN:
+                while len(self._listed) > _MOST_OPEN or (
+                    len(self._listed) > 4
+                    and sum(len(one.sizes) for one in self._listed.values()) > _MOST_NAMES
+                ):
                     self._listed.popitem(last=False)
             self._listed.move_to_end(archive)
         return found

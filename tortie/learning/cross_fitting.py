@@ -1,11 +1,11 @@
 """Choosing the penalty and measuring the classifier on photographs that chose nothing.
 
 The penalty is the one of least log loss on photographs held out, tried from the strongest, 10, to
-1e-4 by half decades until two in turn are worse. Held out are the validation photographs where
-there is a test beside them; otherwise each of five folds of the training photographs in turn, which
-keep groups together. From 5,000 training photographs on one fold is held out, and whole decades are
-tried. Where the accuracy is measured by cross-validation too, the penalty is chosen anew within
-each fold's training photographs.
+1e-4 by half decades until two in turn are worse, or one by 1%. Held out are the validation
+photographs where there is a test beside them; otherwise each of five folds of the training
+photographs in turn, which keep groups together. From 5,000 training photographs on one fold is held
+out, and whole decades are tried. Where the accuracy is measured by cross-validation too, the
+penalty is chosen anew within each fold's training photographs.
 """
 
 from collections.abc import Sequence

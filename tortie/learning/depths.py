@@ -56,7 +56,6 @@ from tortie.networks.stage_names import stage_names
 from tortie.runs.folder import document_of
 from tortie.runs.resume import check_freeze
 from tortie.runs.run import Run
-from tortie.training.allocator import memory_kept
 from tortie.training.decoded import DecodedPhotographs
 
 FEW, _ENOUGH = 20, 1000
@@ -102,7 +101,7 @@ def compare_depths(job: Job) -> FitResult:
     photographs = listed_photographs.only(data.inspection.rows)
     clock.lap("read")
     all_frozen = job.with_freeze("all")
-    with torch_threads(job.threads), memory_kept(), open_run(job) as run:
+    with torch_threads(job.threads), open_run(job) as run:
         check_freeze(run.folder, run.document(), job.options.freeze)
         comparison = _to_compare(job, data, photographs, run)
         if not comparison.candidates:

@@ -36,7 +36,6 @@ from tortie.learning.step_plan import recipe_of
 from tortie.runs.folder import check_beginning
 from tortie.runs.resume import check_freeze
 from tortie.runs.run import Run
-from tortie.training.allocator import memory_kept
 from tortie.training.decoded import DecodedPhotographs, free_memory
 from tortie.training.state import TrainState
 
@@ -57,7 +56,7 @@ def stepwise_fit(job: Job) -> FitResult:
     data, listed_photographs = read_dataset(job)
     photographs = listed_photographs.only(data.inspection.rows)
     clock.lap("read")
-    with torch_threads(job.threads), memory_kept(), open_run(job) as run:
+    with torch_threads(job.threads), open_run(job) as run:
         document = run.document()
         check_freeze(run.folder, document, job.options.freeze)
         candidate = make_candidate(job, data, photographs, document)

@@ -258,7 +258,8 @@ def _chosen(
     problem: StreamedProblem, held: tuple[Floats, Integers, Weights]
 ) -> tuple[LinearHead, float]:
     """The softmax layer of the penalty of least log loss on some rows, and the penalty."""
-    penalty = choose(_Path(problem), [held], PENALTIES[::2]).penalty  # whole decades
+    penalties = PENALTIES[::2]  # whole decades
+    penalty = choose(_Path(problem), [held], penalties).penalty
     return problem.solve(penalty, GAP), penalty
 
 
