@@ -146,6 +146,28 @@ def test_what_is_done_is_not_done_again(shards, extracted, tmp_path, monkeypatch
     assert extract_shards(source, folder, OPTIONS).computed == 1
 
 
+def test_a_shard_without_a_readable_photograph_is_a_file_without_rows(tmp_path):
+    """The oracle is the fit on the shards themselves; the members are named."""
+    folder, told = tmp_path / "shards", []
+    folder.mkdir()
+    for number in range(2):
+        write_tar(folder / f"{number}.tar", members(range(12 * number, 12 * number + 12)))
+    junk = {f"9{n}.jpg": b"no image" for n in range(3)} | {f"9{n}.cls": b"blobs" for n in range(3)}
+    write_tar(folder / "2.tar", junk)
+    features = tmp_path / "features"
+    found = extract_shards(folder, features, OPTIONS, "float32", Events(note=told.append))
+    assert (found.manifest.photographs, found.manifest.skipped) == (24, 3)
+    assert sum("2.tar:9" in line for line in told)
+    assert [len(one) for one in rows_of(features)] == [12, 12, 0]
+    choices = {"threads": 1, "precision": "float32"}
+    own = tortie.ImageClassifier(**choices).fit(features, events=Events())
+    other = tortie.ImageClassifier(**choices).fit(folder, events=Events())
+    np.testing.assert_array_equal(
+        own.fitted_.part.tensors["head.weight"], other.fitted_.part.tensors["head.weight"]
+    )
+    assert own.fitted_.data.skipped == other.fitted_.data.skipped
+
+
 def test_float16_is_float32_rounded(shards, extracted, tmp_path):
     """numpy's own rounding is the oracle."""
     extract_shards(shards, tmp_path / "half", OPTIONS)

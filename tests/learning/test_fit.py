@@ -110,7 +110,7 @@ def test_many_photographs_are_computed_in_parts(tmp_path, monkeypatch, limit):
     once = tortie.ImageClassifier().fit(folder)
     monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "in parts"))
     monkeypatch.setenv("TORTIE_CACHE_LIMIT", limit)
-    monkeypatch.setattr(features, "_MANY", 1)
+    monkeypatch.setattr(features, "MANY", 1)
     monkeypatch.setattr(features, "_AT_ONCE", 4 * 1280 * 6)
     done = []
     parts = tortie.ImageClassifier().fit(

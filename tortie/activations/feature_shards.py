@@ -184,7 +184,7 @@ def write_shard(path: Path, header: ShardHeader, rows: ShardRows) -> None:
     skipped = [(shown(name), shown(label), why) for name, label, why in header.skipped]
     notes, digest = [shown(note) for note in header.notes], hashlib.sha256()
     for _, array in sorted(arrays.items()):
-        digest.update(np.ascontiguousarray(array).data.cast("B"))
+        digest.update(np.ascontiguousarray(array).data)
     header = header.model_copy(
         update={"skipped": skipped, "notes": notes, "sha256": digest.hexdigest()}
     )
@@ -299,7 +299,7 @@ class FeatureShard:
                 size = rows.get_shape()[0]
                 for at in range(0, size, _ROWS):
                     block = rows[at : min(at + _ROWS, size)]
-                    digest.update(np.ascontiguousarray(block).data.cast("B"))
+                    digest.update(np.ascontiguousarray(block).data)
                     if name == "features" and not np.isfinite(block).all():
                         raise TortieError(f"{self.path}: an activation is NaN or Inf")
         if self.header.sha256 not in ("", digest.hexdigest()):

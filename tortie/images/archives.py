@@ -32,7 +32,7 @@ from tortie.images.remote import (
     located,
     open_remote,
 )
-from tortie.images.tar_members import plain_name, tar_members
+from tortie.images.tar_members import plain_name, seekable, tar_members
 from tortie.images.unreadable import UnreadableImage
 from tortie.images.walk import SUFFIXES as IMAGES
 from tortie.images.walk import SYSTEM, Strays
@@ -40,7 +40,6 @@ from tortie.text import quoted
 
 PARQUET = ".parquet"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", PARQUET)
-_SPACING = 2**22  # bytes between points in gzip, each of which takes 32 kB of memory
 _MOST_OPEN = 64  # archives that are kept listed
 _MOST_NAMES = 250_000  # of their members, of about 400 bytes each, where four archives have more
 _MOST_REMOTE = 8  # of them with a connection, and some megabytes that were fetched
@@ -340,7 +339,7 @@ def _opened(archive: Path, key: tuple[int, int], file: IO[bytes] | None = None) 
         if not opened:
             opened.append(open_regular(archive))
         if name.endswith((".gz", ".tgz")):
-            opened.append(_seekable(opened[0]))
+            opened.append(seekable(opened[0]))
         listed = (_zip if name.endswith(".zip") else _tar)(opened[-1], key)
         listed.file = file
         _check_server(file)
@@ -399,11 +398,3 @@ def _tar(file: IO[bytes], key: tuple[int, int]) -> _Listed:
 
     sizes = {name: size for name, (_, size) in places.items()}
     return _Listed(key, sizes, read, tuple(notes), next(iter(twice), None))
-
-
-def _seekable(file: IO[bytes]) -> IO[bytes]:
-    """A file within gzip, with points from which it can be read on."""
-    import indexed_gzip
-
-    found: IO[bytes] = indexed_gzip.IndexedGzipFile(fileobj=file, spacing=_SPACING)
-    return found

@@ -121,7 +121,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "look-alikes",
         "Too many look-alikes",
-        "So many images of a class look alike that they are not taken for copies.",
+        "So many images of a class look the same that they are not taken for copies.",
     ),
     Kind("folders", "How folders were read", "What is left out has no part in a fit."),
 )

@@ -204,8 +204,8 @@ def _copies(inspection: Inspection) -> Iterator[Finding]:
         splits = {inspection.photographs[i].split for i in group}
         if len(labels) == len(splits) == 1 and len(different) > 1:
             yield about(
-                inspection, "near-duplicate", "warning", f"{len(different)} alike", different,
-                different, spares_one=True, weight=len(different),
+                inspection, "near-duplicate", "warning", f"{len(different)} near-duplicates",
+                different, different, spares_one=True, weight=len(different),
             )  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def _leaks(inspection: Inspection) -> Iterator[Finding]:
         told = " and ".join(split for split in SPLITS if split in parts)
         if copied.issuperset(members):
             equal = len({inspection.sha256[i] for i in members}) == 1
-            kind, how = "duplicate-across-splits", "the same file" if equal else "alike,"
+            kind, how = "duplicate-across-splits", "the same file" if equal else "near-duplicates"
         else:
             name = next(n for i in members if (n := inspection.photographs[i].group))
             kind, how = "group-across-splits", f"group {quoted(name)}"

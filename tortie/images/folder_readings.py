@@ -122,8 +122,8 @@ class FolderReading:
                     f"{ONE_EACH}; or --no-splits, if these are the classes"
                 )
             return self._splits(folders, parts)
-        alike = _same_names(folders)
-        if exact & layered or (named and alike and layered):
+        same_names = _same_names(folders)
+        if exact & layered or (named and same_names and layered):
             self._ask(
                 folders, parts,
                 f"has splits, {listed(sorted(layered))}, beside other folders of images, "
@@ -132,12 +132,12 @@ class FolderReading:
         if len(folders) > 1 and (joined := _joined(folders)):
             return joined
         inside = self._inside(folders)
-        if inside is None and alike:
-            if self.known and all(map(self._is_known, alike)):
+        if inside is None and same_names:
+            if self.known and all(map(self._is_known, same_names)):
                 return self._placed(folders, dict.fromkeys(folders))
             self._ask(
                 folders, parts,
-                f"holds folders that hold folders of the same names, {listed(sorted(alike))}",
+                f"holds folders that hold folders of the same names, {listed(sorted(same_names))}",
             )  # fmt: skip
         return inside or only_classes(tree)
 

@@ -1,9 +1,11 @@
-"""The members of a tar file, one after another, and what they go by."""
+"""The members of a tar file, within gzip or not, one after another, and what they go by."""
 
 import tarfile
 import zlib
 from collections.abc import Iterator
 from typing import IO
+
+_SPACING = 2**22  # bytes between points in gzip, each of which takes 32 kB of memory
 
 
 def tar_members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:
@@ -25,3 +27,11 @@ def plain_name(name: str) -> str:
     """A member's name without ``./``; empty for one that leads out of the archive."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return "" if ".." in parts else "/".join(parts)
+
+
+def seekable(file: IO[bytes]) -> IO[bytes]:
+    """A file within gzip, with points from which it can be read on."""
+    import indexed_gzip
+
+    found: IO[bytes] = indexed_gzip.IndexedGzipFile(fileobj=file, spacing=_SPACING)
+    return found

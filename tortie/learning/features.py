@@ -14,7 +14,8 @@ from tortie.training.decoded import DecodedPhotographs
 from tortie.training.feature_table import FeatureTable
 
 _AT_ONCE = 64 << 20  # bytes of activations that are computed before they are let go of
-_MANY = 128 << 20  # bytes of activations from which on they are stored in parts
+MANY = 128 << 20
+"""Bytes of activations from which on they and the engine are not in memory at a time."""
 
 
 def features(
@@ -39,7 +40,8 @@ def features(
     """
     views = views or (Undistorted(extractor.preprocessing),)
     sources, sha256 = [data.sources[i] for i in rows], [data.sha256[i] for i in rows]
-    compute_together(job, extractor, sources, sha256, views)
+    if job.processes.count > 1:
+        compute_in_parts(job, extractor, sources, sha256, views)
     reader = reader_of(photographs and photographs.only(rows.tolist()), job.threads)
     with Extraction(extractor, sources, sha256, views=views, reader=reader) as extraction:
         activations, found = extraction.finish(job.events.progress)
@@ -58,36 +60,13 @@ def reader_of(photographs: DecodedPhotographs | None, threads: int) -> Reader | 
     return lambda positions, views: photographs.reading(positions, views, threads)
 
 
-def compute_together(
-    job: Job,
-    extractor: Extractor,
-    sources: Sequence[Source],
-    sha256: Sequence[str | None],
-    views: Sequence[View] = (),
-) -> None:
-    """Compute what the store has not, each process its share; all of it is stored in the end.
-
-    With one process nothing is done: it computes what it misses as it loads. So does each process
-    where machines do not share a store, or its limit is reached.
-
-    Args:
-        job: the fit; all of its processes call this.
-        extractor: computes what is missing.
-        sources: the photographs.
-        sha256: of each source's content; ``None`` where it could not be opened.
-        views: of each photograph; by default the undistorted one.
-    """
-    if job.processes.count > 1:
-        compute_in_parts(job, extractor, sources, sha256, views)
-
-
 def is_for_parts(extractor: Extractor, count: int) -> bool:
     """Whether activations of so many photographs are better stored in parts, then loaded at once.
 
     The engine's memory and theirs are then not taken at the same time.
     """
     size = 4 * count * int(np.prod(extractor.output))
-    return size > _MANY and extractor.store.has_room(2 * size)
+    return size > MANY and extractor.store.has_room(2 * size)
 
 
 def compute_in_parts(
@@ -99,14 +78,15 @@ def compute_in_parts(
 ) -> None:
     """Compute and store what the store has not, part by part; each process has its share of it.
 
-    Where the store takes no more, the rest is left to what loads the activations.
+    Where processes do not share a store, or its limit is reached, the rest is left to what loads
+    the activations.
 
     Args:
-        job: as of :func:`compute_together`, and so are the others.
-        extractor: likewise.
-        sources: likewise.
-        sha256: likewise.
-        views: likewise.
+        job: the fit; all of its processes call this.
+        extractor: computes what is missing.
+        sources: the photographs.
+        sha256: of each source's content; ``None`` where it could not be opened.
+        views: of each photograph; by default the undistorted one.
     """
     processes = job.processes
     processes.barrier()  # until all have written what they had

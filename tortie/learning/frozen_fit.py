@@ -87,7 +87,7 @@ def frozen_fit(
         clock.lap("find and hash")
 
         from tortie.activations.extract import Extraction
-        from tortie.learning.features import compute_in_parts, is_for_parts, reader_of
+        from tortie.learning.features import MANY, compute_in_parts, is_for_parts, reader_of
 
         frozen = frozen_network(job, len(classes))
         extractor = frozen.extractor
@@ -111,7 +111,8 @@ def frozen_fit(
             extractor.release()
             extraction = stack.enter_context(Extraction(extractor, job.sources, sha256))
         activations, _ = extraction.finish(job.events.progress)
-        extractor.release()
+        if activations.nbytes > MANY:
+            extractor.release()
     clock.lap("activations")
     return fit_activations(
         frozen, WhatWasRead(sha256, extraction.facts, extraction.reasons), activations, plan, clock

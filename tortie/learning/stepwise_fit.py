@@ -28,7 +28,7 @@ from tortie.learning.dataset import (
     hash_photographs,
     make_dataset,
 )
-from tortie.learning.features import compute_together, reader_of
+from tortie.learning.features import compute_in_parts, reader_of
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult, dataset_notes
@@ -215,7 +215,8 @@ def _predictions(candidate: Candidate, rows: Integers, crops: Crops) -> Predicti
     job, extractor = backbone.job, backbone.whole_extractor()
     sources, sha256 = [data.sources[i] for i in rows], [data.sha256[i] for i in rows]
     views = crop_views(extractor.preprocessing, crops, job.entry.mirror)
-    compute_together(job, extractor, sources, sha256, views)
+    if job.processes.count > 1:
+        compute_in_parts(job, extractor, sources, sha256, views)
     parts = MemberNetwork.of(backbone.network, job.entry.preprocessing)
     member = Member(parts, extractor, job.entry.mirror)
     reader = reader_of(candidate.photographs.only(rows.tolist()), job.threads)
