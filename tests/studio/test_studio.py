@@ -59,6 +59,7 @@ def test_photographs_are_offered_to_label_and_copied(taught):
     assert offered["left"] == 6 and len(offered["keys"]) == 6
     key = offered["keys"][0]
     assert taught.get(f"/api/thumbnail/{key}").json["image"].startswith("data:image/jpeg")
+    assert taught.get("/api/thumbnail/gone").json == {"image": ""}  # moved while it was asked for
     state = taught.post("/api/label", keys=[key], label="blobs").json
     assert len(state["classes"][0]["photographs"]) == 13
     assert taught.get("/api/unlabelled").json["left"] == 5

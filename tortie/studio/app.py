@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from tortie import __version__
 from tortie.browser.parts import render, text
 from tortie.errors import TortieError, UsageError
-from tortie.evaluation.gallery import thumbnail
 from tortie.serving.app import add_handlers
 from tortie.serving.body import BodyReader, check_header
 from tortie.serving.guard import Guard, refused
@@ -150,7 +149,7 @@ def _add_folder(app: FastAPI, studio: Studio, reader: BodyReader, limits: Limits
 
     @app.get("/api/thumbnail/{key}")
     async def small(key: str) -> Response:
-        return await _json(lambda: {"image": thumbnail(studio.photograph(key).path)})
+        return await _json(lambda: {"image": studio.thumbnail(key)})
 
 
 def _add_tests(app: FastAPI, studio: Studio, reader: BodyReader, limits: Limits) -> None:

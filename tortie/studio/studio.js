@@ -206,7 +206,8 @@ const seen = new IntersectionObserver((entries) => {
 function smallImage(key) {
   if (!thumbs.has(key))
     thumbs.set(key, ask("/api/thumbnail/" + key).then((one) => one.json())
-      .then((one) => one.image, () => { thumbs.delete(key); return ""; }));
+      .then((one) => one.image, () => "")
+      .then((image) => { if (!image) thumbs.delete(key); return image; }));
   return thumbs.get(key);
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tortie.classifier import ImageClassifier
 from tortie.errors import TortieError, UsageError
+from tortie.evaluation.gallery import thumbnail
 from tortie.evaluation.prediction import STRANGE
 from tortie.studio.measurer import Measurer
 from tortie.studio.photograph_folder import FolderPhotograph, PhotographFolder
@@ -73,6 +74,13 @@ class Studio:
         if (offered := self._offered.get(key)) is not None:
             return offered
         return self.teacher.snapshot.chosen([key])[0]
+
+    def thumbnail(self, key: str) -> str:
+        """A photograph as a small JPEG in a data URI; empty where it went or moved meanwhile."""
+        try:
+            return thumbnail(self.photograph(key).path)
+        except UsageError:
+            return ""
 
     def to_label(self) -> dict[str, Any]:
         """The unlabelled photographs to label first."""
