@@ -32,7 +32,7 @@ def tortie(*arguments: object, cache: Path, first: str = "") -> Ran:
     words = [*map(str, arguments), "--json", "-q"]
     command = [sys.executable, "-m", "tortie", *words]
     if first:
-        command[1:3] = ["-c", f"{first}; from tortie.cli.main import main; main()"]
+        command[1:3] = ["-c", f"{first}; from tortie.__main__ import run; run()"]
     begin = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
     assert process.stdout is not None

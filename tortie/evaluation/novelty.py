@@ -38,7 +38,7 @@ _MOST = 1000  # photographs that the spread is measured on: more move it little
 STRANGE = 95.0
 """Percent of the held-out training photographs beyond which one is called unlike them."""
 _PREFIX = "novelty."
-_BLOCK = 4096  # photographs whose activations are copied at once: 20 MB
+_BLOCK = 1024  # photographs whose activations are copied at once: 5 MB
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from tortie.learning.softmax import PENALTIES, Floats, Integers, LinearHead, Wei
 from tortie.learning.softmax_solver import GAP
 from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.training_weights import check_class_weight, per_class, said
-from tortie.processes import Processes
+from tortie.processes import Processes, give_back_memory
 
 IN_MEMORY = 2**26
 """Numbers of a set of features up to which it is fitted in memory: 256 MB as float32. It is a
@@ -278,6 +278,7 @@ def _told(result: FitResult, rows: FeatureRows, how: str, clock: Clock) -> FitRe
     ]
     if parts:
         lines.append(f"figures, distances and findings are of samples: {', '.join(parts)}")
+    give_back_memory()  # the report needs some
     result.notes_by_source["split"] = [*rows.notes, *result.notes_by_source["split"], *lines]
     return replace(result, seconds=clock.seconds, rows=rows)
 

@@ -12,11 +12,10 @@ thread works through blocks of its own, each process through files of its own, a
 added up in their order.
 """
 
-import ctypes
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,7 +32,7 @@ from tortie.learning.softmax_solver import (
     Integers,
     LinearHead,
 )
-from tortie.processes import ALONE, Processes
+from tortie.processes import ALONE, Processes, give_back_memory
 
 GRADIENT = 1e-5
 """The gradient's length, as a share of its length at zero weights, at which a solution is there."""
@@ -113,8 +112,7 @@ class StreamedProblem:
     def close(self) -> None:
         """Let go of the sample, and of its memory: C's library would keep that, in pieces."""
         del self._hessian
-        with suppress(AttributeError, OSError, TypeError):  # glibc's alone can
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back_memory()
 
     def solve(self, penalty: float, within: float = 0.0) -> LinearHead:
         """The minimum for ``penalty``, from its own or else the last solution on.
