@@ -82,7 +82,7 @@ def solve(folder: Path, rows: int, classes: int) -> None:
     tell("scale and sample", 1, begin, used)
     for penalty in PENALTIES[:10:2]:  # whole decades, as a fit of many photographs tries them
         passes, at, then = problem.passes, time.perf_counter(), time.process_time()
-        problem.solve(penalty)
+        problem.solve(penalty, 0.0)
         tell(f"penalty {penalty:g}", problem.passes - passes, at, then)
     tell(f"{rows:,} rows, {classes:,} classes, all", problem.passes + 1, begin, used)
 

@@ -5,7 +5,7 @@ third of it, one failure an hour among all. A failed worker loses the shard it w
 after five minutes. Shards are handed out as workers become free, or dealt beforehand, as under
 ``torchrun``, where a failed worker begins its shard anew.
 
-    python benchmarks/simulate_extraction.py [--workers 1000] [--rate 160]
+    python benchmarks/simulate_extraction.py [--workers 1000] [--rate 174]
 """
 
 import argparse
@@ -63,7 +63,7 @@ def simulate(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--rate", type=float, default=160)
+    parser.add_argument("--rate", type=float, default=174)
     arguments = parser.parse_args()
     print(f"{arguments.workers:,} workers of {arguments.rate:g} photographs a second")
     for photographs in (10**7, 10**8, 10**9):

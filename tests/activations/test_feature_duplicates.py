@@ -19,16 +19,18 @@ def features(count, seed=0):
     return np.random.default_rng(seed).exponential(size=(count, 200)).astype(np.float32)
 
 
-@pytest.mark.parametrize("count", [2, 5, 7, 8, 120, 300])
-def test_nearest_images_are_those_of_scikit_learns_cosines(count, monkeypatch):
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("count", [2, 5, 7, 8, 120, 300, 513])
+def test_nearest_images_are_those_of_scikit_learns_cosines(count, threads, monkeypatch):
     monkeypatch.setattr(feature_duplicates, "_BLOCK", 128)  # several blocks, a short one last
+    monkeypatch.setattr(feature_duplicates, "_ROWS", 50)
     rows = features(count)
     cosines = cosine_similarity(rows - rows.mean(axis=0, dtype=np.float64))
     np.fill_diagonal(cosines, -2)
     wanted = min(feature_duplicates.NEAREST, count - 1)
     expected = np.sort(np.argsort(-cosines, axis=1)[:, :wanted], axis=1)
     np.testing.assert_array_equal(
-        np.sort(nearest_images(rows, np.arange(len(rows))), axis=1), expected
+        np.sort(nearest_images(rows, np.arange(len(rows)), threads), axis=1), expected
     )
 
 

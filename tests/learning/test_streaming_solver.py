@@ -43,7 +43,7 @@ def test_the_streamed_solution_is_the_one_in_memory(data, monkeypatch, held):
     rows = TrainingSet(np.arange(N), weights)
     known = Problems(features.copy(), labels, K, [rows])
     for penalty in (1.0, 0.1, 0.01):
-        own, other = streamed.solve(penalty), known.solve(penalty, 1e-13)[0]
+        own, other = streamed.solve(penalty, 0.0)[0], known.solve(penalty, 1e-13)[0]
         expected = softmax(other.logits(features))
         np.testing.assert_allclose(softmax(own.logits(features)), expected, atol=1e-5)
         spread = features.std(axis=0)
@@ -57,7 +57,7 @@ def test_solver_agrees_with_scikit_learn(data, penalty):
     standard = (features - features.mean(axis=0)) / features.std(axis=0)
     oracle = LogisticRegression(C=1 / (penalty * N), tol=1e-10, max_iter=10000)
     oracle.fit(standard, labels, sample_weight=weights)
-    head = problem(data).solve(penalty)
+    head = problem(data).solve(penalty, 0.0)[0]
     own = head.weight * features.std(axis=0), oracle.coef_
     logits = features @ head.weight.T + head.bias, oracle.decision_function(standard)
     losses = []
@@ -70,30 +70,44 @@ def test_solver_agrees_with_scikit_learn(data, penalty):
 def test_neither_blocks_nor_threads_nor_the_start_matter(data):
     """Sums in float64: other blocks, and a path from a stronger penalty, end at one place."""
     features = data[0]
-    expected = softmax(problem(data).solve(0.1).logits(features))
+    expected = softmax(problem(data).solve(0.1, 0.0)[0].logits(features))
     warm = problem(data, size=77, threads=3)
     warm.solve(10.0)
-    np.testing.assert_allclose(softmax(warm.solve(0.1).logits(features)), expected, atol=1e-4)
-    again = softmax(problem(data).solve(0.1).logits(features))
+    np.testing.assert_allclose(
+        softmax(warm.solve(0.1, 0.0)[0].logits(features)), expected, atol=1e-4
+    )
+    again = softmax(problem(data).solve(0.1, 0.0)[0].logits(features))
     np.testing.assert_array_equal(again, expected)
 
 
 def test_a_constant_feature_is_ignored(data):
     features = data[0].copy()
     features[:, 3] = 7
-    head = problem((features, *data[1:])).solve(0.1)
+    head = problem((features, *data[1:])).solve(0.1)[0]
     assert (head.weight[:, 3] == 0).all()
     assert np.isfinite(head.weight).all()
+
+
+@pytest.mark.parametrize("mean", [0, 5, 5000])  # the last is too far to be left in the rows
+def test_the_mean_of_the_features_does_not_matter(data, mean):
+    """The oracle is the solution in memory, on rows that are standardised themselves."""
+    features, labels, weights = data
+    moved = features + np.float32(mean)
+    own = problem((moved, labels, weights)).solve(0.1, 0.0)[0]
+    rows = TrainingSet(np.arange(N), weights)
+    other = Problems(moved.copy(), labels, K, [rows]).solve(0.1, 1e-13)[0]
+    expected = softmax(other.logits(moved.astype(np.float64)))
+    np.testing.assert_allclose(softmax(own.logits(moved.astype(np.float64))), expected, atol=1e-3)
 
 
 def test_an_evaluation_is_a_pass(data):
     """The gradient at zero weights is 1e5 times that at the end; what was solved is kept."""
     streamed = problem(data)
-    streamed.solve(1.0)
+    streamed.solve(1.0, 0.0)
     assert 1 < streamed.passes < 20
     assert streamed.reached <= streaming_solver.GRADIENT
     passes = streamed.passes
-    streamed.solve(1.0)
+    streamed.solve(1.0, 0.0)
     assert streamed.passes == passes
 
 

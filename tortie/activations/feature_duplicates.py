@@ -10,6 +10,7 @@ Measured by ``benchmarks/bench_check.py copies``; the figures stand in docs/chec
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from tortie.images.cropped_copies import same_picture
 from tortie.images.facts import THUMBNAIL, Facts
 
 NEAREST = 6  # proposed for each image
-_BLOCK = 2048  # images a side of a block of products: 17 MB
+_ROWS, _BLOCK = 512, 2048  # images of a block of products: 4 MB
 _KEPT = 160  # directions of most variance, where many images are compared
 _EXACT_BELOW = 6000  # images
 _BUCKET = 16  # products, of which the largest alone are sorted
@@ -29,13 +30,14 @@ Indices = NDArray[np.int64]
 
 
 def feature_duplicate_pairs(
-    features: Floats, facts: Sequence[Facts | None]
+    features: Floats, facts: Sequence[Facts | None], threads: int = 1
 ) -> list[tuple[int, int]]:
     """Pairs ``(first, second)``, first < second, of images that show one picture.
 
     Args:
         features: float32 ``(N, ...)``, the activations of N images.
         facts: of all images, in the same order; those of ``None`` have no activations.
+        threads: that compare blocks of images.
 
     Returns:
         the pairs in ascending order. Of images of equal thumbnails, which the perceptual hash
@@ -55,23 +57,23 @@ def feature_duplicate_pairs(
     if len(rows) < 2:
         return []
     thumbnails = np.frombuffer(b"".join(first_of), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
-    nearest = nearest_images(features.reshape(len(features), -1), rows)
+    nearest = nearest_images(features.reshape(len(features), -1), rows, threads)
     first = np.repeat(np.arange(len(rows)), nearest.shape[1])
     pairs = np.sort(np.stack([first, nearest.ravel()], axis=1), axis=1)
     pairs = np.unique(pairs, axis=0)
     sides = np.array([min(known[row].width, known[row].height) for row in rows])
     pairs = pairs[sides[pairs].max(axis=1) >= THUMBNAIL]
-    with threadpool_limits(1, "blas"):  # small products: threads would wait for one another
-        found = rows[pairs[same_picture(thumbnails, pairs)]]
+    found = rows[pairs[same_picture(thumbnails, pairs, threads)]]
     return [(int(one), int(other)) for one, other in found]
 
 
-def nearest_images(features: Floats, among: Indices) -> Indices:
+def nearest_images(features: Floats, among: Indices, threads: int = 1) -> Indices:
     """The images of the most similar activations, by the cosine, the mean of all taken out.
 
     Args:
         features: float32 ``(N, D)``.
         among: rows of the images that are compared ``(M,)``, M over 1.
+        threads: that compare blocks of images.
 
     Returns:
         ``(M, n)``, n the smaller of 6 and M - 1, places in ``among`` in no order. Where over 6,000
@@ -87,26 +89,33 @@ def nearest_images(features: Floats, among: Indices) -> Indices:
         parts = [_directions((features[among[at : at + _BLOCK]] - mean) @ vectors) for at in starts]
         rows = np.concatenate(parts)
     count = min(NEAREST, len(rows) - 1)
-    found = [_nearest(rows, top, count) for top in range(0, len(rows), _BLOCK)]
-    return np.concatenate(found)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
+        blocks = range(0, len(rows), _ROWS)
+        return np.concatenate(list(workers.map(lambda top: _nearest(rows, top, count), blocks)))
 
 
 def _nearest(rows: Floats, top: int, count: int) -> Indices:
-    """:func:`nearest_images` of a block of rows among all rows."""
-    block = rows[top : top + _BLOCK]
-    best = np.full((len(block), 0), -np.inf, np.float32)
-    index = np.zeros((len(block), 0), np.int64)
+    """:func:`nearest_images` of a block of rows among all rows.
+
+    Soon nearly all of a block's products are below the best that are known of their row: a pass
+    for the largest of each row tells so.
+    """
+    block = rows[top : top + _ROWS]
+    best = np.full((len(block), count), -np.inf, np.float32)
+    index = np.zeros((len(block), count), np.int64)
     for left in range(0, len(rows), _BLOCK):
         products = block @ rows[left : left + _BLOCK].T
-        if left == top:
-            np.fill_diagonal(products, -np.inf)
+        own = np.arange(max(top, left), min(top + len(block), left + products.shape[1]))
+        products[own - top, own - left] = -np.inf
+        better = np.flatnonzero(_maxima(products).max(axis=1) > best.min(axis=1))
+        products = products[better]
         columns = _largest(products, count)
-        best = np.concatenate([best, np.take_along_axis(products, columns, axis=1)], axis=1)
-        index = np.concatenate([index, columns + left], axis=1)
-        if best.shape[1] > count:
-            chosen = np.argpartition(-best, count, axis=1)[:, :count]
-            best = np.take_along_axis(best, chosen, axis=1)
-            index = np.take_along_axis(index, chosen, axis=1)
+        known = [best[better], np.take_along_axis(products, columns, axis=1)]
+        found = np.concatenate(known, axis=1)
+        places = np.concatenate([index[better], columns + left], axis=1)
+        chosen = np.argpartition(-found, count - 1, axis=1)[:, :count]
+        best[better] = np.take_along_axis(found, chosen, axis=1)
+        index[better] = np.take_along_axis(places, chosen, axis=1)
     return index
 
 
@@ -116,17 +125,29 @@ def _largest(values: Floats, count: int) -> Indices:
     They lie in the buckets of the largest maxima: sorting these is several times faster.
     """
     rows, columns = values.shape
+    maxima = _maxima(values)
     buckets = columns // _BUCKET
     if buckets <= count:
         return np.argpartition(-values, min(count, columns) - 1, axis=1)[:, :count]
     tail = np.broadcast_to(np.arange(buckets * _BUCKET, columns), (rows, columns % _BUCKET))
-    maxima = values[:, : buckets * _BUCKET].reshape(rows, buckets, _BUCKET).max(axis=2)
-    chosen = np.argpartition(-maxima, count - 1, axis=1)[:, :count]
-    inside = (chosen[:, :, None] * _BUCKET + np.arange(_BUCKET)).reshape(rows, -1)
+    chosen = np.argpartition(-maxima[:, :buckets], count - 1, axis=1)[:, :count]
+    inside = (chosen[:, :, None] + np.arange(_BUCKET) * buckets).reshape(rows, -1)
     inside = np.concatenate([inside, tail], axis=1)
     held = np.take_along_axis(values, inside, axis=1)
     places = np.argpartition(-held, count - 1, axis=1)[:, :count]
     return np.take_along_axis(inside, places, axis=1)
+
+
+def _maxima(values: Floats) -> Floats:
+    """The largest value of each bucket of columns, then the columns that are in none.
+
+    A bucket's columns lie as far apart as there are buckets, so that maxima of many are taken at
+    once.
+    """
+    rows, columns = values.shape
+    buckets = columns // _BUCKET
+    in_buckets = values[:, : buckets * _BUCKET].reshape(rows, _BUCKET, buckets)
+    return np.concatenate([in_buckets.max(axis=1), values[:, buckets * _BUCKET :]], axis=1)
 
 
 def _directions(rows: Floats) -> Floats:

@@ -11,10 +11,12 @@ Plain pictures fit one another through some window without being copies: an edge
 Those of which few frequencies hold what has to fit have to fit better, and are no crops.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from tortie.images.duplicates import FEATURELESS, likeness
 from tortie.images.facts import THUMBNAIL
@@ -44,12 +46,15 @@ class _Window(NamedTuple):
     mirrored: bool = False
 
 
-def same_picture(thumbnails: NDArray[np.uint8], pairs: Indices) -> NDArray[np.bool_]:
+def same_picture(
+    thumbnails: NDArray[np.uint8], pairs: Indices, threads: int = 1
+) -> NDArray[np.bool_]:
     """Which pairs of thumbnails show one picture, mirrored, cropped, or partly covered.
 
     Args:
         thumbnails: grey levels ``(N, 32, 32)``.
         pairs: of thumbnails ``(n, 2)``; the order within a pair does not matter.
+        threads: that compare pictures.
 
     Returns:
         ``(n,)``. Nearly blank pictures, of a standard deviation under 4 grey levels, never are.
@@ -60,7 +65,8 @@ def same_picture(thumbnails: NDArray[np.uint8], pairs: Indices) -> NDArray[np.bo
     both = np.concatenate([pairs, pairs[:, ::-1]])
     order = np.argsort(both[:, 0], kind="stable")
     edges = np.flatnonzero(np.diff(both[order, 0], prepend=-1))[::_BATCH].tolist()
-    for begin, end in zip(edges, [*edges[1:], len(order)], strict=True):
+
+    def compare(begin: int, end: int) -> None:
         rows = order[begin:end]
         of_first, of_second, fit = _best_windows(thumbnails, both[rows])
         worth = np.flatnonzero(fit >= _WORTH_A_LOOK)
@@ -74,6 +80,9 @@ def same_picture(thumbnails: NDArray[np.uint8], pairs: Indices) -> NDArray[np.bo
             spread = np.minimum(first.std(axis=(1, 2)), second.std(axis=(1, 2)))
             same = (spread >= FEATURELESS) & (likeness(first, second) >= least)
             found[rows[worth[same]] % len(pairs)] = True
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
+        list(workers.map(compare, edges, [*edges[1:], len(order)]))
     return found
 
 

@@ -161,7 +161,7 @@ def check(
         with Extraction(frozen_network(job, 2).extractor, sources, sha256) as extraction:
             features, _ = extraction.finish(progress)
         with few_threads(features):
-            feature_pairs = feature_duplicate_pairs(features, extraction.facts)
+            feature_pairs = feature_duplicate_pairs(features, extraction.facts, job.threads)
         facts, reasons, computed = extraction.facts, extraction.reasons, extraction.missing
     else:
         known = stored_facts(

@@ -11,6 +11,7 @@ penalty is chosen anew within each fold's training photographs.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,10 @@ from tortie.learning.softmax import (
     softmax,
 )
 from tortie.learning.softmax_solver import Problems, TrainingSet
+from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.temperature import choose_temperature
 from tortie.learning.training_weights import TrainingWeights
+from tortie.processes import core_count
 
 FOLDS = 5
 MANY = 5000
@@ -39,6 +42,7 @@ much, and five fits would take five times the time and the memory."""
 
 MOST_COPIED = 2**25
 """Numbers of a training set up to which they are copied to be standardised: 134 MB."""
+_ROWS = 2048  # that are worked on at once, of more: 10 MB of 1,280 features
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,11 @@ class LabelledFeatures:
         """What each of ``rows`` counts where it is predicted."""
         return np.ones(len(rows)) if self.weights is None else self.weights[rows]
 
-    def problems(self, trains: Sequence[Integers]) -> Problems:
+    def problems(self, trains: Sequence[Integers]) -> Problems | StreamedProblem:
         """Softmax regression on all views of each of ``trains``."""
         numbers = len(trains[0]) * self.features[0].size
         if len(trains) == 1 and self.drawn is None and numbers > MOST_COPIED:
-            weights = self.training.of(trains[0], self.labels[trains[0]], self.classes)
-            alone = TrainingSet(trains[0], weights)
-            return Problems(self.features, self.labels, self.classes, [alone], keep=True)
+            return self._in_blocks(trains[0])
         rows = trains[0] if len(trains) == 1 else np.unique(np.concatenate(trains))
         features, of = self.features[rows], rows
         if self.drawn is not None and self.drawn_rows is not None:
@@ -100,6 +102,19 @@ class LabelledFeatures:
             weights = self.training.of(of[own], labels[own], self.classes)
             sets.append(TrainingSet(own, weights))
         return Problems(features, labels, self.classes, sets)
+
+    def _in_blocks(self, train: Integers) -> StreamedProblem:
+        """The same of one training set that is too large for a copy."""
+        labels = self.labels[train]
+        weights = self.training.of(train, labels, self.classes) / np.float32(len(train))
+
+        def block(at: int) -> Block:
+            own = slice(at, at + _ROWS)
+            return Block(self.features[train[own]], labels[own], weights[own])
+
+        blocks = [partial(block, at) for at in range(0, len(train), _ROWS)]
+        shape = self.features.shape[1], self.classes
+        return StreamedProblem(blocks, len(train), shape, core_count())
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""

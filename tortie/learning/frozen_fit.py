@@ -146,7 +146,7 @@ def fit_activations(
         clock: its phases so far.
     """
     with few_threads(activations):
-        duplicates = feature_duplicate_pairs(activations, known.facts)
+        duplicates = feature_duplicate_pairs(activations, known.facts, frozen.job.threads)
     data = make_dataset(frozen.job, *known, duplicates)
     clock.lap("duplicates and split")
     return solve(frozen, data, activations, plan, clock)

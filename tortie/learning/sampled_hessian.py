@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from tortie.learning.softmax_solver import Doubles, Floats
 
-NUMBERS = 2**26
-"""Of 16 bits, that a sample takes: the features of each row, and its probabilities of 32 bits."""
+NUMBERS = 2**25
+"""Of 32 bits, that a sample takes at the most, its features and its probabilities: 134 MB."""
 PART = 0.5  # of all rows, at the most: a larger sample saves no time
 _SHARE = 0.1  # of the model in the Hessian, where the sample is a small part of all rows
 _AXES = 1280  # at the most; the rest of the features' spread is taken to be the same each way
@@ -27,7 +27,7 @@ _TURNS = 30  # of conjugate gradients, at the most
 class SampleRows(NamedTuple):
     """Some rows of the sample: standardised features ``(n, D)`` and what each counts ``(n,)``."""
 
-    features: NDArray[np.float16]
+    features: Floats
     weights: Floats
 
 
@@ -63,17 +63,14 @@ class SampledHessian:
         self._vectors, self._spreads, self._rest = axes[:width], axes[width], axes[-1, 0]
 
     def _spread(self, rows: SampleRows) -> list[Floats]:
-        features = rows.features.astype(np.float32)
-        return [
-            rows.weights.sum(keepdims=True),
-            (features.T @ (features * rows.weights[:, None])).ravel(),
-        ]
+        weighted = rows.features * rows.weights[:, None]
+        return [rows.weights.sum(keepdims=True), (rows.features.T @ weighted).ravel()]
 
     def move(self, weight: Floats, bias: Floats) -> None:
         """Let the Hessian be that at weights ``(D, K)`` and biases ``(K,)``."""
 
         def sums(place: int) -> list[Floats]:
-            shares = self._rows[place].features.astype(np.float32) @ weight
+            shares = self._rows[place].features @ weight
             shares += bias
             shares -= shares.max(axis=1, keepdims=True)
             np.exp(shares, out=shares)
@@ -116,7 +113,7 @@ class SampledHessian:
         weight, bias = self._parts(vector)
 
         def sums(place: int) -> list[Floats]:
-            features = self._rows[place].features.astype(np.float32)
+            features = self._rows[place].features
             shares, change = self._probabilities[place], features @ weight
             change += bias
             change *= shares

@@ -27,7 +27,6 @@ LEAST_STEP = 1e-3
 ROUNDING = 3e-8  # of a loss in float32
 _AXES = 64
 AXES_ON = 4096  # images that the axes are found on
-_FAR = 100  # deviations that a mean may be from 0 where features are not standardised themselves
 _NUMBERS = 2**24  # probabilities at once: folds of more are solved one after another
 
 
@@ -59,9 +58,8 @@ class Problems:
     """Softmax regression on training sets of the same images, for one penalty after another."""
 
     def __init__(
-        self, features: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet],
-        keep: bool = False,
-    ) -> None:  # fmt: skip
+        self, features: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet]
+    ) -> None:
         """Standardise the features.
 
         Args:
@@ -69,22 +67,12 @@ class Problems:
             labels: class indices ``(N,)``, 0 to K-1.
             classes: K.
             sets: the F training sets.
-            keep: whether the features stay as they are, and the weights are stretched in their
-                place: a copy of 60,000 photographs' activations would take 300 MB. Rounding then
-                grows with a feature's mean over its deviation; from 100 on there is a copy.
         """
         every = len(labels)
         own = [standardisation(features, one.rows) for one in sets]
         mean, scale = own[0] if len(sets) == 1 else standardisation(features, np.arange(every))
-        if keep and (np.abs(mean) * scale).max() > _FAR:
-            features, keep = features.copy(), False
-        if keep:
-            axes = Axes((features[:: -(-every // AXES_ON)] - mean) * scale)
-            mean, scale = np.zeros_like(mean), np.ones_like(scale)
-        else:
-            features -= mean
-            features *= scale
-            axes = Axes(features)
+        features -= mean
+        features *= scale
         at_once = max(1, _NUMBERS // max(1, every * classes))
         self._groups = [
             _Group(features, labels, classes, sets[begin : begin + at_once])
@@ -92,7 +80,7 @@ class Problems:
         ]
         for number, group in enumerate(self._groups):
             group.standardise(own[number * at_once :][:at_once], mean, scale)
-        self._axes = axes
+        self._axes = Axes(features)
 
     def solve(self, penalty: float, gap: float = GAP) -> list[LinearHead]:
         """The minimum of each set for ``penalty``; the last solutions are the starting points.

@@ -36,7 +36,6 @@ from tortie.learning.options import FitOptions
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult
 from tortie.learning.softmax import PENALTIES, Floats, Integers, LinearHead, Weights, choose
-from tortie.learning.softmax_solver import GAP
 from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.training_weights import check_class_weight, per_class, said
 from tortie.processes import Processes, give_back_memory
@@ -235,16 +234,6 @@ def _block(shard: FeatureShard, rows: Integers, labels: Integers, weights: Float
     return Block(shard.features(rows), labels, weights)
 
 
-class _Path(NamedTuple):
-    """The one training set, as what compares penalties takes it."""
-
-    problem: StreamedProblem
-
-    def solve(self, penalty: float, within: float) -> list[LinearHead]:
-        """The solution for a penalty."""
-        return [self.problem.solve(penalty, within)]
-
-
 def _chosen_on(
     sampled: _Sampled, data: Dataset, manifest: Manifest
 ) -> tuple[Floats, Integers, Weights]:
@@ -259,8 +248,8 @@ def _chosen(
 ) -> tuple[LinearHead, float]:
     """The softmax layer of the penalty of least log loss on some rows, and the penalty."""
     penalties = PENALTIES[::2]  # whole decades
-    penalty = choose(_Path(problem), [held], penalties).penalty
-    return problem.solve(penalty, GAP), penalty
+    penalty = choose(problem, [held], penalties).penalty
+    return problem.solve(penalty)[0], penalty
 
 
 def _told(result: FitResult, rows: FeatureRows, how: str, clock: Clock) -> FitResult:

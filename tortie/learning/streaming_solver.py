@@ -1,4 +1,4 @@
-"""Softmax regression on features larger than memory: one pass of their files an evaluation.
+"""Softmax regression on features too many to copy, in files or in memory: few passes of them.
 
 The problem is that of :mod:`~tortie.learning.softmax_solver`, which needs a pass of the features
 for each product with the Hessian, some twenty a step of Newton's method. Here L-BFGS (Nocedal and
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tortie.learning import sampled_hessian
 from tortie.learning.sampled_hessian import SampledHessian, SampleRows
 from tortie.learning.softmax_solver import (
+    GAP,
     LEAST_STEP,
     ROUNDING,
     Doubles,
@@ -39,14 +40,14 @@ GRADIENT = 1e-5
 _STEPS = 200  # for one penalty, at the most
 _PAIRS = 20  # steps that are remembered
 _PIECE = 1024  # rows of the sample that are worked on at once
-_LARGEST = 60_000.0  # of float16, nearly
+_FAR = 100  # deviations that a mean may be from 0 where it is not taken out of every row
 
 
 class Block(NamedTuple):
     """Some rows that are trained on.
 
     Attributes:
-        features: float32 ``(n, D)``, which may be written to.
+        features: float32 ``(n, D)``.
         labels: class indices ``(n,)``.
         weights: what each row counts ``(n,)``; those of all blocks add up to one.
     """
@@ -81,7 +82,7 @@ class _Pair(NamedTuple):
 
 
 class StreamedProblem:
-    """Softmax regression on rows in files, for one penalty after another."""
+    """Softmax regression on rows that are read block by block, for one penalty after another."""
 
     def __init__(
         self, blocks: Blocks, rows: int, shape: tuple[int, int],
@@ -100,10 +101,11 @@ class StreamedProblem:
         self._width, self._classes = shape
         self.passes = 0
         self.reached = 1.0  # length of the last solution's gradient, as a share of the first
-        held = sampled_hessian.NUMBERS // (self._width + 2 * self._classes)
+        held = sampled_hessian.NUMBERS // (self._width + self._classes)
         part = min(sampled_hessian.PART, max(held, 100) / rows)
         with _one_thread():
             self._mean, self._scale, sample = self._standardisation(rows, part)
+            self._far = (np.abs(self._mean) * self._scale).max() > _FAR
             self._hessian = SampledHessian(sample, part, self._width, self._summed, self._of_first)
         self._solutions: dict[float, _Evaluation] = {}
         self._last: _Evaluation | None = None
@@ -114,15 +116,15 @@ class StreamedProblem:
         del self._hessian
         give_back_memory()
 
-    def solve(self, penalty: float, within: float = 0.0) -> LinearHead:
-        """The minimum for ``penalty``, from its own or else the last solution on.
+    def solve(self, penalty: float, within: float = GAP) -> list[LinearHead]:
+        """The minimum for ``penalty``, the one of a list, from its own or else the last one on.
 
         Args:
             penalty: λ.
             within: nats that the loss may lie above its minimum, by the sample's estimate.
         """
         with _one_thread():
-            return self._solve(penalty, within)
+            return [self._solve(penalty, within)]
 
     def _solve(self, penalty: float, within: float) -> LinearHead:
         size = (self._width + 1) * self._classes
@@ -183,12 +185,15 @@ class StreamedProblem:
     def _evaluate(self, at: Doubles) -> _Evaluation:
         weight, bias = self._parts(at)
         columns = weight * self._scale[:, None]
+        middle = np.zeros_like(self._mean) if self._far else self._mean
+        bias = bias - middle @ columns
         summed = self._summed(
             self._blocks, lambda read: self._sums(read(), columns, bias), 1 + len(at)
         )
         self.passes += 1
         total, products = summed[1 : 1 + self._classes], summed[1 + self._classes :]
-        slope = products.reshape(self._width, -1) * self._scale[:, None]
+        slope = products.reshape(self._width, -1) - np.outer(middle, total)
+        slope *= self._scale[:, None]
         # Biases that are raised all alike change nothing.
         return _Evaluation(
             at, float(summed[0]), np.concatenate([slope.ravel(), total - total.mean()])
@@ -197,7 +202,8 @@ class StreamedProblem:
     def _sums(self, block: Block, columns: Floats, bias: Floats) -> list[NDArray[Any]]:
         """A block's loss, and gradients of the biases and the stretched weights."""
         features, labels, weights = block
-        features -= self._mean
+        if self._far:  # what is small beside the mean would be lost in the products
+            features = features - self._mean
         shares = features @ columns
         shares += bias
         shares -= shares.max(axis=1, keepdims=True)
@@ -249,19 +255,16 @@ class StreamedProblem:
     def _standardisation(self, rows: int, part: float) -> tuple[Floats, Floats, list[SampleRows]]:
         """Mean and scale of each feature ``(D,)``, 0 of a constant one, and this process's sample.
 
-        A row is in the sample by a draw of its own. Until the scale is known, that of the first
-        block keeps the sample within float16.
+        A row is in the sample by a draw of its own.
         """
-        first = self._of_first(lambda: _mean_and_unit(self._blocks[0]().features))
-        around, unit = first.reshape(2, -1)
+        around = self._of_first(lambda: self._blocks[0]().features.mean(axis=0))
         drawn: dict[int, SampleRows] = {}
 
         def sums(number: int) -> list[Doubles]:
             features, _, weights = self._blocks[number]()
-            features -= around
             kept = np.random.default_rng((self._processes.rank, number)).random(len(weights)) < part
-            scaled = np.clip(features[kept] * unit, -_LARGEST, _LARGEST).astype(np.float16)
-            drawn[number] = SampleRows(scaled, weights[kept])
+            features = features - around
+            drawn[number] = SampleRows(features[kept], weights[kept])
             each = features.sum(axis=0, dtype=np.float64)
             return [each, np.einsum("nd,nd->d", features, features).astype(np.float64)]
 
@@ -273,8 +276,7 @@ class StreamedProblem:
         scale = np.where(steady, 0, 1 / np.where(steady, 1, deviation)).astype(np.float32)
         own = [drawn[number] for number in range(len(self._blocks))]
         drawn.clear()
-        sample = _together(own, scale / unit, (-shift * scale).astype(np.float32))
-        return mean.astype(np.float32), scale, sample
+        return mean.astype(np.float32), scale, _together(own, scale, shift.astype(np.float32))
 
     def _of_first(self, own: Callable[[], Floats]) -> Floats:
         """Numbers that the first process finds, end to end."""
@@ -282,14 +284,8 @@ class StreamedProblem:
         return np.frombuffer(content, np.float32)
 
 
-def _mean_and_unit(features: Floats) -> Floats:
-    """The mean of each feature, and the inverse of its deviation or else 1 ``(2, D)``."""
-    deviation = features.std(axis=0)
-    return np.stack([features.mean(axis=0), 1 / np.where(deviation > 0, deviation, 1)])
-
-
-def _together(rows: list[SampleRows], stretch: Floats, shift: Floats) -> list[SampleRows]:
-    """The sample, stretched and shifted, in pieces that a product of matrices takes in its stride.
+def _together(rows: list[SampleRows], scale: Floats, shift: Floats) -> list[SampleRows]:
+    """The sample, standardised, in pieces that a product of matrices takes in its stride.
 
     The list is emptied, so that each row is held once.
     """
@@ -299,9 +295,10 @@ def _together(rows: list[SampleRows], stretch: Floats, shift: Floats) -> list[Sa
         some.append(rows.pop())
         count += len(some[-1].weights)
         if count >= _PIECE or (count and not rows):
-            features = np.concatenate([one.features for one in some]).astype(np.float32)
-            weights = np.concatenate([one.weights for one in some])
-            pieces.append(SampleRows((features * stretch + shift).astype(np.float16), weights))
+            features = np.concatenate([one.features for one in some])
+            features -= shift
+            features *= scale
+            pieces.append(SampleRows(features, np.concatenate([one.weights for one in some])))
             some, count = [], 0
     return pieces
 
