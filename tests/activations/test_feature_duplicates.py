@@ -34,6 +34,16 @@ def test_nearest_images_are_those_of_scikit_learns_cosines(count, threads, monke
     )
 
 
+def test_blocks_that_better_nothing_are_passed_over(monkeypatch):
+    """Three sets far apart, in blocks of their own: each image's nearest are of its set."""
+    monkeypatch.setattr(feature_duplicates, "_BLOCK", 20)
+    monkeypatch.setattr(feature_duplicates, "_ROWS", 20)
+    near = np.random.default_rng(0).normal(scale=0.01, size=(60, 30)).astype(np.float32)
+    near += np.eye(3, 30, dtype=np.float32).repeat(20, axis=0)
+    found = nearest_images(near, np.arange(60))
+    np.testing.assert_array_equal(found // 20, np.arange(60)[:, None] // 20 + 0 * found)
+
+
 def test_many_images_are_compared_in_few_directions(monkeypatch):
     """Copies lie far nearer than anything else, and stay so."""
     rows = features(900)

@@ -108,6 +108,8 @@ def _nearest(rows: Floats, top: int, count: int) -> Indices:
         own = np.arange(max(top, left), min(top + len(block), left + products.shape[1]))
         products[own - top, own - left] = -np.inf
         better = np.flatnonzero(_maxima(products).max(axis=1) > best.min(axis=1))
+        if not len(better):
+            continue
         products = products[better]
         columns = _largest(products, count)
         known = [best[better], np.take_along_axis(products, columns, axis=1)]
