@@ -33,7 +33,7 @@ from tortie.learning.softmax_solver import Problems, TrainingSet
 from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.temperature import choose_temperature
 from tortie.learning.training_weights import TrainingWeights
-from tortie.processes import core_count
+from tortie.processes import core_count, give_back_memory
 
 FOLDS = 5
 MANY = 5000
@@ -42,6 +42,7 @@ much, and five fits would take five times the time and the memory."""
 
 MOST_COPIED = 2**25
 """Numbers of a training set up to which they are copied to be standardised: 134 MB."""
+_SAMPLED = 2**24  # numbers of the solver's sample where a pass of the features costs little: 67 MB
 _ROWS = 2048  # that are worked on at once, of more: 10 MB of 1,280 features
 
 
@@ -114,7 +115,8 @@ class LabelledFeatures:
 
         blocks = [partial(block, at) for at in range(0, len(train), _ROWS)]
         shape = self.features.shape[1], self.classes
-        return StreamedProblem(blocks, len(train), shape, core_count())
+        give_back_memory()  # of the last one's sample
+        return StreamedProblem(blocks, len(train), shape, core_count(), numbers=_SAMPLED)
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""
@@ -228,4 +230,8 @@ def cross_fit(
 
 def predict_by(data: LabelledFeatures, head: LinearHead, positions: Integers) -> HeldOut:
     """Probabilities of ``positions`` by a trained head."""
-    return HeldOut(positions, softmax(head.logits(data.features[positions])))
+    blocks = [positions[at : at + _ROWS] for at in range(0, len(positions), _ROWS)]
+    logits = [head.logits(data.features[rows]) for rows in blocks]
+    return HeldOut(
+        positions, softmax(np.concatenate([np.empty((0, data.classes), np.float32), *logits]))
+    )

@@ -48,7 +48,15 @@ from tortie.learning.frozen_plan import plan_frozen, preview_split
 from tortie.learning.job import Job
 from tortie.learning.plan import Plan
 from tortie.learning.result import FitResult, Notes, dataset_notes
-from tortie.learning.softmax import Floats, LinearHead, PenaltyChoice, few_threads, softmax
+from tortie.learning.softmax import (
+    Floats,
+    LinearHead,
+    PenaltyChoice,
+    few_threads,
+    is_small,
+    softmax,
+)
+from tortie.processes import give_back_memory
 
 if TYPE_CHECKING:
     from tortie.activations.views import View
@@ -148,6 +156,8 @@ def fit_activations(
     with few_threads(activations):
         duplicates = feature_duplicate_pairs(activations, known.facts, frozen.job.threads)
     data = make_dataset(frozen.job, *known, duplicates)
+    if not is_small(activations):
+        give_back_memory()
     clock.lap("duplicates and split")
     return solve(frozen, data, activations, plan, clock)
 

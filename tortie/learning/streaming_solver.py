@@ -86,7 +86,7 @@ class StreamedProblem:
 
     def __init__(
         self, blocks: Blocks, rows: int, shape: tuple[int, int],
-        threads: int = 1, processes: Processes = ALONE,
+        threads: int = 1, processes: Processes = ALONE, numbers: int = sampled_hessian.NUMBERS,
     ) -> None:  # fmt: skip
         """Find the mean and the scale of each feature, and draw the sample, in one pass.
 
@@ -96,12 +96,13 @@ class StreamedProblem:
             shape: D and K.
             threads: each works through blocks of its own.
             processes: that solve together.
+            numbers: of 32 bits that the sample takes at the most.
         """
         self._blocks, self._threads, self._processes = blocks, threads, processes
         self._width, self._classes = shape
         self.passes = 0
         self.reached = 1.0  # length of the last solution's gradient, as a share of the first
-        held = sampled_hessian.NUMBERS // (self._width + self._classes)
+        held = numbers // (self._width + self._classes)
         part = min(sampled_hessian.PART, max(held, 100) / rows)
         with _one_thread():
             self._mean, self._scale, sample = self._standardisation(rows, part)
@@ -287,20 +288,19 @@ class StreamedProblem:
 def _together(rows: list[SampleRows], scale: Floats, shift: Floats) -> list[SampleRows]:
     """The sample, standardised, in pieces that a product of matrices takes in its stride.
 
-    The list is emptied, so that each row is held once.
+    They are parts of one array, whose memory goes back to the system as a whole. The list is
+    emptied, so that each row is held once.
     """
-    pieces, some, count = [], [], 0
+    count, at = sum(len(one.weights) for one in rows), 0
+    features = np.empty((count, len(scale)), np.float32)
+    weights = np.concatenate([one.weights for one in rows])
     rows.reverse()
     while rows:
-        some.append(rows.pop())
-        count += len(some[-1].weights)
-        if count >= _PIECE or (count and not rows):
-            features = np.concatenate([one.features for one in some])
-            features -= shift
-            features *= scale
-            pieces.append(SampleRows(features, np.concatenate([one.weights for one in some])))
-            some, count = [], 0
-    return pieces
+        own = rows.pop().features
+        features[at : at + len(own)] = (own - shift) * scale
+        at += len(own)
+    pieces = [slice(at, at + _PIECE) for at in range(0, count, _PIECE)]
+    return [SampleRows(features[one], weights[one]) for one in pieces]
 
 
 @contextmanager
