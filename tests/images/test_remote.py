@@ -22,8 +22,8 @@ from tortie.images import Preprocessing, UnreadableImage, find, find_files, read
 from tortie.images.archives import copying
 from tortie.images.content import file_bytes, file_digest
 from tortie.images.input_shards import input_shards
+from tortie.images.patterns import expanded
 from tortie.images.remote import RemoteError, RemotePath, located
-from tortie.images.shards import expanded
 
 
 @pytest.fixture

@@ -17,10 +17,26 @@ def tar_members(file: IO[bytes], notes: list[str]) -> Iterator[tarfile.TarInfo]:
                 archive.members.clear()  # type: ignore[attr-defined]  # which it would keep
                 seen += 1
                 yield member
+            notes.extend(_end(file, archive.offset, seen))
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         if not seen:
             raise
         notes.append(f"cut short after {seen:,} members ({error})")
+
+
+def _end(file: IO[bytes], offset: int, members: int) -> Iterator[str]:
+    """What is wrong where the members end.
+
+    Blocks of zeros end a tar file; tarfile stops without a word at whatever else there is.
+    """
+    file.seek(offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    if not block:
+        yield f"cut short, it may be: no mark of the end after {members:,} members"
+    elif len(block) < tarfile.BLOCKSIZE:
+        yield f"cut short within a header after {members:,} members"
+    elif block.strip(b"\0"):
+        yield f"damaged after {members:,} members: what follows is no header"
 
 
 def plain_name(name: str) -> str:

@@ -71,7 +71,9 @@ def frozen_fit(
     """
     clock = clock or Clock()
     classes = enough_classes(
-        (photograph.label for photograph in job.collection.photographs), job.collection.label_type
+        (photograph.label for photograph in job.collection.photographs),
+        job.collection.label_type,
+        job.collection.notes,
     )
     with ExitStack() as stack:
         sha256 = hash_photographs(job) if photographs is None else photographs.sha256
