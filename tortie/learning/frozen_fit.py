@@ -201,7 +201,7 @@ def result_of(
     label_errors: list[Finding] | None = None,
 ) -> FitResult:  # fmt: skip
     """What a fit comes to, with the distance to the training photographs; its time is not told."""
-    train = data.train
+    train = table.by_content(data.train)
     known = table.folds(data.seed, train), data.weights(train), train
     novelty = None
     if frozen.job.kept_penalty is None:
