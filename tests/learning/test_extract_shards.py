@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from tortie.learning import shard_features
 from tortie.learning.extract_shards import extract_shards
 from tortie.learning.job import Events
 from tortie.learning.options import FitOptions
+from tortie.processes import Processes, join
 
 OPTIONS = FitOptions.of(threads=1, precision="float32")
 
@@ -376,3 +378,19 @@ def test_without_ray_nothing_is_written(shards, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"needs ray: pip install 'tortie\[ray\]'"):
         extract_shards(shards, tmp_path / "features", OPTIONS, runner="ray")
     assert not (tmp_path / "features").exists()
+
+
+def test_what_all_processes_computed_is_counted(shards, extracted, tmp_path, monkeypatch):
+    """The second of two processes, which is made up, computes one file beside this one's."""
+    folder = tmp_path / "features"
+    shutil.copytree(extracted[0], folder)
+    next(folder.glob("000-*")).unlink()
+    monkeypatch.setattr(Processes, "barrier", lambda self: None)
+    monkeypatch.setattr(
+        Processes, "all_reduce_scalars", lambda self, *own: tuple(one + 1 for one in own)
+    )
+    monkeypatch.setattr(
+        "tortie.learning.extract_shards.join", lambda device: replace(join(device), count=2)
+    )
+    found, _ = extracted_again(shards, folder)
+    assert (found.computed, found.shards) == (2, 2)

@@ -8,7 +8,7 @@ threads may read members.
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from tortie.errors import TortieError, UsageError
 from tortie.images.limits import MAX_BYTES
@@ -178,8 +178,8 @@ def has_names(archive: Path, wanted: Callable[[str], bool]) -> bool:
         return any(map(wanted, names_in(archive)))
     file, _ = open_remote(archive)
     with file:
-        found = any(wanted(one.name) for one in tar_members(cast(IO[bytes], file), []))
-        check_server(cast(IO[bytes], file))
+        found = any(wanted(one.name) for one in tar_members(file, []))
+        check_server(file)
     return found
 
 

@@ -40,6 +40,7 @@ from tortie.images.walk import (
     image_files,
     images,
     listed,
+    refuse_features,
     sort_files,
     telling,
 )
@@ -235,7 +236,9 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
             strays.others = [name for name in strays.others if name not in taken]
             for shard in shards:
                 yield from _each_member(shard, strays, len(shards) > 1)
-            if is_remote(one) and not shards and not is_there(one):
+            if not is_remote(one):
+                refuse_features(one)
+            elif not shards and not is_there(one):
                 yield one
 
 
@@ -282,6 +285,7 @@ def _find_in_folder(root: Path, asked: Asked, known: Sequence[str]) -> Collectio
             raise UsageError(
                 f"the images in {quoted(root)} lie in no class: put them in {ONE_EACH}"
             )
+        refuse_features(root)
         raise UsageError(f"no image in {quoted(root)}: give {ONE_EACH}")
     paths = [path for own in folders.values() for path in own]
     layout = read_layout(root, paths, asked, known)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from tortie.errors import TortieError
 from tortie.files import open_regular
@@ -127,7 +127,7 @@ class Archives:
             found = self._listed.get(archive)
             if found is None:
                 file, key = copied(archive) if archive in self._copied else open_remote(archive)
-                found = self._listed[archive] = _opened(archive, key, cast(IO[bytes], file))
+                found = self._listed[archive] = _opened(archive, key, file)
                 for one in list(filter(is_remote, self._listed))[:-_MOST_REMOTE]:
                     del self._listed[one]
             self._listed.move_to_end(archive)

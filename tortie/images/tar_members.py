@@ -1,9 +1,10 @@
 """The members of a tar file, within gzip or not, one after another, and what they go by."""
 
+import io
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, cast
 
 _SPACING = 2**22  # bytes between points in gzip, each of which takes 32 kB of memory
 
@@ -49,5 +50,29 @@ def seekable(file: IO[bytes]) -> IO[bytes]:
     """A file within gzip, with points from which it can be read on."""
     import indexed_gzip
 
+    if getattr(file, "mode", "rb") != "rb":
+        file = cast(IO[bytes], _Reading(file))
     found: IO[bytes] = indexed_gzip.IndexedGzipFile(fileobj=file, spacing=_SPACING)
     return found
+
+
+class _Reading(io.BufferedIOBase):
+    """A file that is open for writing, too, as a temporary one is, which indexed_gzip refuses."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tortie.errors import TortieError
+from tortie.errors import TortieError, UsageError
 from tortie.text import quoted, shortened
 
 SUFFIXES = (
@@ -31,6 +31,9 @@ SYSTEM = {
     *("thumbnails", "thumbs"),
 }
 """Folders that systems keep among one's own, in lower case: thumbnails and deleted files."""
+
+FEATURES = "features.json"
+"""The manifest in a folder of features, which holds no photographs."""
 
 _SHOWN = 5  # names in a note
 _LONGEST = 200  # characters of a name in a note
@@ -109,6 +112,19 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself: reading it says so
         return False
+
+
+def refuse_features(folder: Path) -> None:
+    """Refuse a folder of features where photographs are meant.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if os.path.isfile(os.path.join(folder, FEATURES)):
+        raise UsageError(
+            f"{quoted(folder)} holds features, which tortie fit takes: give the photographs that "
+            "they are of"
+        )
 
 
 @contextlib.contextmanager
