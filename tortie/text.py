@@ -33,9 +33,14 @@ def shown(text: object) -> str:
     return "".join(_escaped(one) if _is_unseen(one) else one for one in text)
 
 
+def shortened(text: str, most: int = 400) -> str:
+    """Text of at most about so many characters: of a longer one, its beginning and its end."""
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}"
+
+
 def quoted(text: object) -> str:
-    """Text, :func:`shown`, in quotes: a name in the middle of a sentence."""
-    text = shown(text)
+    """Text, :func:`shown` and :func:`shortened`, in quotes: a name in the middle of a sentence."""
+    text = shown(shortened(str(text)))
     return f'"{text}"' if "'" in text and '"' not in text else f"'{text}'"
 
 

@@ -10,7 +10,14 @@ import pytest
 
 from tests.conftest import lay_out
 from tortie.errors import TortieError, UsageError
-from tortie.images import UnreadableImage, archives, find, find_files, hash_all
+from tortie.images import (
+    UnreadableImage,
+    archives,
+    find,
+    find_files,
+    hash_all,
+    listed_archives,
+)
 from tortie.images.archives import member_bytes, member_of
 from tortie.images.content import file_bytes, file_digest
 
@@ -247,7 +254,7 @@ def test_a_pattern_stands_for_files_to_predict(folder, tmp_path):
 
 def test_of_many_names_few_archives_are_kept_listed(folder, tmp_path, monkeypatch):
     """Eight archives, each with more names than are kept: the last four are; all are read."""
-    monkeypatch.setattr(archives, "_MOST_NAMES", 3)
+    monkeypatch.setattr(listed_archives, "_MOST_NAMES", 3)
     paths = [packed(folder, tmp_path / f"{number}.zip") for number in range(8)]
     every = [find(path).photographs[0].path for path in paths]
     listed = [path for path in paths if archives._archives.has(path)]

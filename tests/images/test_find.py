@@ -5,6 +5,7 @@ import pytest
 
 from tortie.errors import TortieError, UsageError
 from tortie.images import Photograph, find, find_files
+from tortie.images.names import survey
 
 
 @pytest.fixture
@@ -404,3 +405,12 @@ def test_a_path_that_is_too_long_is_named(tmp_path):
     (note,) = collection.notes
     assert note.startswith("left out, cannot be entered: 1 ('")
     assert len(note) < 300
+
+
+def test_a_folder_of_features_holds_no_photographs(tmp_path):
+    (tmp_path / "features.json").write_text("{}")
+    for look in (find, lambda path: survey([path]), lambda path: find_files([path])):
+        with pytest.raises(
+            UsageError, match=r"holds features, which tortie fit takes: give the ph"
+        ):
+            look(tmp_path)

@@ -103,3 +103,31 @@ def test_what_ends_the_names_is_raised_after_those_that_came():
     assert next(parts) == [Path("a")]
     with pytest.raises(TortieError, match="went away"):
         next(parts)
+
+
+def test_a_csv_is_a_list_of_photographs(tmp_path):
+    """In the order of its lines, whatever else is in it; the oracle is the list."""
+    for name in ("b.jpg", "a.jpg", "c d.jpg"):
+        (tmp_path / name).write_bytes(b"1")
+    wanted = [tmp_path / name for name in ("b.jpg", "a.jpg", "c d.jpg", "b.jpg", "gone.jpg")]
+    for number, header in enumerate(("path", "path,label", "label;path;split", "id\tpath\tcat")):
+        mark = next((one for one in ",;\t" if one in header), ",")
+        place = header.split(mark).index("path")
+        rows = [
+            [one.name if at == place else "x" for at in range(header.count(mark) + 1)]
+            for one in wanted
+        ]
+        text = "\n".join([header, *(mark.join(row) for row in rows)])
+        source = tmp_path / f"{number}.csv"
+        source.write_text(text)
+        assert list(each_name([source], lambda: -1)) == wanted
+        assert survey([source]).total == 5
+    with pytest.raises(
+        UsageError, match=r"x.csv', line 1: the columns are .*one of them to be path"
+    ):
+        (tmp_path / "x.csv").write_text("file,label\na.jpg,x\n")
+        list(each_name([tmp_path / "x.csv"], lambda: -1))
+    with pytest.raises(UsageError, match=r"x.csv', line 3: no path"):
+        (tmp_path / "x.csv").write_text("path,label\na.jpg,x\n,x\n")
+        list(each_name([tmp_path / "x.csv"], lambda: -1))
+    assert list(each_name([tmp_path / "gone.csv"], lambda: -1)) == [tmp_path / "gone.csv"]

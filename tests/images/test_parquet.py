@@ -176,3 +176,43 @@ def test_without_pyarrow_the_way_out_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"needs pyarrow: pip install 'tortie\[parquet\]'"):
         find(tmp_path / "a.parquet")
+
+
+def of_paths(target, paths, content=None):
+    """A table as ``load_dataset("imagefolder").to_parquet`` of datasets 5.2 writes it."""
+    images = [{"bytes": content, "path": str(path)} for path in paths]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table(
+        {"image": pa.array(images, kind), "label": pa.array([0, 1] * (len(paths) // 2))}
+    )
+    said = json.dumps({"info": {"features": FEATURES}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": said}), target)
+    return target
+
+
+def test_a_table_of_paths_says_how_it_gets_its_images(folder, tmp_path):
+    """The way out was run with datasets 5.2; no path is followed: the table may be anybody's."""
+    paths = sorted(folder.rglob("*.jpg"))[:6]
+    path = of_paths(tmp_path / "a.parquet", paths)
+    way = r"a.parquet' holds no images, only paths such as '.*00.jpg': .*embed_table_storage, batch"
+    for look in (find, lambda path: find_files([path])):
+        with pytest.raises(UsageError, match=way):
+            look(path)
+
+
+def test_a_row_with_a_path_alone_is_named(folder, tmp_path):
+    files, labels = of(folder, "train")
+    files[4] = None
+    found = find(written(tmp_path / "a.parquet", files, labels))
+    with pytest.raises(UnreadableImage, match=r"its row has no bytes, only the path .4\.jpg"):
+        file_bytes(found.photographs[4].path)
+    assert file_bytes(found.photographs[5].path) == files[5]
+
+
+@pytest.mark.parametrize(
+    "column, kind", [(["a.jpg"], "string"), ([[1, 2]], "list<element: int64>"), ([None], "null")]
+)
+def test_a_column_of_anything_but_bytes_is_refused(tmp_path, column, kind):
+    pq.write_table(pa.table({"image": column, "label": ["a"]}), tmp_path / "a.parquet")
+    with pytest.raises(UsageError, match=f"column 'image' is of {kind}: expected binary"):
+        find(tmp_path / "a.parquet")

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gzip
 import hashlib
 import http.server
 import os
@@ -22,8 +23,8 @@ from tortie.images import Preprocessing, UnreadableImage, find, find_files, read
 from tortie.images.archives import copying
 from tortie.images.content import file_bytes, file_digest
 from tortie.images.input_shards import input_shards
+from tortie.images.patterns import expanded
 from tortie.images.remote import RemoteError, RemotePath, located
-from tortie.images.shards import expanded
 
 
 @pytest.fixture
@@ -341,3 +342,58 @@ def test_credentials_that_are_missing_say_how_to_give_them(
     monkeypatch.setattr(fsspec.core, "url_to_fs", refused)
     with pytest.raises(RemoteError, match=f"^{scheme}://a/b cannot be read: {said}.*{way_out}"):
         find(tmp_path.__class__(f"{scheme}://a/b"))
+
+
+class Wholes(Ranges):
+    """Files of a folder, each as a whole whatever is asked for, as ``python -m http.server``."""
+
+    def do_GET(self):
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def plain_web(tmp_path):
+    """The address of a server without ranges that has the files of a folder."""
+    pytest.importorskip("aiohttp")
+    handler = functools.partial(Wholes, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["set.zip", "set.tar", "set.tar.gz", "train.parquet"])
+def test_an_archive_of_a_server_without_ranges_is_read_from_a_copy(
+    folder, tmp_path, plain_web, name, monkeypatch
+):
+    """The oracle is the archive on this disk."""
+    if name.endswith("parquet"):
+        written(tmp_path / name, *of(folder, "train"))
+    else:
+        packed(folder, tmp_path / name)
+    found = find(RemotePath(f"{plain_web}/{name}"))
+    assert said(found) == said(find(tmp_path / name))
+    assert len(find_files([RemotePath(f"{plain_web}/{name}")]).paths) == len(found.photographs)
+    monkeypatch.setattr(remote, "_LARGEST_COPY", 100)
+    (tmp_path / f"large-{name}").write_bytes((tmp_path / name).read_bytes())
+    with pytest.raises(TortieError, match=r"no parts of a file \(HTTP ranges\): download it, and"):
+        find(RemotePath(f"{plain_web}/large-{name}"))
+
+
+def test_a_gzipped_shard_elsewhere_is_read_from_its_copy(folder, bucket, tmp_path):
+    """The copy is open for writing, too, which the reader of gzip refuses by itself."""
+    image = next(folder.rglob("*.jpg")).read_bytes()
+    write_tar(tmp_path / "a.tar", {"a.jpg": image, "a.cls": b"x"})
+    bucket.pipe_file("/room/a.tar.gz", gzip.compress((tmp_path / "a.tar").read_bytes()))
+    (shard,) = input_shards("memory://room/a.tar.gz")
+    with shard.opened() as collection:
+        (only,) = collection.photographs
+        assert file_bytes(only.path) == image

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from tortie.learning import shard_features
 from tortie.learning.extract_shards import extract_shards
 from tortie.learning.job import Events
 from tortie.learning.options import FitOptions
+from tortie.processes import Processes, join
 
 OPTIONS = FitOptions.of(threads=1, precision="float32")
 
@@ -305,3 +307,90 @@ def test_a_file_that_says_what_cannot_be_is_refused(extracted, tmp_path, column,
 def test_a_name_that_is_too_long_is_no_folder_of_features():
     with pytest.raises(TortieError, match=r"^cannot read 'a+': File name too long$"):
         tortie.ImageClassifier().fit("a" * 300)
+
+
+def extracted_again(images, folder):
+    told = []
+    return extract_shards(images, folder, OPTIONS, "float32", Events(note=told.append)), told
+
+
+def test_an_empty_shard_is_left_out_and_the_others_are_there(shards, extracted, tmp_path):
+    """The oracle is the extraction of the good shards; numbers as labels keep their type."""
+    for number in range(2):
+        shutil.copy(shards / f"{number:03}.tar", tmp_path / f"{number}.tar")
+    write_tar(tmp_path / "2.tar", {})
+    (tmp_path / "3.tar").write_bytes(b"")
+    found, told = extracted_again(tmp_path, tmp_path / "features")
+    assert (found.computed, found.manifest.photographs) == (4, 24)
+    assert f"note: left out, no image in them: 1 ('{tmp_path}/2.tar')" in told
+    assert f"note: left out, cannot be read as archives: 1 ('{tmp_path}/3.tar: empty file')" in told
+    both = [*rows_of(extracted[0]), *rows_of(tmp_path / "features")[:2]]
+    for one, other in zip(both[:2], both[2:], strict=True):
+        np.testing.assert_array_equal(one.column("features"), other.column("features"))
+    again, _ = extracted_again(tmp_path, tmp_path / "features")
+    assert again.computed == 0
+    write_tar(tmp_path / "2.tar", members([30, 31]))  # it came in the meantime
+    again, told = extracted_again(tmp_path, tmp_path / "features")
+    assert (again.computed, again.manifest.photographs) == (1, 26)
+
+
+def test_an_empty_shard_takes_no_label_s_type(tmp_path):
+    for number in range(2):
+        image = members([number])[f"{number:03}.jpg"]
+        write_tar(tmp_path / f"{number}.tar", {"a.jpg": image, "a.cls": str(number).encode()})
+    write_tar(tmp_path / "2.tar", {})
+    found, _ = extracted_again(tmp_path, tmp_path / "features")
+    assert (found.manifest.label_type, found.manifest.classes) == ("int", ["0", "1"])
+
+
+def test_an_extraction_that_fails_leaves_no_folder(tmp_path):
+    """A folder that was there stays, and so do the features of shards that were done."""
+    image = members([0])["000.jpg"]
+    source, folder = tmp_path / "shards", tmp_path / "features"
+    source.mkdir()
+    write_tar(source / "0.tar", {"a.jpg": image, "a.json": b"{}"})
+    with pytest.raises(UsageError, match="has no label"):
+        extracted_again(source, folder)
+    assert not folder.exists()
+    write_tar(source / "0.tar", {"a.jpg": b"none", "a.cls": b"x"})
+    with pytest.raises(TortieError, match="none of the 1 photographs can be read"):
+        extracted_again(source, folder)
+    assert not folder.exists()
+    write_tar(source / "0.tar", {"a.jpg": image})
+    with pytest.raises(UsageError, match="lie in no class"):
+        extracted_again(source, folder)
+    assert not folder.exists()
+    folder.mkdir()
+    write_tar(source / "0.tar", {"a.jpg": image, "a.json": b"{}"})
+    with pytest.raises(UsageError, match="has no label"):
+        extracted_again(source, folder)
+    assert folder.is_dir()
+    shutil.rmtree(folder)
+    write_tar(source / "0.tar", {"a.jpg": image, "a.cls": b"x"})
+    write_tar(source / "1.tar", {"a.jpg": image, "a.json": b"{}"})
+    with pytest.raises(UsageError, match="has no label"):
+        extracted_again(source, folder)
+    assert len(list(folder.glob("0-*.safetensors"))) == 1
+
+
+def test_without_ray_nothing_is_written(shards, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"needs ray: pip install 'tortie\[ray\]'"):
+        extract_shards(shards, tmp_path / "features", OPTIONS, runner="ray")
+    assert not (tmp_path / "features").exists()
+
+
+def test_what_all_processes_computed_is_counted(shards, extracted, tmp_path, monkeypatch):
+    """The second of two processes, which is made up, computes one file beside this one's."""
+    folder = tmp_path / "features"
+    shutil.copytree(extracted[0], folder)
+    next(folder.glob("000-*")).unlink()
+    monkeypatch.setattr(Processes, "barrier", lambda self: None)
+    monkeypatch.setattr(
+        Processes, "all_reduce_scalars", lambda self, *own: tuple(one + 1 for one in own)
+    )
+    monkeypatch.setattr(
+        "tortie.learning.extract_shards.join", lambda device: replace(join(device), count=2)
+    )
+    found, _ = extracted_again(shards, folder)
+    assert (found.computed, found.shards) == (2, 2)

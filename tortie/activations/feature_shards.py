@@ -23,9 +23,10 @@ from tortie.files import replacing
 from tortie.images import Facts, Photograph
 from tortie.images.labels import LabelType
 from tortie.images.split import SPLITS, Split
+from tortie.images.walk import FEATURES
 from tortie.text import shown
 
-MANIFEST = "features.json"
+MANIFEST = FEATURES
 _FORMAT = "tortie features 1"
 _LARGEST = 65504.0  # of float16
 _ROWS = 1024  # of an array, that are read at once

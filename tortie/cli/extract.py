@@ -94,8 +94,9 @@ def command(
     }  # fmt: skip
     shape = "×".join(map(str, manifest.shape))
     left_out = f", {manifest.skipped:,} left out" if manifest.skipped else ""
+    others = ", the others were there" if found.computed < found.shards else ""
     lines = [
         f"{output}: {manifest.photographs:,} photographs{left_out}, {shape} {manifest.dtype} each; "
-        f"{found.computed:,} of {found.shards:,} shards computed, the others were there"
+        f"{found.computed:,} of {found.shards:,} shards computed{others}"
     ]
     show.result(document, lines)

@@ -22,8 +22,8 @@ def command(
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="Photographs, folders or archives of photographs, a quoted pattern, or - for "
-            "names on standard input, one per line.",
+            help="Photographs, folders, archives or CSVs of photographs, a quoted pattern, or - "
+            "for names on standard input, one per line.",
             show_default=False,
         ),
     ],

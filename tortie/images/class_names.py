@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Literal
 
-from tortie.text import shown
+from tortie.errors import UsageError
+from tortie.text import quoted, shown
 
 LONGEST = 2000
-_NAMED = 10  # classes in a line
 """Characters of a class name."""
+_NAMED = 10  # classes in a line
 _SHORTEST = 5  # letters: "bat" and "cat" are no misspellings of each other
 
 
@@ -21,8 +22,16 @@ def class_name(name: str) -> str:
     macOS composes accents otherwise than others do, and spaces at the ends slip in: both are taken
     away. A class name is text that any terminal and file can show: a byte of a folder's name that
     is no UTF-8, and a character that is not seen, become ``\xe9``, ``\u202e``.
+
+    Raises:
+        UsageError: it is longer than 2,000 characters.
     """
-    return shown(unicodedata.normalize("NFC", name.strip()) or name)
+    found = shown(unicodedata.normalize("NFC", name.strip()) or name)
+    if len(found) > LONGEST:
+        raise UsageError(
+            f"a class name of {len(found):,} characters, {quoted(found)}: at most {LONGEST:,}"
+        )
+    return found
 
 
 def similar_names(

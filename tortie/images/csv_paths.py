@@ -11,12 +11,37 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tortie.errors import UsageError
-from tortie.images.remote import is_remote, located
-from tortie.images.table import windows_text
+from tortie.images.remote import is_remote, is_remote_file, located
+from tortie.images.table import read_table, windows_text
 from tortie.text import quoted
 
 _FULL = re.compile(r"[A-Za-z]:[\\/]|[\\/]")  # a path that begins at a drive, a server or the root
 _WINDOWS = re.compile(r"[A-Za-z]:/|.*\\")  # a path as Windows writes it
+
+
+def is_list(path: Path) -> bool:
+    """Whether a path is a CSV by its name, and there."""
+    if path.suffix.lower() != ".csv":
+        return False
+    return is_remote_file(path) if is_remote(path) else os.path.isfile(path)
+
+
+def csv_files(source: Path) -> Iterator[Path]:
+    """The files that the column ``path`` of a CSV names, in its order, whatever else it has.
+
+    Raises:
+        UsageError: no such column, a row without a path, or paths of another machine alone.
+        TortieError: it cannot be read.
+    """
+    cells = []
+    for line, row in read_table(source, labelled=False):
+        cells.append(row["path"])
+        if not cells[-1].strip():
+            raise UsageError(f"{quoted(source)}, line {line}: no path")
+    paths = CsvPaths(source, cells)
+    files = [paths.path(cell) for cell in cells]
+    paths.check(files)
+    yield from files
 
 
 class CsvPaths:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tortie.errors import TortieError, UsageError
-from tortie.images.archives import Archived, images_in, is_file_in, member_of
+from tortie.images.archives import Archived, is_file_in, member_of
 from tortie.images.class_names import LONGEST, class_name
-from tortie.images.csv_paths import CsvPaths
+from tortie.images.csv_paths import CsvPaths, csv_files, is_list
 from tortie.images.labels import LabelType, in_order, is_missing
 from tortie.images.layout import (
     ONE_EACH,
@@ -20,6 +20,7 @@ from tortie.images.layout import (
     parse_splits,
     read_layout,
 )
+from tortie.images.patterns import expanded
 from tortie.images.remote import (
     is_remote,
     is_remote_file,
@@ -29,7 +30,7 @@ from tortie.images.remote import (
     remote_files,
     remote_stamp,
 )
-from tortie.images.shards import Sharded, expanded, in_tree, read_shards, shards_of
+from tortie.images.shards import Sharded, images_of, in_tree, read_shards, shards_of
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
 from tortie.images.walk import (
@@ -39,6 +40,7 @@ from tortie.images.walk import (
     image_files,
     images,
     listed,
+    refuse_features,
     sort_files,
     telling,
 )
@@ -203,13 +205,17 @@ def find_files(sources: Sequence[Path]) -> Files:
 
 
 def each_source(source: Path, strays: Strays) -> Iterator[Path]:
-    """The images that a path or a pattern stands for: of a folder, of an archive, a file itself.
+    """The images that a path or a pattern stands for: of a folder, archive or CSV; a file itself.
 
     Raises:
-        UsageError: a pattern that nothing matches.
-        TortieError: a folder or an archive that cannot be read.
+        UsageError: a pattern that nothing matches, or a CSV without a column of paths.
+        TortieError: a folder, an archive or a CSV that cannot be read.
     """
-    for one in expanded(located(source)):
+    every = expanded(located(source))
+    for one in every:
+        if is_list(one):
+            yield from csv_files(one)
+            continue
         if is_web(one) and not member_of(one):
             yield one
             continue
@@ -217,11 +223,8 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
             here: Iterable[Path] = image_files(remote_files(one), strays)
         elif os.path.isdir(one):
             here = each_image(one, strays)
-        elif (member := member_of(one)) is not None and not is_file_in(member):
-            yield from (Archived(member.archive, name).path for name in images_in(member, strays))
-            continue
         else:
-            yield one
+            yield from _each_member(one, strays, len(every) > 1)
             continue
         empty = True
         for path in here:
@@ -229,10 +232,28 @@ def each_source(source: Path, strays: Strays) -> Iterator[Path]:
             yield path
         if empty:  # a folder of shards, it may be
             shards = shards_of(one)
+            taken = {shard.name for shard in shards}
+            strays.others = [name for name in strays.others if name not in taken]
             for shard in shards:
-                yield from each_source(shard, strays)
-            if is_remote(one) and not shards and not is_there(one):
+                yield from _each_member(shard, strays, len(shards) > 1)
+            if not is_remote(one):
+                refuse_features(one)
+            elif not shards and not is_there(one):
                 yield one
+
+
+def _each_member(path: Path, strays: Strays, several: bool) -> Iterator[Path]:
+    """The images of an archive, or of a folder in it; any other path itself.
+
+    Raises:
+        UnreadableArchive: it is damaged; of ``several``, it is passed over.
+    """
+    member = member_of(path)
+    if member is None or (member.name and is_file_in(member)):
+        yield path
+    else:
+        for name in images_of(member, strays, several):
+            yield Archived(member.archive, name).path
 
 
 def _class_folders(folder: Path, strays: Strays) -> dict[str, list[Path]]:
@@ -264,6 +285,7 @@ def _find_in_folder(root: Path, asked: Asked, known: Sequence[str]) -> Collectio
             raise UsageError(
                 f"the images in {quoted(root)} lie in no class: put them in {ONE_EACH}"
             )
+        refuse_features(root)
         raise UsageError(f"no image in {quoted(root)}: give {ONE_EACH}")
     paths = [path for own in folders.values() for path in own]
     layout = read_layout(root, paths, asked, known)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from tortie.images.archives import is_row
 from tortie.images.class_names import similar_names
 from tortie.images.facts import Facts
 from tortie.images.find import SPLITS
@@ -144,7 +145,7 @@ def _names_and_turns(inspection: Inspection) -> Iterator[Finding]:
         facts, path = inspection.facts[i], inspection.photographs[i].path
         assert facts is not None
         suffixes = _SUFFIXES.get(facts.format)
-        if suffixes and path.suffix.lower() not in suffixes:
+        if suffixes and path.suffix.lower() not in suffixes and not is_row(path):
             detail = f"named {path.suffix or 'without an ending'}, and is {facts.format}"
             yield about(inspection, "wrong-extension", "note", detail, [i])
         if facts.orientation in _TURNS:

@@ -8,11 +8,14 @@ import bisect
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tortie.errors import TortieError, UsageError
+from tortie.files import open_regular
 from tortie.forks import ForkSafeLock
+from tortie.images.unreadable import UnreadableArchive, UnreadableImage
 from tortie.text import quoted
 
 _IMAGES = ("image", "img", "bytes", "jpg", "png")
@@ -65,6 +68,7 @@ class ParquetFile:
 
     Raises:
         UsageError: pyarrow is not installed, or there is no column of images.
+        UnreadableArchive: it is damaged, or none.
         TortieError: it cannot be read.
     """
 
@@ -79,8 +83,11 @@ class ParquetFile:
             )
         except (OSError, ValueError) as error:  # of pyarrow, whose errors are both
             reason = str(error).splitlines()[0]
-            raise TortieError(f"{quoted(path)} cannot be read as Parquet: {reason}") from None
+            if isinstance(error, OSError) and error.errno:
+                raise TortieError(f"{quoted(path)} cannot be read as Parquet: {reason}") from None
+            raise UnreadableArchive(path, _reason(path, file) or reason, "Parquet") from None
         self.columns = _columns(path, self._file.schema_arrow)
+        self._check_images()
         self._begins: list[int] = []
         total = 0
         for group in range(self._file.num_row_groups):
@@ -93,13 +100,59 @@ class ParquetFile:
         self._next = 0
         self._batches: Iterator[Any] = iter(())
 
+    def _check_images(self) -> None:
+        """Refuse a column of anything else than the bytes of files, such as of paths alone.
+
+        Files of a path elsewhere on this disk are not read for it: who made the table would choose.
+        """
+        import pyarrow
+
+        name, kind = self.columns.image, self._file.schema_arrow.field(self.columns.image).type
+        place = name
+        if pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            place, kind = f"{name}.bytes", kind.field("bytes").type
+        if "binary" not in str(kind):
+            raise UsageError(
+                f"{quoted(self._path)}: the column {quoted(name)} is of {kind!s:.60}: expected "
+                "binary, the bytes of image files"
+            )
+        if place != name and self._are_all_null(place):
+            batch = next(self._file.iter_batches(1, columns=[name]))
+            first = batch.column(0)[0].as_py() or {}
+            raise UsageError(
+                f"{quoted(self._path)} holds no images, only paths such as "
+                f"{quoted(first.get('path'))}: give these files, or write the table after "
+                "dataset.with_format('arrow').map(datasets.table.embed_table_storage, batched=True)"
+            )
+
+    def _are_all_null(self, place: str) -> bool:
+        """Whether the statistics of a column say that there are rows and all of them are null."""
+        metadata = self._file.metadata
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for column in map(group.column, range(group.num_columns)):
+                known = column.statistics if column.path_in_schema == place else None
+                if column.path_in_schema == place and not (
+                    known and known.has_null_count and known.null_count == group.num_rows
+                ):
+                    return False
+        return metadata.num_rows > 0
+
     def read(self, row: str) -> bytes:
-        """The file that a row holds; empty where it holds none."""
+        """The file that a row holds; empty where it holds none.
+
+        Raises:
+            UnreadableImage: it holds the path of a file alone.
+        """
         number = int(row)
         with self._lock:
             column = _kept.get(id(self), number) or self._read_on(number)
         value = column.values[number - column.begin].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
+        if not content and isinstance(value, dict) and value.get("path"):
+            raise UnreadableImage(
+                f"its row has no bytes, only the path {quoted(value['path'])}",
+                Path(f"{self._path}:{row}"),
+            )
         return content or b""
 
     def _read_on(self, number: int) -> "_Column":
@@ -201,6 +254,19 @@ class _KeptRows:
 
 
 _kept = _KeptRows()
+
+
+def _reason(path: Path, file: IO[bytes] | None) -> str | None:
+    """What is wrong with a file that is no Parquet, where its first bytes tell."""
+    try:
+        with open_regular(path) if file is None else nullcontext(file) as opened:
+            opened.seek(0)
+            begin = opened.read(4)
+    except (OSError, ValueError):
+        return None
+    if begin == b"PAR1":
+        return "damaged or cut short (its end, which tells where its rows are, is missing)"
+    return None if begin else "empty file"
 
 
 def _columns(path: Path, schema: Any) -> Columns:

@@ -149,17 +149,59 @@ def remote_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def open_remote(path: Path) -> tuple["RemoteFile", tuple[int, int]]:
+def open_remote(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
     """A file that can be read at any place, and what tells that it has changed.
+
+    Of a web server that gives files as a whole alone it is a nameless copy on this disk.
 
     Raises:
         UsageError, RemoteError: as :func:`is_remote_file`; reading it raises them, too.
-        TortieError: it is not there.
+        TortieError: it is not there, or there is no room for the copy that it needs.
     """
+    address = str(located(path))
     with _opened(path) as (system, name):
         found = system.info(name)
-        file = RemoteFile(str(located(path)), system.open(name, "rb", block_size=_BLOCK))
-        return file, (found.get("size") or 0, hash(_version(found)))
+        size, file = found.get("size"), system.open(name, "rb", block_size=_BLOCK)
+        key = size or 0, hash(_version(found))
+        if is_web(path) and not _has_ranges(file, size):
+            file.close()
+            whole = RemoteFile(address, system.open(name, "rb", block_size=0))
+            return _copy_of_whole(whole, address, size), key
+        return cast(IO[bytes], RemoteFile(address, file)), key
+
+
+def _has_ranges(file: Any, size: int | None) -> bool:
+    """Whether a server gives the end of a file alone."""
+    try:
+        file.seek(max(0, (size or 1) - 1))
+        file.read(1)
+        file.seek(0)
+    except ValueError:  # fsspec's, of a server that answers with the whole
+        return False
+    return True
+
+
+def _copy_of_whole(whole: "RemoteFile", address: str, size: int | None) -> IO[bytes]:
+    way = "its server gives no parts of a file (HTTP ranges): download it, and give the file"
+    if size and size > _LARGEST_COPY:
+        raise TortieError(f"{address}: {way}; it is over 4 GB")
+    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        while content := whole.read(_BLOCK):
+            copy.write(content)
+            if copy.tell() > _LARGEST_COPY:
+                raise TortieError(f"{address}: {way}; it is over 4 GB")
+    except OSError as error:  # no room
+        copy.close()
+        reason = error.strerror or error
+        raise TortieError(f"{address}: {way}; a copy of it cannot be kept here: {reason}") from None
+    except BaseException:
+        copy.close()
+        raise
+    finally:
+        whole.close()
+    copy.seek(0)
+    return cast(IO[bytes], copy)
 
 
 def copied(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
@@ -171,8 +213,8 @@ def copied(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
         UsageError, RemoteError, TortieError: as :func:`open_remote`.
     """
     file, key = open_remote(path)
-    if key[0] > _LARGEST_COPY:
-        return cast(IO[bytes], file), key
+    if key[0] > _LARGEST_COPY or not isinstance(file, RemoteFile):
+        return file, key
     with contextlib.ExitStack() as stack:
         try:
             copy = stack.enter_context(tempfile.TemporaryFile())
@@ -181,7 +223,7 @@ def copied(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
             copy.seek(0)
         except OSError:  # no room, or no such folder
             file.seek(0)
-            return cast(IO[bytes], file), key
+            return file, key
         stack.pop_all()
     file.close()
     return cast(IO[bytes], copy), key

@@ -4,49 +4,40 @@ What the members' names mean is read as that of folders is. In the shards of web
 ``KEY.jpg`` has its label in ``KEY.cls`` or ``KEY.json``.
 """
 
-import glob
-import itertools
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tortie.errors import UsageError
+from tortie.errors import TortieError, UsageError
 from tortie.images.archives import (
+    WITH_LABELS,
     Archived,
     has_archive_name,
     has_names,
     images_in,
     is_archive,
     is_table,
+    key_of,
     member_bytes,
     member_of,
-    name_used_twice,
     names_in,
     row_labels,
 )
 from tortie.images.labels import LabelType, names_of
 from tortie.images.layout import ONE_EACH, Asked, read_layout
 from tortie.images.remote import (
-    RemotePath,
     is_remote,
     is_remote_file,
-    is_there,
-    is_web,
     remote_files,
-    remote_matches,
 )
 from tortie.images.split import Split
 from tortie.images.split_words import EXACT
-from tortie.images.unreadable import UnreadableImage
+from tortie.images.unreadable import UnreadableArchive, UnreadableImage
 from tortie.images.walk import SUFFIXES, Strays, each_image, image_files, listed
 from tortie.text import quoted
 
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
-_MOST = 10**6  # names that braces may stand for
-_WITH_LABELS = (".cls", ".json")
 _IN_JSON = ("label", "cls", "class")
 
 
@@ -65,67 +56,6 @@ class Sharded:
     label_type: LabelType = "str"
 
 
-def expanded(source: Path) -> list[Path]:
-    """What a pattern stands for, sorted: ``*`` and ``?`` as a shell, ``{000..127}``, ``{a,b}``.
-
-    A path that is there is none, whatever its name, and stands for itself.
-
-    Raises:
-        UsageError: a pattern that nothing matches, or with files missing that braces name.
-    """
-    text = str(source)
-    if not any(one in text for one in "*?[{") or os.path.lexists(source):
-        return [source]
-    if is_web(source):  # where ? begins a query
-        return [RemotePath(name) for name in _braces(text)]
-    if member_of(source):
-        return [source]
-    if is_remote(source):
-        return _remote_expanded(source)
-    found: list[Path] = []
-    for name in _braces(text):
-        here = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]
-        if not here or not os.path.lexists(here[0]):
-            raise UsageError(f"no file matches {quoted(name)}")
-        found.extend(map(Path, here))
-    return found
-
-
-def _remote_expanded(source: Path) -> list[Path]:
-    """What an address with a pattern stands for, by one listing for all that braces name."""
-    if is_there(source):
-        return [source]
-    there = set(map(str, remote_matches(_BRACES.sub("*", str(source)))))
-    found: list[Path] = []
-    for name in _braces(str(source)):
-        if glob.has_magic(name):
-            here = remote_matches(name)
-        else:
-            here = [RemotePath(name)] if name in there else []
-        if not here:
-            raise UsageError(f"no file matches {quoted(name)}")
-        found.extend(here)
-    return found
-
-
-def _braces(text: str) -> list[str]:
-    """The names that braces stand for, in their order."""
-    match = _BRACES.search(text)
-    if match is None:
-        return [text]
-    if match[1]:
-        first, last = int(match[1]), int(match[2])
-        if not 0 <= last - first < _MOST:
-            raise UsageError(
-                f"{quoted(text)}: {{{match[1]}..{match[2]}}} stands for no sensible range"
-            )
-        inner: Iterator[str] = (f"{n:0{len(match[1])}}" for n in range(first, last + 1))
-    else:
-        inner = iter(match[3].split(","))
-    rests = _braces(text[match.end() :])
-    return [text[: match.start()] + one + rest for one, rest in itertools.product(inner, rests)]
-
-
 def shards_of(source: Path) -> list[Path]:
     """The archives that a source is: itself, or those in a folder that holds no image."""
     if is_archive(source) or (":" in str(source) and member_of(source)):
@@ -138,17 +68,31 @@ def shards_of(source: Path) -> list[Path]:
     return sorted(path for path in source.rglob("*") if is_archive(path))
 
 
-def has_labels(shard: Path) -> bool:
-    """Whether an archive brings a label along for each image, in no need of folders of classes.
+def bring_labels(shards: Sequence[Path]) -> bool:
+    """Whether archives bring a label along for each image, in no need of folders of classes.
+
+    The first that has an image tells.
 
     Raises:
-        TortieError: the archive cannot be read.
+        TortieError: it cannot be read.
     """
-    member = member_of(shard)
-    if member is None or member.name:
-        return False
-    archive = member.archive
-    return is_table(archive) or has_names(archive, lambda name: _key(name)[1] in _WITH_LABELS)
+    for shard in shards:
+        member = member_of(shard)
+        if member is None or member.name:
+            return False
+        archive = member.archive
+        try:
+            if is_table(archive) or has_names(archive, _is_label):
+                return True
+            if has_names(archive, lambda name: key_of(name)[1] in SUFFIXES):
+                return False
+        except UnreadableArchive:
+            continue
+    return False
+
+
+def _is_label(name: str) -> bool:
+    return key_of(name)[1] in WITH_LABELS
 
 
 def read_shards(
@@ -169,35 +113,50 @@ def read_shards(
     strays = Strays()
     members = [member for shard in shards if (member := member_of(shard)) is not None]
     rows = [member for member in members if is_table(member.archive)]
-    splits = _splits(beside or [member.archive for member in members])
+    every = beside or [member.archive for member in members]
+    splits = _splits(every)
+    if rows and len(rows) < len(members):
+        raise UsageError(f"Parquet beside other archives: {listed(map(str, shards))}")
+    images = {one: images_of(one, strays, several=len(every) > 1) for one in members}
+    images = {member: names for member, names in images.items() if names}
+    whole = len(every) == len(members)  # else others may have some
+    if not images and whole:
+        met = "".join(f"; {note}" for note in strays.notes())
+        raise UsageError(f"no image in {listed(map(str, shards))}: give {ONE_EACH}{met}")
     if rows:
-        if len(rows) < len(members):
-            raise UsageError(f"Parquet beside other archives: {listed(map(str, shards))}")
-        return _in_rows([member.archive for member in rows], splits, strays)
-    images = {member: images_in(member, strays) for member in members}
-    labels = {member: _label_members(member.archive) for member in members}
-    if not any(images.values()):
-        raise UsageError(f"no image in {listed(map(str, shards))}: give {ONE_EACH}")
-    if any(labels.values()):
+        return _in_rows(images, splits, strays, whole)
+    labels = {member: _label_members(member.archive) for member in images}
+    if beside or any(labels.values()):
         return _labelled(images, labels, splits, strays)
     return _in_folders(images, asked, known, strays)
 
 
-def _label_members(archive: Path) -> dict[str, str]:
-    """The member with the label of each key."""
-    found: dict[str, str] = {}
-    for name in names_in(archive):
-        key, suffix = _key(name)
-        if suffix in _WITH_LABELS and not found.get(key, "").endswith(".cls"):
-            found[key] = name
+def images_of(member: Archived, strays: Strays, several: bool) -> list[str]:
+    """Names of the images in an archive; none of one that is damaged, if there are ``several``.
+
+    Raises:
+        TortieError: as :func:`tortie.images.archives.images_in`.
+    """
+    try:
+        found = images_in(member, strays)
+    except UnreadableArchive as error:
+        if not several:
+            raise
+        strays.unreadable.append(f"{member.archive}: {error.reason}")
+        return []
+    if not found:
+        strays.without_image.append(str(member.path) if member.name else str(member.archive))
     return found
 
 
-def _key(name: str) -> tuple[str, str]:
-    """The key of a member and its suffix: all from the first point of the last part on."""
-    folder, _, last = name.rpartition("/")
-    stem, point, suffix = last.partition(".")
-    return (f"{folder}/{stem}" if folder else stem), (point + suffix).lower()
+def _label_members(archive: Path) -> dict[str, list[str]]:
+    """The members with a label of each key, a ``.cls`` first."""
+    found: dict[str, list[str]] = {}
+    for name in names_in(archive):
+        key, suffix = key_of(name)
+        if suffix in WITH_LABELS:
+            found.setdefault(key, []).insert(0 if suffix == ".cls" else 1, name)
+    return found
 
 
 @dataclass
@@ -212,21 +171,16 @@ class _Samples:
 
 def _labelled(
     images: dict[Archived, list[str]],
-    labels: dict[Archived, dict[str, str]],
+    labels: dict[Archived, dict[str, list[str]]],
     splits: dict[Path, Split | None],
     strays: Strays,
 ) -> Sharded:
     """Images with a label beside each."""
     met = _Samples()
-    strays.others = [name for name in strays.others if not name.lower().endswith(_WITH_LABELS)]
     for member, names in images.items():
-        if twice := name_used_twice(member.archive):
-            raise UsageError(
-                f"{quoted(member.archive)}: two members of the name {quoted(twice)}: keep one"
-            )
         seen: dict[str, str] = {}
         for name in names:
-            key, suffix = _key(name)
+            key, suffix = key_of(name)
             if suffix not in SUFFIXES:  # a mask, a second picture: KEY.mask.png
                 continue
             if key in seen:
@@ -236,11 +190,7 @@ def _labelled(
                 )
             seen[key] = name
             path = Archived(member.archive, name).path
-            beside = labels[member].get(key)
-            try:
-                label = None if beside is None else _label(Archived(member.archive, beside))
-            except UnreadableImage:  # where the archive is cut short
-                label = None
+            label = _label_beside(member.archive, labels[member].get(key, ()), strays)
             if label is None:
                 met.without.append(str(path))
                 continue
@@ -253,11 +203,14 @@ def _labelled(
     return Sharded(places, tuple(strays.notes()), kind)
 
 
-def _in_rows(archives: Sequence[Path], splits: dict[Path, Split | None], strays: Strays) -> Sharded:
-    """Images that are rows of tables."""
+def _in_rows(
+    images: dict[Archived, list[str]], splits: dict[Path, Split | None], strays: Strays, whole: bool
+) -> Sharded:
+    """Images that are rows of tables; that none has a label is an error of the ``whole`` set."""
     met = _Samples()
-    for archive in archives:
-        for name, label in zip(names_in(archive), row_labels(archive), strict=True):
+    archives = [member.archive for member in images]
+    for (archive, _), names in images.items():
+        for name, label in zip(names, row_labels(archive), strict=True):
             path = Archived(archive, name).path
             if label is None:
                 strays.unlabelled.append(str(path))
@@ -265,12 +218,12 @@ def _in_rows(archives: Sequence[Path], splits: dict[Path, Split | None], strays:
             met.paths.append(path)
             met.labels.append(label)
             met.splits.append(splits[archive])
-    if not met.paths:
+    if not met.paths and whole:
         raise UsageError(f"no image with a label in {listed(map(str, archives))}")
     names_given, kind = names_of(met.labels)
     places = list(zip(met.paths, names_given, met.splits, strict=True))
     notes = list(strays.notes())
-    if kind == "int":
+    if kind == "int" and met.paths:
         notes.append(
             "the schema has no names for its labels; the numbers name the classes: "
             f"{listed(set(names_given))}"
@@ -284,6 +237,24 @@ def _of_one_type(labels: list[object]) -> list[object]:
     if all(re.fullmatch(r"-?\d{1,18}", text) for text in texts):
         return [int(text) for text in texts]
     return list(texts)
+
+
+def _label_beside(archive: Path, names: Sequence[str], strays: Strays) -> object:
+    """The label that the first of a key's members says; ``None`` where there is none."""
+    if not names:
+        return None
+    try:
+        label = _label(Archived(archive, names[0]))
+    except UnreadableImage:  # where the archive is cut short
+        return None
+    for name in names[1:]:
+        try:
+            other = _label(Archived(archive, name))
+        except TortieError:  # it says more than labels, or nothing
+            continue
+        if str(other) != str(label):
+            strays.two_labels.append(str(Archived(archive, name).path))
+    return label
 
 
 def _label(member: Archived) -> object:
@@ -354,5 +325,6 @@ def in_tree(
         else:
             places.append((path, *place))
     if not places:
-        raise UsageError(f"the images in {quoted(root)} lie in no class: give {ONE_EACH}")
+        cut = "".join(f"; {note}" for note in Strays(damaged=strays.damaged).notes())
+        raise UsageError(f"the images in {quoted(root)} lie in no class: give {ONE_EACH}{cut}")
     return Sharded(places, (*layout.notes, *strays.notes()))

@@ -63,15 +63,20 @@ def _shown(image: Path, folder: str) -> str:
     return f"./{shown}" if _LIVE.match(shown) else shown  # no formula, and the same file
 
 
-def read_table(source: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def read_table(source: Path, labelled: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
     """Line numbers and cells of a CSV of images, by the names of its columns.
+
+    Args:
+        source: the CSV.
+        labelled: whether it has labels, and columns of :data:`COLUMNS` alone; otherwise it has a
+            column of paths, and any others.
 
     Raises:
         UsageError: it has other columns, a row of other length, or is no CSV.
         TortieError: it cannot be read.
     """
     lines = io.StringIO(_text(source), newline="")
-    reader = csv.reader(lines, strict=True, delimiter=_delimiter(source, lines))
+    reader = csv.reader(lines, strict=True, delimiter=_delimiter(source, lines, labelled))
     try:
         columns = [name.strip().lower() for name in next(reader)]
         for cells in reader:
@@ -114,7 +119,7 @@ def _text(source: Path) -> str:
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
-def _delimiter(source: Path, lines: io.StringIO) -> str:
+def _delimiter(source: Path, lines: io.StringIO, labelled: bool) -> str:
     """What stands between the columns of the header, which comes next in ``lines`` afterwards."""
     begin = 0
     first = lines.readline()
@@ -124,9 +129,11 @@ def _delimiter(source: Path, lines: io.StringIO) -> str:
     lines.seek(begin)
     for delimiter in _DELIMITERS:
         columns = [one.strip(' "\r\n').lower() for one in first.split(delimiter)]
-        if {"path", "label"} <= set(columns) <= set(COLUMNS) and len(set(columns)) == len(columns):
+        known = {"path", "label"} <= set(columns) <= set(COLUMNS) if labelled else "path" in columns
+        if known and len(set(columns)) == len(columns):
             return delimiter
+    expected = EXPECTED if labelled else "one of them to be path"
     raise UsageError(
         f"{quoted(source)}, line 1: the columns are {quoted(first.strip()[:200])}; expected "
-        f"{EXPECTED}, in UTF-8"
+        f"{expected}, in UTF-8"
     )

@@ -18,6 +18,18 @@ class UnreadableImage(TortieError):
         super().__init__(reason if source is None else f"cannot read {quoted(source)}: {reason}")
 
 
+class UnreadableArchive(TortieError):
+    """An archive that cannot be listed: it is damaged, cut short or none.
+
+    Attributes:
+        reason: why, in a few words, without the archive's name.
+    """
+
+    def __init__(self, archive: Path, reason: str, kind: str = "an archive") -> None:
+        self.reason = reason
+        super().__init__(f"{quoted(archive)} cannot be read as {kind}: {reason}")
+
+
 class TooManyPixels(UnreadableImage):
     """An image that is over a limit on its size, told by its header."""
 

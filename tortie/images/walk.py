@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tortie.errors import TortieError
-from tortie.text import quoted
+from tortie.errors import TortieError, UsageError
+from tortie.text import quoted, shortened
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -32,6 +32,9 @@ SYSTEM = {
 }
 """Folders that systems keep among one's own, in lower case: thumbnails and deleted files."""
 
+FEATURES = "features.json"
+"""The manifest in a folder of features, which holds no photographs."""
+
 _SHOWN = 5  # names in a note
 _LONGEST = 200  # characters of a name in a note
 
@@ -49,6 +52,9 @@ class Strays:
     repeated: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     unlabelled: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    without_image: list[str] = field(default_factory=list)
+    two_labels: list[str] = field(default_factory=list)
 
     def notes(self) -> Iterator[str]:
         """One line for each kind that was met."""
@@ -61,7 +67,10 @@ class Strays:
             (self.loose, "left out, in no class's folder"),
             (self.repeated, "met twice, counted once"),
             (self.damaged, "read as far as it goes"),
+            (self.unreadable, "left out, cannot be read as archives"),
+            (self.without_image, "left out, no image in them"),
             (self.unlabelled, "left out, without a label"),
+            (self.two_labels, "another label in the .json, that of the .cls counts"),
         )
         for names, what in kinds:
             if names:
@@ -71,15 +80,9 @@ class Strays:
 def listed(names: Iterable[str]) -> str:
     """How many, and the first few different names; quoted, so that a line stays a line."""
     names = list(names)
-    different = [quoted(_short(name)) for name in sorted(set(names))]
+    different = [quoted(shortened(name, _LONGEST)) for name in sorted(set(names))]
     more = ", ..." if len(different) > _SHOWN else ""
     return f"{len(names)} ({', '.join(different[:_SHOWN])}{more})"
-
-
-def _short(name: str) -> str:
-    """A name that fits a line: of a long one, its beginning and its end."""
-    half = _LONGEST // 2
-    return name if len(name) <= _LONGEST else f"{name[:half]}...{name[-half:]}"
 
 
 def entries(folder: Path, strays: Strays) -> tuple[list[str], list[str]]:
@@ -109,6 +112,19 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself: reading it says so
         return False
+
+
+def refuse_features(folder: Path) -> None:
+    """Refuse a folder of features where photographs are meant.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if os.path.isfile(os.path.join(folder, FEATURES)):
+        raise UsageError(
+            f"{quoted(folder)} holds features, which tortie fit takes: give the photographs that "
+            "they are of"
+        )
 
 
 @contextlib.contextmanager

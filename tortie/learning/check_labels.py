@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from tortie.evaluation.label_errors import label_error_findings, label_errors
 from tortie.images.finding import Finding
 from tortie.images.inspection import Inspection
-from tortie.learning.cross_fitting import LabelledFeatures, choose_among
+from tortie.learning.cross_fitting import LabelledFeatures, choose_among, fold_parts
 from tortie.learning.softmax import (
     Floats,
     Integers,
     PenaltyChoice,
     few_threads,
-    held_out_parts,
     softmax,
 )
 from tortie.learning.temperature import is_beyond_baseline
@@ -88,7 +87,7 @@ def out_of_fold(
         shown to be better than always naming the most frequent class.
     """
     everything = np.arange(len(data.labels))
-    parts = held_out_parts(data.folds(seed, everything))
+    parts = fold_parts(data, everything, seed)
     by_content = sorted(everything.tolist(), key=lambda i: data.keys[i])
     chosen = chosen or choose_among(data, np.sort(np.array(by_content[:CHOOSE_ON])), seed, kept)
     penalty = chosen.penalty

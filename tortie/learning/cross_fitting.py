@@ -6,12 +6,15 @@ photographs where there is a test beside them; otherwise each of five folds of t
 photographs in turn, which keep groups together. From 5,000 training photographs on one fold is held
 out, and whole decades are tried. Where the accuracy is measured by cross-validation too, the
 penalty is chosen anew within each fold's training photographs.
+
+Photographs are taken in the order of their contents' hashes: rounding, and samples that are drawn
+of them, depend on their order, and the order in which they are listed is that of names.
 """
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +83,19 @@ class LabelledFeatures:
         rows[of] = np.arange(len(of))
         return replace(self, drawn=drawn, drawn_rows=rows)
 
+    @cached_property
+    def _ranks(self) -> Integers:
+        """The place of each photograph in the order of contents; of equal ones, of their labels."""
+        labels = self.labels.tolist()
+        order = sorted(range(len(labels)), key=lambda row: (self.keys[row], labels[row]))
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(len(order))
+        return ranks
+
+    def by_content(self, rows: Integers) -> Integers:
+        """Some rows in the order of their contents, which no name and no folder changes."""
+        return rows[np.argsort(self._ranks[rows])]
+
     def weights_of(self, rows: Integers) -> Weights:
         """What each of ``rows`` counts where it is predicted."""
         return np.ones(len(rows)) if self.weights is None else self.weights[rows]
@@ -88,8 +104,8 @@ class LabelledFeatures:
         """Softmax regression on all views of each of ``trains``."""
         numbers = len(trains[0]) * self.features[0].size
         if len(trains) == 1 and self.drawn is None and numbers > MOST_COPIED:
-            return self._in_blocks(trains[0])
-        rows = trains[0] if len(trains) == 1 else np.unique(np.concatenate(trains))
+            return self._in_blocks(self.by_content(trains[0]))
+        rows = self.by_content(np.unique(np.concatenate(trains)))
         features, of = self.features[rows], rows
         if self.drawn is not None and self.drawn_rows is not None:
             numbers = self.drawn_rows[rows]
@@ -164,15 +180,24 @@ def cross_fitted_parts(
     data: LabelledFeatures, train: Integers, seed: int
 ) -> list[tuple[Integers, Integers]]:
     """What is trained on and what is held out, fold by fold; one fold of 5,000 and more."""
-    parts = held_out_parts(data.folds(seed, train))
-    if len(train) >= MANY:
-        parts = parts[:1]
-    return [(train[inside], train[outside]) for inside, outside in parts]
+    parts = fold_parts(data, train, seed)
+    return parts[:1] if len(train) >= MANY else parts
+
+
+def fold_parts(
+    data: LabelledFeatures, train: Integers, seed: int
+) -> list[tuple[Integers, Integers]]:
+    """What is outside a fold and what is in it, for each fold of some photographs."""
+    train = data.by_content(train)
+    return [
+        (train[outside], train[inside])
+        for outside, inside in held_out_parts(data.folds(seed, train))
+    ]
 
 
 def choose_on(data: LabelledFeatures, train: Integers, validation: Integers) -> PenaltyChoice:
     """The penalty by training on ``train`` and scoring on ``validation``."""
-    return _choose(data, [(train, validation)])
+    return _choose(data, [(train, data.by_content(validation))])
 
 
 def _choose(
@@ -202,8 +227,8 @@ def cross_validate(data: LabelledFeatures, seed: int, threads: int = 1) -> HeldO
         seed: of the folds.
         threads: outer folds that are computed at once, where a matrix product takes one thread.
     """
-    everything = np.arange(len(data.labels))
-    outer = held_out_parts(data.folds(seed, everything))
+    everything = data.by_content(np.arange(len(data.labels)))
+    outer = fold_parts(data, everything, seed)
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
     temperatures = np.ones(len(data.labels), np.float32)
 
@@ -216,7 +241,7 @@ def cross_validate(data: LabelledFeatures, seed: int, threads: int = 1) -> HeldO
 
     with ThreadPoolExecutor(threads if is_small(data.features) else 1) as pool:
         list(pool.map(predict, range(len(outer))))
-    return HeldOut(everything, probabilities, temperatures)
+    return HeldOut(everything, probabilities[everything], temperatures[everything])
 
 
 def cross_fit(
@@ -230,6 +255,7 @@ def cross_fit(
 
 def predict_by(data: LabelledFeatures, head: LinearHead, positions: Integers) -> HeldOut:
     """Probabilities of ``positions`` by a trained head."""
+    positions = data.by_content(positions)
     blocks = [positions[at : at + _ROWS] for at in range(0, len(positions), _ROWS)]
     logits = [head.logits(data.features[rows]) for rows in blocks]
     return HeldOut(

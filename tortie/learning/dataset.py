@@ -288,27 +288,37 @@ def make_dataset(
     )
 
 
-def enough_classes(labels: Iterable[str], kind: LabelType = "str") -> tuple[str, ...]:
+def enough_classes(
+    labels: Iterable[str], kind: LabelType = "str", notes: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The classes in the order of their labels.
+
+    Args:
+        labels: of the photographs.
+        kind: of the labels.
+        notes: what was left out as they were listed, which an error tells, too.
 
     Raises:
         UsageError: fewer than two classes, or a class of one photograph.
     """
     counts = Counter(labels)
     present = +counts
+    met = "".join(f"; {note}" for note in notes)
     if not present:
-        raise UsageError("no photograph: a classifier needs two classes or more, each with some")
+        raise UsageError(
+            f"no photograph: a classifier needs two classes or more, each with some{met}"
+        )
     if len(present) < 2:
         raise UsageError(
             f"only one class, {quoted(next(iter(present)))}: a classifier needs two or more, each "
-            "a folder of photographs (a class of anything else will do)"
+            f"a folder of photographs (a class of anything else will do){met}"
         )
     single = sorted(name for name, count in counts.items() if count < 2)
     if single:
         listed = ", ".join(map(quoted, single))
         raise UsageError(
             f"only one photograph of {listed}: every class needs two or more that can be read; "
-            "add some, or leave the class out"
+            f"add some, or leave the class out{met}"
         )
     return in_order(counts, kind)
 

@@ -5,12 +5,14 @@ it is whole; one that is there, of the same photographs and network, is not comp
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tortie.activations.feature_shards import (
+    MANIFEST,
     FeatureShard,
     FeatureType,
     Manifest,
@@ -38,7 +40,7 @@ class ExtractResult:
 
     Attributes:
         manifest: of the folder.
-        computed: shards that were computed here and now.
+        computed: shards that were computed now, by all processes.
         shards: of the source.
     """
 
@@ -68,21 +70,25 @@ def extract_shards(
     processes, events = join(options.device), events or Events()
     if runner == "ray" and processes.count > 1:
         raise UsageError("the runner ray shares out the shards itself: run it without torchrun")
+    if runner == "ray":
+        from tortie.learning.ray_runner import check_ray
+
+        check_ray()
     shards = input_shards(images, options.splits)
     here = ShardExtractor(options, dtype, processes, events.note)
-    if processes.first:
-        _begin(folder, here.begun)
-    processes.barrier()
-    targets = [folder / f"{shard.name}.safetensors" for shard in shards]
-    own = list(range(len(shards)))[processes.rank :: processes.count]
-    if runner == "ray":
-        computed = _by_ray(here, shards, targets, options, events)
-    else:
-        computed = _locally(here, shards, targets, own, events)
-    processes.barrier()
     manifest = here.begun
-    if processes.first:
-        manifest = _finish(folder, here.begun, [path.name for path in targets], events)
+    with _begun(folder, here.begun) if processes.first else nullcontext():
+        processes.barrier()
+        targets = [folder / f"{shard.name}.safetensors" for shard in shards]
+        own = list(range(len(shards)))[processes.rank :: processes.count]
+        if runner == "ray":
+            computed = _by_ray(here, shards, targets, options, events)
+        else:
+            computed = _locally(here, shards, targets, own, events)
+        processes.barrier()
+        computed = round(processes.all_reduce_scalars(computed)[0])
+        if processes.first:
+            manifest = _finish(folder, here.begun, [path.name for path in targets], events)
     return ExtractResult(manifest, computed, len(shards))
 
 
@@ -121,6 +127,23 @@ def _by_ray(
     return len(missing)
 
 
+@contextmanager
+def _begun(folder: Path, begun: Manifest) -> Iterator[None]:
+    """A block that fills a folder: made, or there with features of the same network.
+
+    A folder that was made for the block and has no features in the end is taken away.
+    """
+    made = not folder.exists()
+    _begin(folder, begun)
+    try:
+        yield
+    except BaseException:
+        if made and [path.name for path in folder.iterdir()] == [MANIFEST]:
+            (folder / MANIFEST).unlink()
+            folder.rmdir()
+        raise
+
+
 def _begin(folder: Path, begun: Manifest) -> None:
     """Make the folder, or see that what is there is of the same network."""
     if is_feature_folder(folder):
@@ -153,11 +176,16 @@ def _finish(folder: Path, begun: Manifest, files: Sequence[str], events: Events)
         for line in shard.header.notes:
             events.note(f"note: {line}")
         classes.update(shard.header.classes)
-        kinds.add(shard.header.label_type)
+        if shard.header.classes:
+            kinds.add(shard.header.label_type)
         photographs += len(shard)
         skipped += len(shard.header.skipped)
     if not photographs:
-        raise TortieError(f"none of the {skipped:,} photographs can be read")
+        for name in files:  # which have no rows
+            (folder / name).unlink()
+        if skipped:
+            raise TortieError(f"none of the {skipped:,} photographs can be read")
+        raise UsageError(f"no photograph in {len(files):,} shards: give labelled photographs")
     kind: LabelType = kinds.pop() if len(kinds) == 1 else "str"
     manifest = begun.model_copy(
         update={

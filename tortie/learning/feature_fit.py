@@ -69,7 +69,9 @@ def fit_features(
     collection = Collection(
         folder, tuple(one[0] for one in listed), tuple(notes_of(shards)), manifest.label_type
     )
-    enough_classes((one.label for one in collection.photographs), manifest.label_type)
+    enough_classes(
+        (one.label for one in collection.photographs), manifest.label_type, collection.notes
+    )
     sources = [one.path for one in collection.photographs]
     job = with_replaced(make_job(collection, sources, chosen, store, processes, heard, plan_only))
     reasons = {place: one[3] for place, one in enumerate(listed) if one[3]}

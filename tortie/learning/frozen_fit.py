@@ -79,7 +79,9 @@ def frozen_fit(
     """
     clock = clock or Clock()
     classes = enough_classes(
-        (photograph.label for photograph in job.collection.photographs), job.collection.label_type
+        (photograph.label for photograph in job.collection.photographs),
+        job.collection.label_type,
+        job.collection.notes,
     )
     with ExitStack() as stack:
         sha256 = hash_photographs(job) if photographs is None else photographs.sha256
@@ -209,7 +211,7 @@ def result_of(
     label_errors: list[Finding] | None = None,
 ) -> FitResult:  # fmt: skip
     """What a fit comes to, with the distance to the training photographs; its time is not told."""
-    train = data.train
+    train = table.by_content(data.train)
     known = table.folds(data.seed, train), data.weights(train), train
     novelty = None
     if frozen.job.kept_penalty is None:

@@ -56,7 +56,7 @@ def member(
 
 
 def training_sha256(result: FitResult) -> NDArray[np.uint8]:
-    """SHA-256 of the photographs that had a part in the training ``(n, 32)``."""
+    """SHA-256 of the photographs that had a part in the training ``(n, 32)``, sorted."""
     data = result.data
     if result.rows is not None:
         return result.rows.trained_sha256(scored_part(result.rows))
@@ -65,7 +65,7 @@ def training_sha256(result: FitResult) -> NDArray[np.uint8]:
         for digest, split in zip(data.sha256, data.split.splits, strict=True)
         if split != data.split.on
     ]
-    return np.frombuffer(b"".join(trained), np.uint8).reshape(-1, 32)
+    return np.frombuffer(b"".join(sorted(trained)), np.uint8).reshape(-1, 32)
 
 
 def strangers_document(strangers: Strangers) -> dict[str, float]:

@@ -6,6 +6,7 @@ whose worker dies is Ray's to run again, and what a killed driver leaves are who
 """
 
 import contextlib
+import importlib.util
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -129,14 +130,23 @@ def compute_there(shared: list[Any], number: int, threads: int) -> None:
         here.compute(work.shards[number], work.targets[number], workers)
 
 
+def check_ray() -> None:
+    """See that Ray is there.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("the runner ray needs ray: pip install 'tortie[ray]'")
+
+
 @contextlib.contextmanager
 def _cluster() -> Iterator[Any]:
     """Ray: the cluster that the environment names or this machine runs, else one for this run."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("the runner ray needs ray: pip install 'tortie[ray]'") from None
+    check_ray()
+    import ray
+
     if ray.is_initialized():
         yield ray
         return

@@ -76,7 +76,9 @@ def check_stepwise(job: Job) -> None:
     """
     recipe_of(job, len(job.collection.photographs))
     enough_classes(
-        (photograph.label for photograph in job.collection.photographs), job.collection.label_type
+        (photograph.label for photograph in job.collection.photographs),
+        job.collection.label_type,
+        job.collection.notes,
     )
 
     def check() -> bytes:
