@@ -5,6 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
 import tortie
 from tests.conftest import photograph
@@ -69,6 +71,29 @@ def test_a_damaged_record_is_passed_over_and_written_anew(known):
     record = remembered._record(stored_digest(path))
     whole = record.read_bytes()
     record.write_bytes(whole[:100])
+    assert remembered.recall(path, built) is None
+    np.testing.assert_allclose(tortie.load(path).predict_proba(IMAGES), first, atol=1e-6)
+    assert record.read_bytes() == whole
+
+
+@pytest.mark.parametrize("change", ["a bit of the graph", "no graph", "a shape", "no words"])
+def test_a_record_of_other_content_is_passed_over(known, change):
+    """A whole file, whose graph is not the one that was checked."""
+    path, first = known
+    record = remembered._record(stored_digest(path))
+    whole = record.read_bytes()
+    with safe_open(record, "np") as file:
+        told = file.metadata()
+        arrays = {name: file.get_tensor(name).copy() for name in file.keys()}  # noqa: SIM118
+    if change == "a bit of the graph":
+        arrays["0.graph"][len(arrays["0.graph"]) // 2] ^= 1
+    elif change == "no graph":
+        del arrays["0.graph"]
+    elif change == "a shape":
+        arrays["0.expected"] = arrays["0.expected"][:, :7].copy()
+    else:
+        told = {"networks": '{"cuts": [], "tensors": [], "checksums": []}'}
+    record.write_bytes(save(arrays, told))
     assert remembered.recall(path, built) is None
     np.testing.assert_allclose(tortie.load(path).predict_proba(IMAGES), first, atol=1e-6)
     assert record.read_bytes() == whole

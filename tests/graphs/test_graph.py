@@ -11,9 +11,9 @@ from tortie.graphs.graph import OPSET, Graph, RefusedGraph, noise
 NOTHING = np.zeros((1, 4), np.float32)
 
 
-def graph_of(*nodes, tensors=(), constants=(), opset=OPSET, out="activations", **rest) -> Graph:
-    """A graph from four numbers an image to ``out``."""
-    given = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 4])
+def graph_of(*nodes, tensors=(), constants=(), opset=OPSET, out="activations", width=4, **rest):
+    """A graph from ``width`` numbers an image to ``out``."""
+    given = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", width])
     wanted = helper.make_tensor_value_info(out, TensorProto.FLOAT, None)
     model = helper.make_model(
         helper.make_graph(list(nodes), "g", [given, *tensors], [wanted], list(constants)),
@@ -55,6 +55,8 @@ DOUBLED = [node("Concat", "images", "images", out="a0", axis=1)] + [
         (graph_of(node("Gemm", "images", "images", note="text")), "is no number"),
         (graph_of(node("Pad", "images", "p"), constants=[numbers("p", *HUGE)]), "too large"),
         (graph_of(*DOUBLED), "too large"),
+        (graph_of(node("Relu", "images"), width=2**40), "too large"),
+        (graph_of(node("Concat", "images", "images", axis=0)), "another number of images"),
         (graph_of(node("Relu", "images"), constants=[numbers("c", *range(140_000))]), "constants"),
         (graph_of(node("Relu", "images"), functions=[helper.make_function(
             "", "F", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])],

@@ -56,6 +56,7 @@ def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
             told = {
                 "cuts": [part.prefix.cut for part in parts],
                 "tensors": [part.prefix.sha256 for part in parts],
+                "checksums": [part.prefix.graph.checksum for part in parts],
             }
             file.write(save(arrays, {"networks": json.dumps(told)}))
     except (UnknownOperator, TortieError, OSError):
@@ -75,20 +76,8 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
     Raises:
         TortieError: the file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     digest = classifier_file.stored_digest(path)
-    record = _record(digest or "none")
-    if digest is None:
-        return None
-    try:
-        if not record.is_file():
-            return None
-        with safe_open(record, "np") as file:
-            told = json.loads(file.metadata()["networks"])
-            cuts, tensors_sha256 = told["cuts"], told["tensors"]
-            known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    if digest is None or (known := _known(_record(digest))) is None:
         return None
     found = classifier_file.read_arrays(path, digest)
     if found is None:
@@ -96,10 +85,12 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
     metadata, tensors = found
     if any(described.head.startswith(OWN) for described in metadata.members):
         return None  # of a module that has to be given, which building it asks for
+    if len(known) != len(metadata.members):
+        return None
     parts = []
     for number, described in enumerate(metadata.members):
         own = _own(tensors, f"members.{number}.")
-        graph = Graph(known[f"{number}.graph"].tobytes(), known[f"{number}.expected"])
+        cut, graph, sha256 = known[number]
 
         def network(described: StoredMember = described, own: Arrays = own) -> "Network":
             return build(path, described, len(metadata.classes), own)
@@ -108,12 +99,31 @@ def recall(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Arr
             return network().stages
 
         prefix = Prefix(
-            tensors=_own(own, f"{NAME}."), cut=cuts[number], output=graph.expected.shape[1:],
-            preprocessing=described.preprocessing, module=stages, graph=graph,
-            sha256=tensors_sha256[number],
+            tensors=_own(own, f"{NAME}."), cut=cut, output=graph.expected.shape[1:],
+            preprocessing=described.preprocessing, module=stages, graph=graph, sha256=sha256,
         )  # fmt: skip
         parts.append(MemberNetwork(own, prefix, network))
     return metadata, parts, tensors
+
+
+def _known(record: Path) -> list[tuple[str, Graph, str]] | None:
+    """Cut, graph and hash of the tensors of each network; ``None`` where a record is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if not record.is_file():
+            return None
+        with safe_open(record, "np") as file:
+            told = json.loads(file.metadata()["networks"])
+            graphs = [
+                Graph(file.get_tensor(f"{n}.graph").tobytes(), file.get_tensor(f"{n}.expected"))
+                for n in range(len(told["checksums"]))
+            ]
+        if [one.checksum for one in graphs] != told["checksums"]:
+            return None
+        return list(zip(told["cuts"], graphs, told["tensors"], strict=True))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _own(tensors: Arrays, prefix: str) -> Arrays:

@@ -66,6 +66,13 @@ class Graph:
         """Of the model's bytes, 64 hexadecimal digits."""
         return hashlib.sha256(self.content).hexdigest()
 
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the model's bytes and of what is expected of it, 64 hexadecimal digits."""
+        expected = np.ascontiguousarray(self.expected, "<f4")
+        told = f"{expected.shape}".encode() + expected.tobytes()
+        return hashlib.sha256(self.content + told).hexdigest()
+
     def model(self) -> "onnx.ModelProto":
         """The model, parsed, if it is one that tortie could have written.
 
@@ -189,14 +196,22 @@ def _objections(model: "onnx.ModelProto") -> Iterator[str]:
 def _too_large(graph: "onnx.GraphProto") -> Iterator[str]:
     """Values whose size is unknown or beyond any network's; the batch alone may be open."""
     known = {one.name: one for one in (*graph.value_info, *graph.input, *graph.output)}
-    for name in (out for node in graph.node for out in node.output if out):
+    batch = _sizes(known[INPUT])[:1]
+    for name in (INPUT, *(out for node in graph.node for out in node.output if out)):
         if name not in known or not known[name].type.tensor_type.HasField("shape"):
             yield "the size of a value is not known"
             return
-        sizes = list(known[name].type.tensor_type.shape.dim)
+        sizes = _sizes(known[name])
         if any(not one.HasField("dim_value") for one in sizes[1:]):
             yield "the size of a value is not known"
+            return
+        if sizes and not sizes[0].HasField("dim_value") and sizes[:1] != batch:
+            yield "it makes another number of images of a batch"
             return
         if math.prod(max(one.dim_value, 1) for one in sizes) > _VALUES:
             yield "a value is too large"
             return
+
+
+def _sizes(value: "onnx.ValueInfoProto") -> "list[onnx.TensorShapeProto.Dimension]":
+    return list(value.type.tensor_type.shape.dim)

@@ -85,7 +85,7 @@ def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int)
         f"{NAME}.{name}": np.ascontiguousarray(one).reshape(one.shape)
         for name, one in prefix.tensors.items()
     }
-    document = {
+    document: dict[str, Any] = {
         "tensors": prefix.sha256,
         "graphs": with_graphs,
         "cut": prefix.cut,
@@ -98,8 +98,10 @@ def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int)
     }
     try:
         for name, one in (("all", prefix), ("maps", maps)) if with_graphs else ():
-            if one is not None:
-                arrays |= _arrays(name, one)
+            if one is not None and (graph := _graph_of(one)) is not None:
+                arrays[f"{name}.graph"] = np.frombuffer(graph.content, np.uint8)
+                arrays[f"{name}.expected"] = graph.expected
+                document[f"{name}.checksum"] = graph.checksum
         record.parent.mkdir(parents=True, exist_ok=True)
         with replacing(record) as file:
             file.write(save(arrays, {"network": json.dumps(document)}))
@@ -107,16 +109,12 @@ def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int)
         return  # then torch builds it the next time too
 
 
-def _arrays(name: str, prefix: Prefix) -> dict[str, NDArray[Any]]:
-    """The graph of a prefix; empty where it has an operator without a translation."""
+def _graph_of(prefix: Prefix) -> Graph | None:
+    """The graph of a prefix; ``None`` where it has an operator without a translation."""
     try:
-        graph = prefix.graph
+        return prefix.graph
     except UnknownOperator:  # the engine says so
-        return {}
-    return {
-        f"{name}.graph": np.frombuffer(graph.content, np.uint8),
-        f"{name}.expected": graph.expected,
-    }
+        return None
 
 
 def recall_stages(
@@ -156,7 +154,7 @@ def recall_stages(
         ) -> Prefix:
             return Prefix(
                 tensors=tensors, cut=cut, output=tuple(output), module=module,
-                preprocessing=entry.preprocessing, graph=_graph(name, arrays),
+                preprocessing=entry.preprocessing, graph=_graph(name, arrays, document),
                 sha256=document["tensors"],
             )  # fmt: skip
 
@@ -172,7 +170,15 @@ def recall_stages(
         return None
 
 
-def _graph(name: str, arrays: dict[str, NDArray[Any]]) -> Graph | None:
+def _graph(name: str, arrays: dict[str, NDArray[Any]], document: dict[str, Any]) -> Graph | None:
+    """A graph that was kept; ``None`` where there is none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     if f"{name}.graph" not in arrays:
         return None
-    return Graph(arrays[f"{name}.graph"].tobytes(), arrays[f"{name}.expected"])
+    found = Graph(arrays[f"{name}.graph"].tobytes(), arrays[f"{name}.expected"])
+    if found.checksum != document[f"{name}.checksum"]:
+        raise ValueError(f"the graph of {name} is damaged")
+    return found
