@@ -70,10 +70,6 @@ def extract_shards(
     processes, events = join(options.device), events or Events()
     if runner == "ray" and processes.count > 1:
         raise UsageError("the runner ray shares out the shards itself: run it without torchrun")
-    if runner == "ray":
-        from tortie.learning.ray_runner import check_ray
-
-        check_ray()
     shards = input_shards(images, options.splits)
     here = ShardExtractor(options, dtype, processes, events.note)
     manifest = here.begun
