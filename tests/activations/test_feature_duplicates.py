@@ -83,6 +83,13 @@ def test_the_pixels_decide_whatever_the_network(kind):
         assert set(found) == planted
 
 
+def test_no_image_is_a_copy_of_itself():
+    """Activations that are NaN are near to nothing: then each image's nearest is any."""
+    images = photographs()[:3]
+    known = [facts(one) for one in images]
+    assert feature_duplicate_pairs(np.full((3, 20), np.nan, np.float32), known) == []
+
+
 def test_what_cannot_be_read_has_no_activations():
     one, other = photographs()[:2]
     known = [facts(one), None, facts(other), facts(ImageOps.mirror(one))]

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from tests.learning.examples import job_of
 from tortie.activations.prefix import Prefix
@@ -102,6 +104,22 @@ def test_a_damaged_record_is_not_taken(job, place):
             np.testing.assert_array_equal(known.prefix.tensors[name], tensor)
     record.write_bytes(content[: len(content) // 2])
     assert recalled(job) is None
+
+
+@pytest.mark.parametrize("name", ["all.graph", "maps.graph", "all.expected"])
+def test_a_graph_that_was_damaged_is_not_taken(job, name):
+    """A whole file, one bit of whose graph is another; the next fit writes the record anew."""
+    frozen_network(job, 2)
+    record = record_of(job.entry, job.options.weights)
+    whole = record.read_bytes()
+    with safe_open(record, "np") as file:
+        told = file.metadata()
+        arrays = {key: file.get_tensor(key).copy() for key in file.keys()}  # noqa: SIM118
+    arrays[name].reshape(-1).view(np.uint8)[100] ^= 1
+    record.write_bytes(save(arrays, told))
+    assert recalled(job) is None
+    frozen_network(job, 2)
+    assert record.read_bytes() == whole
 
 
 def test_what_changes_the_network_changes_the_record():

@@ -12,6 +12,7 @@ import tortie
 from tests.conftest import photograph
 from tortie.evaluation.novelty import fit_novelty
 from tortie.evaluation.strangers import measure_strangers
+from tortie.learning import cross_fitting
 from tortie.learning.check_labels import out_of_fold
 from tortie.learning.cross_fitting import (
     LabelledFeatures,
@@ -75,6 +76,17 @@ def test_every_step_of_a_fit_is_the_same_in_another_order(tables):
     again, as_many = out_of_fold(other, 5)
     assert count == as_many
     np.testing.assert_array_equal(found[order], again)
+
+
+def test_a_training_set_too_large_to_copy_is_the_same_in_another_order(tables, monkeypatch):
+    monkeypatch.setattr(cross_fitting, "MOST_COPIED", 0)
+    monkeypatch.setattr(cross_fitting, "_ROWS", 70)  # several blocks, a short one last
+    table, other, order = tables
+    rows = np.arange(0, COUNT, 2)
+    there = np.sort(np.argsort(order)[rows])
+    heads = train_on(table, rows, 0.1), train_on(other, there, 0.1)
+    np.testing.assert_array_equal(heads[0].weight, heads[1].weight)
+    np.testing.assert_array_equal(heads[0].bias, heads[1].bias)
 
 
 def test_a_choice_that_is_shared_goes_with_the_rows_that_it_is_of(tables):

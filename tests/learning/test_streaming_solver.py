@@ -100,6 +100,12 @@ def test_the_mean_of_the_features_does_not_matter(data, mean):
     np.testing.assert_allclose(softmax(own.logits(moved.astype(np.float64))), expected, atol=1e-3)
 
 
+def test_a_process_without_rows_has_no_sample():
+    """Under torchrun there may be more processes than files."""
+    scale, shift = np.ones(D, np.float32), np.zeros(D, np.float32)
+    assert streaming_solver._together([], scale, shift) == []
+
+
 def test_an_evaluation_is_a_pass(data):
     """The gradient at zero weights is 1e5 times that at the end; what was solved is kept."""
     streamed = problem(data)

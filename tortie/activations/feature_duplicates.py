@@ -60,7 +60,7 @@ def feature_duplicate_pairs(
     nearest = nearest_images(features.reshape(len(features), -1), rows, threads)
     first = np.repeat(np.arange(len(rows)), nearest.shape[1])
     pairs = np.sort(np.stack([first, nearest.ravel()], axis=1), axis=1)
-    pairs = np.unique(pairs, axis=0)
+    pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)  # NaN is near to nothing
     sides = np.array([min(known[row].width, known[row].height) for row in rows])
     pairs = pairs[sides[pairs].max(axis=1) >= THUMBNAIL]
     found = rows[pairs[same_picture(thumbnails, pairs, threads)]]
@@ -107,11 +107,12 @@ def _nearest(rows: Floats, top: int, count: int) -> Indices:
         products = block @ rows[left : left + _BLOCK].T
         own = np.arange(max(top, left), min(top + len(block), left + products.shape[1]))
         products[own - top, own - left] = -np.inf
-        better = np.flatnonzero(_maxima(products).max(axis=1) > best.min(axis=1))
+        maxima = _maxima(products)
+        better = np.flatnonzero(maxima.max(axis=1) > best.min(axis=1))
         if not len(better):
             continue
         products = products[better]
-        columns = _largest(products, count)
+        columns = _largest(products, maxima[better], count)
         known = [best[better], np.take_along_axis(products, columns, axis=1)]
         found = np.concatenate(known, axis=1)
         places = np.concatenate([index[better], columns + left], axis=1)
@@ -121,13 +122,13 @@ def _nearest(rows: Floats, top: int, count: int) -> Indices:
     return index
 
 
-def _largest(values: Floats, count: int) -> Indices:
+def _largest(values: Floats, maxima: Floats, count: int) -> Indices:
     """Columns of the largest values of each row, ``(n, count)`` or all that there are.
 
-    They lie in the buckets of the largest maxima: sorting these is several times faster.
+    They lie in the buckets of the largest of the given :func:`_maxima`: sorting these is several
+    times faster.
     """
     rows, columns = values.shape
-    maxima = _maxima(values)
     buckets = columns // _BUCKET
     if buckets <= count:
         return np.argpartition(-values, min(count, columns) - 1, axis=1)[:, :count]

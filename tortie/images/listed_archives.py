@@ -200,7 +200,9 @@ def _zip(file: IO[bytes], key: tuple[int, int]) -> ListedArchive:
                 twice.append(name)
             infos[name] = info
     sizes = {name: info.file_size for name, info in infos.items()}
-    return ListedArchive(key, sizes, lambda name: archive.read(infos[name]), twice=tuple(twice))
+    return ListedArchive(
+        key, sizes, lambda name: archive.read(infos[name]), twice=tuple(dict.fromkeys(twice))
+    )
 
 
 def _tar(file: IO[bytes], key: tuple[int, int]) -> ListedArchive:

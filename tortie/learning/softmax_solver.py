@@ -236,7 +236,7 @@ class _Group:
         weight = products.transpose(1, 0, 2) - self._middle[:, :, None] * total[:, None, :]
         weight = weight * self._stretch[:, :, None]
         weight += np.float32(penalty) * point.weight
-        # Biases that are raised all alike change nothing. What rounding leaves of them has no
+        # Raising all biases by one number changes nothing. What rounding leaves of them has no
         # curvature: a step along it would have no end.
         total -= total.mean(axis=1, keepdims=True)
         return Point(weight, total)

@@ -195,7 +195,7 @@ class StreamedProblem:
         total, products = summed[1 : 1 + self._classes], summed[1 + self._classes :]
         slope = products.reshape(self._width, -1) - np.outer(middle, total)
         slope *= self._scale[:, None]
-        # Biases that are raised all alike change nothing.
+        # Raising all biases by one number changes nothing.
         return _Evaluation(
             at, float(summed[0]), np.concatenate([slope.ravel(), total - total.mean()])
         )
@@ -293,12 +293,13 @@ def _together(rows: list[SampleRows], scale: Floats, shift: Floats) -> list[Samp
     """
     count, at = sum(len(one.weights) for one in rows), 0
     features = np.empty((count, len(scale)), np.float32)
-    weights = np.concatenate([one.weights for one in rows])
+    weights = np.empty(count, np.float32)
     rows.reverse()
     while rows:
-        own = rows.pop().features
-        features[at : at + len(own)] = (own - shift) * scale
-        at += len(own)
+        own = rows.pop()
+        part = slice(at, at + len(own.weights))
+        features[part], weights[part] = (own.features - shift) * scale, own.weights
+        at = part.stop
     pieces = [slice(at, at + _PIECE) for at in range(0, count, _PIECE)]
     return [SampleRows(features[one], weights[one]) for one in pieces]
 
