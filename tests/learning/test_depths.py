@@ -10,7 +10,9 @@ import tortie
 from tests.conftest import lay_out
 from tortie.learning import depths, short_comparison, step_plan
 from tortie.learning.depths import worth_comparing
+from tortie.learning.features import features
 from tortie.learning.job import Events
+from tortie.learning.probe import probe
 from tortie.learning.short_comparison import Countdown, Score, not_behind
 from tortie.networks.table import find
 from tortie.training.step_cost import StepCost
@@ -71,6 +73,28 @@ def test_the_best_on_photographs_that_none_was_trained_on_is_kept(tmp_path, imag
     assert fitted.plan.freeze.last_frozen == names[kept]
     assert len(plans) == 1  # one plan for all depths
     assert np.isfinite(fitted.probabilities).all()
+
+
+def test_freezing_everything_is_scored_by_each_photograph_s_label(images, weights, monkeypatch):
+    """The oracle: a product and a logarithm for each photograph, in the order of the dataset."""
+    scores, by_hand = [], []
+
+    def counting(frozen, data, photographs):
+        scores.append(plain(frozen, data, photographs))
+        head = probe(frozen, data, photographs, data.chosen_on)[0]
+        extractor, rows = frozen.whole_extractor(), np.sort(data.chosen_on)
+        activations = features(frozen.job, extractor, data, rows).activations[:, 0]
+        logits = activations @ head.weight.T + head.bias
+        losses = np.logaddexp.reduce(logits, 1) - logits[np.arange(len(rows)), data.labels[rows]]
+        right = logits.argmax(1) == data.labels[rows]
+        by_hand.append((right.mean(), losses.mean()))
+        return scores[-1]
+
+    plain = depths._softmax_alone
+    monkeypatch.setattr(depths, "_softmax_alone", counting)
+    fit(images, weights=str(weights))
+    assert len(scores) == 1
+    assert scores[0] == pytest.approx(by_hand[0], rel=1e-4)
 
 
 def test_what_does_not_fit_the_budget_is_left_out_and_said(images, weights):

@@ -281,10 +281,10 @@ def _told(name: str, score: Score, frozen: Backbone, data: Dataset) -> Score:
 
 def _softmax_alone(frozen: Backbone, data: Dataset, photographs: DecodedPhotographs) -> Score:
     """What the softmax layer of the training photographs is worth on those that choose."""
-    probabilities = probe(frozen, data, photographs, data.chosen_on)[1]
-    labels = data.labels[data.chosen_on]
+    held_out = probe(frozen, data, photographs, data.chosen_on)[1]
+    probabilities, labels = held_out.probabilities, data.labels[held_out.positions]
     right = probabilities[np.arange(len(labels)), labels]
-    weights = data.weights(data.chosen_on)
+    weights = data.weights(held_out.positions)
     counts = weights if weights.any() else None
     log_loss = float(np.average(-np.log(np.maximum(right, 1e-12)), weights=counts))
     accuracy = np.average(probabilities.argmax(axis=1) == labels, weights=counts)

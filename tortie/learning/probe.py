@@ -8,17 +8,23 @@ features and underperform out-of-distribution", section 3). It also scores a dep
 import numpy as np
 
 from tortie.learning.backbone import Backbone
-from tortie.learning.cross_fitting import LabelledFeatures, choose_among, predict_by, train_on
+from tortie.learning.cross_fitting import (
+    HeldOut,
+    LabelledFeatures,
+    choose_among,
+    predict_by,
+    train_on,
+)
 from tortie.learning.dataset import Dataset, Integers
 from tortie.learning.features import features
-from tortie.learning.softmax import Floats, LinearHead, few_threads
+from tortie.learning.softmax import LinearHead, few_threads
 from tortie.training.decoded import DecodedPhotographs
 
 
 def probe(
     backbone: Backbone, data: Dataset, photographs: DecodedPhotographs | None = None,
     held_out: Integers | None = None,
-) -> tuple[LinearHead, Floats]:  # fmt: skip
+) -> tuple[LinearHead, HeldOut]:  # fmt: skip
     """The softmax layer of the training photographs, undistorted, and its predictions of others.
 
     Args:
@@ -28,7 +34,8 @@ def probe(
         held_out: which photographs it is to predict; ``None`` for none.
 
     Returns:
-        the layer, and probabilities ``(len(held_out), K)``.
+        the layer, and its probabilities of the photographs held out, with their positions: they
+        come in an order of their own.
     """
     held_out = data.train[:0] if held_out is None else held_out
     rows = np.union1d(data.train, held_out)
@@ -41,4 +48,5 @@ def probe(
     train = table.row[data.train]
     with few_threads(own.features):
         head = train_on(own, train, choose_among(own, train, data.seed).penalty)
-        return head, predict_by(own, head, table.row[held_out]).probabilities
+        found = predict_by(own, head, table.row[held_out])
+        return head, HeldOut(rows[found.positions], found.probabilities)
