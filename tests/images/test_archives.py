@@ -260,3 +260,13 @@ def test_of_many_names_few_archives_are_kept_listed(folder, tmp_path, monkeypatc
     listed = [path for path in paths if archives._archives.has(path)]
     assert listed == paths[-4:]
     assert len({file_digest(one) for one in every}) == 1
+
+
+def test_archives_beside_a_folder_of_images_are_refused(folder, tmp_path):
+    """A pattern that stands for both does not leave one of them out."""
+    (tmp_path / "set").mkdir()
+    packed(folder, tmp_path / "set/a.tar")
+    (tmp_path / "set/photos").symlink_to(folder)
+    with pytest.raises(UsageError, match=r"archives, and for .*: 1 \('\S+/set/photos'\); give"):
+        find(tmp_path / "set/*")
+    assert said(find(tmp_path / "set/*.tar")) == said(find(folder))

@@ -238,6 +238,40 @@ def test_archives_and_photographs_of_the_web_are_those_here(folder, web, tmp_pat
     assert file_bytes(address) == first.read_bytes()
 
 
+@pytest.mark.parametrize("wanted", [find, input_shards])
+def test_a_shard_of_the_web_that_is_not_there_is_not_left_out(folder, web, tmp_path, wanted):
+    """Of shards that braces name each is there, as it must be on a disk and in a bucket."""
+    for split in ("train", "val"):
+        packed(folder, tmp_path / f"{split}-000.tar", only=f"/{split}/")
+    with pytest.raises(UsageError, match=r"or not there: 1 \('http\S+/test-000.tar'\); give"):
+        wanted(RemotePath(f"{web}/{{train,val,test}}-000.tar"))
+    (tmp_path / "private").mkdir()
+    with pytest.raises(RemoteError, match=r"private/val-000.tar cannot be read: 403"):
+        wanted(RemotePath(f"{web}/{{train-000,private/val-000}}.tar"))
+
+
+def test_a_server_that_fails_while_it_is_asked_for_a_file_is_told(
+    folder, bucket, tmp_path, monkeypatch
+):
+    """What fsspec's ``isfile`` makes of such a server is that there is no file."""
+    for split in ("train", "val"):
+        put(
+            bucket,
+            f"/asked/{split}-000.tar",
+            packed(folder, tmp_path / f"{split}.tar", only=f"/{split}/"),
+        )
+    info = type(bucket).info
+
+    def failing(system, path, **options):
+        if "val" in path:
+            raise ConnectionError("slow down")
+        return info(system, path, **options)
+
+    monkeypatch.setattr(type(bucket), "info", failing)
+    with pytest.raises(RemoteError, match=r"memory://asked/val-000.tar cannot be read: slow down"):
+        find(RemotePath("memory://asked/*-000.tar"))
+
+
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
 def test_a_shard_elsewhere_is_fetched_once(folder, web, tmp_path, monkeypatch, kind):
     """Counted by the server: listed, then read, it has sent each byte once, and a few to begin."""

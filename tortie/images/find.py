@@ -30,7 +30,14 @@ from tortie.images.remote import (
     remote_files,
     remote_stamp,
 )
-from tortie.images.shards import Sharded, images_of, in_tree, read_shards, shards_of
+from tortie.images.shards import (
+    Sharded,
+    all_shards,
+    images_of,
+    in_tree,
+    read_shards,
+    shards_of,
+)
 from tortie.images.split import SPLITS, Split
 from tortie.images.table import EXPECTED, read_table, windows_text
 from tortie.images.walk import (
@@ -142,7 +149,7 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
     if len(sources) == 1 and sources[0] != source:
         return find(sources[0], "auto" if asked == "auto" else "none", known)
     with telling(source):
-        shards = [shard for one in sources for shard in shards_of(one)]
+        shards = all_shards(source, sources)
     if not shards and is_remote(source) and sources == [source]:
         return _find_remote(source, asked, known)
     if not shards:

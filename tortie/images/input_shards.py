@@ -16,7 +16,7 @@ from tortie.images.find import Collection, Photograph, find
 from tortie.images.inputs import Images, labelled
 from tortie.images.patterns import expanded
 from tortie.images.remote import is_remote, located, remote_stamp
-from tortie.images.shards import bring_labels, read_shards, shards_of
+from tortie.images.shards import all_shards, bring_labels, read_shards
 
 PART = 4096
 """Images of a part, where a source does not come in shards."""
@@ -58,7 +58,7 @@ def input_shards(images: Images, splits: str = "auto") -> list[InputShard]:
     """
     if isinstance(images, str | Path):
         source = located(Path(images))
-        shards = [shard for one in expanded(source) for shard in shards_of(one)]
+        shards = all_shards(source, expanded(source))
         if bring_labels(shards):
             return [_archive(shard, shards) for shard in shards]
         images = find(source, splits)

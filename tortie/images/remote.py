@@ -84,10 +84,15 @@ def is_remote_file(path: Path) -> bool:
 
     Raises:
         UsageError: a kind of address whose driver is not there.
-        RemoteError: its server cannot be asked.
+        RemoteError: its server cannot be asked, which ``isfile`` of fsspec takes for no file.
     """
-    with _opened(path) as (system, name):
-        return bool(system.isfile(name))
+    try:
+        with _opened(path) as (system, name):
+            return bool(system.info(name)["type"] == "file")
+    except (UsageError, RemoteError):
+        raise
+    except TortieError:
+        return False
 
 
 def is_there(path: Path) -> bool:

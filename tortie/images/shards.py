@@ -68,6 +68,23 @@ def shards_of(source: Path) -> list[Path]:
     return sorted(path for path in source.rglob("*") if is_archive(path))
 
 
+def all_shards(source: Path, sources: Sequence[Path]) -> list[Path]:
+    """The archives that all of the files and folders are for which a source stands.
+
+    Raises:
+        UsageError: some are archives, and some are none, or not there.
+        TortieError: a folder or a server that cannot be asked.
+    """
+    found = {one: shards_of(one) for one in sources}
+    others = [str(one) for one, own in found.items() if not own]
+    if 0 < len(others) < len(found):
+        raise UsageError(
+            f"{quoted(source)} stands for archives, and for what is none or not there: "
+            f"{listed(others)}; give the archives alone"
+        )
+    return [shard for own in found.values() for shard in own]
+
+
 def bring_labels(shards: Sequence[Path]) -> bool:
     """Whether archives bring a label along for each image, in no need of folders of classes.
 
@@ -326,5 +343,8 @@ def in_tree(
             places.append((path, *place))
     if not places:
         cut = "".join(f"; {note}" for note in Strays(damaged=strays.damaged).notes())
-        raise UsageError(f"the images in {quoted(root)} lie in no class: give {ONE_EACH}{cut}")
+        beside = ", or beside each KEY.jpg its label, KEY.cls" if has_archive_name(root) else ""
+        raise UsageError(
+            f"the images in {quoted(root)} lie in no class: give {ONE_EACH}{beside}{cut}"
+        )
     return Sharded(places, (*layout.notes, *strays.notes()))
