@@ -97,6 +97,11 @@ def test_a_class_that_train_misses_is_refused(tree):
     root = tree("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg")
     with pytest.raises(UsageError, match=r"in validation, but not in train: 1 \('c'\)"):
         find(root)
+    counted = find(root, known=["a", "c"])  # by a classifier, for which nothing is to be learned
+    assert found(counted)[-2:] == [
+        ("val/a/1.jpg", "a", "validation"),
+        ("val/c/1.jpg", "c", "validation"),
+    ]
 
 
 def test_a_class_that_another_split_misses_is_said(tree):

@@ -217,10 +217,15 @@ def _some(names: Sequence[str]) -> str:
 
 def _nothing_to_count(seen: int, skipped: int, uncounted: int) -> str:
     reasons = []
+    if seen and not skipped and not uncounted:
+        return (
+            f"the classifier was trained on all {seen:,} of the photographs: give some that it was "
+            "not trained on"
+        )
     if seen:
-        reasons.append(f"the classifier was trained on {seen} of the photographs")
+        reasons.append(f"the classifier was trained on {seen:,} of the photographs")
     if skipped:
-        reasons.append(f"{skipped} were left out")
+        reasons.append(f"{skipped:,} were left out")
     if uncounted:
         reasons.append(f"{uncounted} are copies with different labels, or too many look-alikes")
     return " and ".join(reasons) or "no photograph"

@@ -118,8 +118,8 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
         known: names of classes, where a classifier has them.
 
     Raises:
-        UsageError: nothing there that can be meant, two readings of the folders, or a class that
-            train misses and another split has.
+        UsageError: nothing there that can be meant, two readings of the folders, or, without
+            ``known``, a class that train misses and another split has.
         TortieError: a folder or the CSV that cannot be read.
     """
     asked, source = parse_splits(splits), located(source)
@@ -140,7 +140,7 @@ def find(source: Path, splits: str = "auto", known: Sequence[str] = ()) -> Colle
     else:
         raise UsageError(f"no such folder or CSV: {quoted(source)}")
     photographs = tuple(sorted(collection.photographs, key=lambda one: str(one.path)))
-    return checked(Collection(source, photographs, collection.notes))
+    return checked(Collection(source, photographs, collection.notes), known)
 
 
 def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collection | None:
@@ -159,7 +159,7 @@ def _find_in_shards(source: Path, asked: Asked, known: Sequence[str]) -> Collect
                 f"{ONE_EACH}"
             )
         return None
-    return _collected(source, read_shards(shards, asked, known))
+    return _collected(source, read_shards(shards, asked, known), known)
 
 
 def _find_remote(source: Path, asked: Asked, known: Sequence[str]) -> Collection | None:
@@ -178,15 +178,15 @@ def _find_remote(source: Path, asked: Asked, known: Sequence[str]) -> Collection
         nothing = "no image in" if is_there(source) else "there is nothing at"
         raise UsageError(f"{nothing} {quoted(source)}: give {ONE_EACH}")
     inside = dict(zip(paths, paths, strict=True))
-    return _collected(source, in_tree(source, inside, asked, known, strays))
+    return _collected(source, in_tree(source, inside, asked, known, strays), known)
 
 
-def _collected(source: Path, sharded: Sharded) -> Collection:
+def _collected(source: Path, sharded: Sharded, known: Sequence[str]) -> Collection:
     photographs = sorted(
         (Photograph(*one) for one in sharded.places), key=lambda one: str(one.path)
     )
     collection = Collection(source, tuple(photographs), sharded.notes, sharded.label_type)
-    return checked(collection)
+    return checked(collection, known)
 
 
 class Files(NamedTuple):
@@ -367,16 +367,20 @@ def split_of(cell: object, where: str) -> Split | None:
     return split
 
 
-def checked(collection: Collection) -> Collection:
+def checked(collection: Collection, known: Sequence[str] = ()) -> Collection:
     """The collection, which says what its splits miss.
 
+    Args:
+        collection: images with their splits.
+        known: names of classes, where a classifier has learned them already.
+
     Raises:
-        UsageError: a class that cannot be learned, because it is not in train.
+        UsageError: a class that is to be learned and cannot, because it is not in train.
     """
-    return replace(collection, incomplete=tuple(_missing_classes(collection)))
+    return replace(collection, incomplete=tuple(_missing_classes(collection, bool(known))))
 
 
-def _missing_classes(collection: Collection) -> Iterator[str]:
+def _missing_classes(collection: Collection, learned: bool) -> Iterator[str]:
     classes: dict[Split | None, Counter[str]] = defaultdict(Counter)
     for photograph in collection.photographs:
         classes[photograph.split][photograph.label] += 1
@@ -385,7 +389,7 @@ def _missing_classes(collection: Collection) -> Iterator[str]:
         return
     for split in collection.splits[1:]:
         unlearned = classes[split].keys() - train.keys()
-        if unlearned:
+        if unlearned and not learned:
             raise UsageError(
                 f"{quoted(collection.root)}: classes in {split}, but not in train: "
                 f"{listed(unlearned)}; add images of them to train, or take them out"

@@ -90,7 +90,7 @@ def labelled(
     )
     root = Path("the table") if given.splits else Path()
     collection = Collection(root, photographs, (), kind)
-    return checked(collection), sources
+    return checked(collection, known), sources
 
 
 def unlabelled(images: Images) -> list[Source]:
