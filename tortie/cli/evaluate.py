@@ -25,8 +25,8 @@ def command(
     images: Annotated[
         Path,
         typer.Argument(
-            help="A folder with one folder per class, or a CSV with the columns path and label. If "
-            "it has splits, the test set is evaluated, or else the validation set.",
+            help=f"{options.LABELLED} If it has splits, the test set is evaluated, or else the "
+            "validation set.",
             show_default=False,
         ),
     ],

@@ -14,7 +14,7 @@ NAME = "fit"
 
 
 def command(
-    images: options.LabelledImages,
+    images: options.ImagesOrFeatures,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="File of the classifier, ending in .safetensors."),

@@ -13,13 +13,16 @@ RUN = "Run options"
 MACHINE = "Machine options"
 OUTPUT = "Output options"
 
-LabelledImages = Annotated[
+LABELLED = (
+    "A folder with one folder per class, with or without splits above them; such folders in a "
+    ".zip, .tar or .tar.gz; shards of webdataset, as 'shards/{000..127}.tar'; Parquet; a CSV with "
+    "the columns path and label; or the address of any of these, as s3://bucket/photos."
+)
+LabelledImages = Annotated[Path, typer.Argument(help=LABELLED, show_default=False)]
+ImagesOrFeatures = Annotated[
     Path,
     typer.Argument(
-        help="A folder with one folder per class, with or without splits above them; such folders "
-        "in a .zip, .tar or .tar.gz; shards of webdataset, as 'shards/{000..127}.tar'; "
-        "Parquet; or a CSV with the columns path and label.",
-        show_default=False,
+        help=f"{LABELLED} Or the folder of features that tortie extract wrote.", show_default=False
     ),
 ]
 Splits = Annotated[
