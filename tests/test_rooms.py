@@ -14,9 +14,10 @@ import tortie
 
 HOME = Path(tortie.__file__).parent
 RANKS = {
-    "errors": 0, "files": 0, "text": 0, "processor": 0, "processes": 0, "forks": 0, "images": 1,
-    "browser": 1, "weights": 2, "networks": 3, "graphs": 3, "augment": 3, "activations": 4,
-    "cost": 5, "evaluation": 5, "training": 5, "runs": 6, "learning": 7,
+    "errors": 0, "files": 0, "invalid_values": 0, "text": 0, "processor": 0, "processes": 0,
+    "forks": 0, "images": 1, "browser": 1, "weights": 2, "networks": 3, "graphs": 3,
+    "augment": 3, "activations": 4, "cost": 5, "evaluation": 5, "training": 5, "runs": 6,
+    "learning": 7,
     "watched": 7, "estimator": 8, "feature_extraction": 8, "classifier_description": 8,
     "trained": 8, "image_folder": 8, "classifier": 8, "loading": 8,
     "serving": 9, "export": 9, "experiments": 9, "studies": 10, "studio": 10, "cli": 11,

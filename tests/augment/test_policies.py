@@ -12,7 +12,7 @@ from tortie.errors import UsageError
     [
         ({"rotate": (10, -10)}, r"augmentation: rotate: expected \(low, high\) in order, within"),
         ({"rotate": (0, 500)}, "within -180 to 180, not"),
-        ({"mirror": 3}, "augmentation: mirror: input should be less than or equal to 1, not 3"),
+        ({"mirror": 3}, "augmentation: mirror: expected at most 1, not 3"),
         ({"rotat": (0, 1)}, "no operation 'rotat': did you mean 'rotate'"),
         ({"glitter": 1}, "no operation 'glitter': there are mirror, crop_area"),
         ({"warp": (0, float("nan"))}, "augmentation: warp: "),
@@ -136,7 +136,7 @@ def test_ranges_are_changed_in_brackets() -> None:
         ("full(rotate=2:1)", r"rotate: .*\(low, high\) in order"),
         ("full(rotate=2)", "rotate: "),
         ("full(rotate)", "expected operation=value, not 'rotate'"),
-        ("full(channel_shift_draw=cauchy)", "channel_shift_draw: input should be 'normal' or"),
+        ("full(channel_shift_draw=cauchy)", "channel_shift_draw: expected normal or uniform"),
         ("full(", "no augmentation 'full\\('"),
     ],
 )

@@ -229,7 +229,15 @@ def test_predict_names_a_stranger(run, model, tmp_path):  # noqa: F811
     [
         (("predict", "MODEL", "x.jpg", "--crops", "7"), "7 crops: expected 1, 10 or 144"),
         (("predict", "MODEL", "x.jpg", "--reject-below", "2"), "--reject-below"),
-        (("evaluate", "MODEL", "new", "--crops", "0"), "crops is 0: Input should be 1, 10 or 144"),
+        (("predict", "MODEL", "x.jpg", "--precision", "int8"), "tortie export --int8"),
+        (("evaluate", "MODEL", "new", "--engine", "gpu"), "engine is 'gpu': expected auto, onnx"),
+        (
+            ("extract", "new", "-o", "x", "--precision", "fp8"),
+            "is 'fp8': expected auto, float32 or",
+        ),
+        (("bench", "lenet5", "--precision", "int8"), "precision is 'int8': expected auto, float32"),
+        (("bench", "lenet5", "--engine", "gpu"), "engine is 'gpu': expected auto, onnxruntime"),
+        (("evaluate", "MODEL", "new", "--crops", "0"), "crops is 0: expected 1, 10 or 144"),
     ],
 )
 def test_wrong_uses_are_one_line(run, model, words, message):  # noqa: F811
@@ -238,6 +246,7 @@ def test_wrong_uses_are_one_line(run, model, words, message):  # noqa: F811
     assert code == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+    assert len(err.splitlines()) == 1  # nothing was measured or read before
 
 
 def test_copies_count_once_in_fit_evaluate_and_the_report(run, tmp_path):  # noqa: F811

@@ -1,6 +1,7 @@
 """What a user may ask for: nothing that is asked for is ignored."""
 
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 
@@ -56,7 +57,20 @@ def test_resume_needs_a_run():
         ({"budget": 0}, "budget is 0"),
         ({"views": 8}, "views are drawn by --augment"),
         ({"augment": "mirror", "mirror": False}, "augment mirror draws nothing else"),
-        ({"frieze": "none"}, "frieze"),
+        ({"frieze": "none"}, "no option 'frieze': did you mean 'freeze'?"),
+        ({"epochs": 0}, "epochs is 0: expected at least 1"),
+        ({"epochs": 1.5}, "epochs is 1.5: expected a whole number"),
+        ({"views": 1001, "augment": "full"}, "views is 1001: expected at most 1000"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast': expected a number"),
+        ({"learning_rate": 0}, "learning_rate is 0: expected more than 0"),
+        ({"mirror": "perhaps"}, "mirror is 'perhaps': expected true or false"),
+        ({"device": 3}, "device is 3: expected text"),
+        ({"run": 3}, "run is 3: expected a path"),
+        ({"valid": [1]}, "valid is [1]: expected a fraction between 0 and 1, or a folder"),
+        ({"freeze": None}, "freeze is None: expected all, none, auto, a number of stages, or"),
+        ({"network": 3.5}, "network is 3.5: expected the name of a network, or an nn.Module"),
+        ({"precision": "int8"}, "expected auto, float32 or bfloat16; 8 bits are for a finished"),
+        ({"precision": "int8"}, "tortie export --int8"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(choice, message):
@@ -65,6 +79,55 @@ def test_what_cannot_be_meant_is_one_line(choice, message):
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert str(refused.value).count("mlp") in (0, 3)  # what was given is said once
+
+
+LITERALS = {
+    name: get_args(kind)
+    for name, field in FitOptions.model_fields.items()
+    for kind in (field.annotation, *get_args(field.annotation))
+    if get_origin(kind) is Literal
+}
+
+
+@pytest.mark.parametrize("name", LITERALS)
+def test_every_choice_among_words_names_them_all(name):
+    """The oracle is the option's own type; ``class_weight`` has words of its own."""
+    if name == "class_weight":
+        return
+    *others, last = map(str, LITERALS[name])
+    with pytest.raises(UsageError) as refused:
+        FitOptions.of(**{name: "wrong"})
+    assert str(refused.value) == f"{name} is 'wrong': expected {', '.join(others)} or {last}"
+
+
+def test_the_choices_among_words_are_found():
+    assert {"quality", "track", "crops", "precision", "engine"} <= LITERALS.keys()
+
+
+def test_no_option_answers_in_pydantic_s_words():
+    """Whatever an option takes, one of these is wrong for it."""
+    for name in FitOptions.model_fields:
+        refusals = []
+        for value in (
+            "wrong\0",
+            -1,
+            1.5,
+            float("nan"),
+            float("inf"),
+            [1],
+            {},
+            b"x",
+            None,
+            object(),
+        ):
+            try:
+                FitOptions.of(**{name: value})
+            except UsageError as error:
+                refusals.append(str(error))
+        assert refusals, name
+        for one in refusals:
+            assert "nput should" not in one and "pathlib" not in one
+            assert name in one
 
 
 @pytest.mark.parametrize(

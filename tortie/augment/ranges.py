@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tortie.augment.colour import IMAGENET_COLOURS, ColourBasis
 from tortie.errors import UsageError
+from tortie.invalid_values import expected_value
 from tortie.text import json_object
 
 # Part of every key: raised whenever the same draw would give other pixels.
@@ -190,10 +191,10 @@ def _unknown(name: str) -> str:
 def _one_line(error: ValidationError) -> str:
     """The first finding: the field, what was given and what was expected."""
     finding = error.errors()[0]
-    message = finding["msg"].removeprefix("Value error, ")
+    message = expected_value(finding)
     if not finding["loc"]:
         return f"augmentation: {message}"
     name = str(finding["loc"][0])
     if finding["type"] == "extra_forbidden":
         return _unknown(name)
-    return f"augmentation: {name}: {message[0].lower()}{message[1:]}, not {finding['input']!r}"
+    return f"augmentation: {name}: {message}, not {finding['input']!r}"

@@ -1,7 +1,7 @@
 """``tortie bench``: this machine's limits, and how near to them a network runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,10 +27,7 @@ def command(
     batch: Annotated[int, typer.Option(help="Batch size.", min=1)] = 32,
     device: options.Device = "auto",
     engine: options.Engine = "auto",
-    precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="Precision: auto, float32 or bfloat16.", rich_help_panel=options.MACHINE),
-    ] = "auto",
+    precision: options.Precision = "auto",
     loader: Annotated[
         Path | None,
         typer.Option(
@@ -53,8 +50,10 @@ def command(
     entry = find(network) if network else None
     from tortie.activations.engine import chosen_precision
     from tortie.learning.backbone import chosen_device
+    from tortie.learning.options import FitOptions
 
     chosen = chosen_device(device)
+    FitOptions.of(precision=precision, engine=engine)  # checked before anything is measured
     asked = chosen_precision(precision, chosen)
     if loader is not None:
         show.result(*_loader(loader, entry or find("efficientnet-lite0"), augment, chosen, asked))

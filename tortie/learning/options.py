@@ -1,8 +1,11 @@
 """What a user may ask of a fit."""
 
+import difflib
 import math
 import re
 from collections.abc import Mapping
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,14 +26,17 @@ from tortie.errors import UsageError
 from tortie.files import open_regular
 from tortie.images.labels import names_of
 from tortie.images.layout import parse_splits
+from tortie.invalid_values import expected_value
 from tortie.learning.training_weights import ClassWeight
 from tortie.networks.ladder import Quality, rung
 from tortie.weights.classifier_metadata import HEADS
 
 
 def _fraction_or_folder(value: object) -> object:
-    if not isinstance(value, str):
+    if value is None or isinstance(value, Real | PathLike):
         return value
+    if not isinstance(value, str):
+        raise ValueError("expected a fraction between 0 and 1, or a folder")
     try:
         return float(value)
     except ValueError:
@@ -45,13 +51,29 @@ def _between_0_and_1(value: object) -> object:
 
 def _network_name(value: object) -> object:
     """The name of a module that is given; a name as it is."""
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, str):
         return value
     from tortie.networks.own import OwnNetwork, register
 
     if isinstance(value, OwnNetwork) or hasattr(value, "state_dict"):
         return register(value)  # type: ignore[arg-type]
     raise ValueError("expected the name of a network, or an nn.Module")
+
+
+def _depth(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | Integral):
+        raise ValueError("expected all, none, auto, a number of stages, or the name of a stage")
+    return value if isinstance(value, str) else int(value)
+
+
+def _of_the_network(value: object) -> object:
+    """A precision that the network can run in; 8 bits are another command's."""
+    if value == "int8":
+        raise ValueError(
+            "expected auto, float32 or bfloat16; 8 bits are for a finished classifier: tortie "
+            "export --int8"
+        )
+    return value
 
 
 def _head_name(value: object) -> object:
@@ -244,7 +266,7 @@ class FitOptions(BaseModel):
     network: Annotated[str, BeforeValidator(_network_name)] = "efficientnet-lite0"
     quality: Quality | None = None
     weights: str | None = "auto"
-    freeze: str | int = "all"
+    freeze: Annotated[str | int, BeforeValidator(_depth)] = "all"
     head: Annotated[str, AfterValidator(_known_head), BeforeValidator(_head_name)] = "linear"
     recipe: Annotated[str | None, BeforeValidator(_recipe_text)] = None
     epochs: int | None = Field(default=None, ge=1)
@@ -268,7 +290,9 @@ class FitOptions(BaseModel):
     members: int = Field(default=1, ge=1, le=100)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"], BeforeValidator(_of_the_network)
+    ] = "auto"
     engine: Literal["auto", "onnxruntime", "onednn", "eager"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     private: bool = False
@@ -324,10 +348,19 @@ class FitOptions(BaseModel):
             if not first["loc"]:
                 raise UsageError(first["msg"].removeprefix("Value error, ")) from None
             name = str(first["loc"][0])
-            message = _brief(first["msg"].removeprefix("Value error, "), 300)
+            if first["type"] == "extra_forbidden":
+                raise UsageError(_unknown(name)) from None
+            message = _brief(expected_value(first), 300)
             if message.startswith(f"{name} "):  # it names the value itself
                 raise UsageError(message) from None
             raise UsageError(f"{name} is {_brief(repr(choices.get(name)))}: {message}") from None
+
+
+def _unknown(name: str) -> str:
+    known = list(FitOptions.model_fields)
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    return f"no option {_brief(repr(name))}: {hint}"
 
 
 def _brief(text: str, most: int = 100) -> str:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tortie.augment.named import policy
 from tortie.errors import UsageError
+from tortie.invalid_values import expected_value
 from tortie.text import json_object
 
 Optimiser = Literal["sgd", "adam", "adamw", "rmsprop"]
@@ -168,7 +169,7 @@ def _one_line(error: ValidationError) -> str:
     """
     findings = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     finding = findings[0]
-    message = finding["msg"].removeprefix("Value error, ")
+    message = expected_value(finding)
     if not finding["loc"]:
         return f"recipe: {message}"
     name = ".".join(str(part) for part in finding["loc"])
@@ -180,4 +181,4 @@ def _one_line(error: ValidationError) -> str:
     if finding["type"] == "missing":
         missing = [str(one["loc"][0]) for one in findings if one["type"] == "missing"]
         return f"recipe: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-    return f"recipe: {name}: {message[0].lower()}{message[1:]}, not {finding['input']!r}"
+    return f"recipe: {name}: {message}, not {finding['input']!r}"
