@@ -108,7 +108,8 @@ def test_a_working_folder_that_is_gone_is_said(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name == "nt", reason="signals")
-def test_what_fails_after_ctrl_c_was_stopped_by_it():
+@pytest.mark.parametrize("verb", ["fit", "extract"])
+def test_what_fails_after_ctrl_c_was_stopped_by_it(verb):
     """An import that is interrupted leaves half a module, and the next one fails in its words."""
     code = (
         "import signal, sys, tortie.cli.main as m\n"
@@ -116,7 +117,7 @@ def test_what_fails_after_ctrl_c_was_stopped_by_it():
         "    try: m.interrupt(2, None)\n"
         "    except KeyboardInterrupt: raise AttributeError('half a module') from None\n"
         "m.application = lambda verbs: broken\n"
-        "sys.argv[1:] = ['fit']\n"
+        f"sys.argv[1:] = [{verb!r}]\n"
         "m.main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

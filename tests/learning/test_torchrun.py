@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from tests.children import HANGS, ended
 from tests.conftest import lay_out
+from tests.learning.test_extract_shards import members, write_tar
 from tests.learning.test_streamed_fit import write_features
 from tortie.activations.database import NAME
 
@@ -78,6 +79,36 @@ def test_a_streamed_fit_of_several_processes_is_that_of_one(tmp_path, count):
         heads.append(load_file(tmp_path / f"{name}.safetensors")["members.0.head.weight"])
     assert told[0]["accuracy"] == told[1]["accuracy"]
     np.testing.assert_allclose(heads[1], heads[0], atol=1e-3 * np.abs(heads[0]).max())
+
+
+def extract(count, folder, *arguments):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    return subprocess.run(
+        [sys.executable, *(launch if count > 1 else ()), "-m", "tortie", "extract", *arguments],
+        cwd=folder, env=environment(folder / "store"), capture_output=True, text=True,
+        timeout=HANGS,
+    )  # fmt: skip
+
+
+def test_more_processes_than_shards_extract_what_one_does(tmp_path):
+    """To the last bit; and of a shard that is the second one's, that one says what is wrong."""
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    write_tar(shards / "0.tar", members(range(10)))
+    more = ("--precision", "float32", "--threads", "1")
+    one, many = (extract(count, tmp_path, "shards", "-o", str(count), *more) for count in (1, 3))
+    assert (one.returncode, many.returncode) == (0, 0), many.stderr
+    found = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "13"
+    ]
+    assert found[0] == found[1] and len(found[0]) == 2
+    assert many.stdout.count("1 of 1 shards computed") == 1
+    twice = members(range(10, 14))
+    write_tar(shards / "1.tar", twice | {next(iter(twice)).replace(".jpg", ".png"): b"a second"})
+    done = extract(2, tmp_path, "shards", "-o", "bad", *more)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("tortie, process 1")]
+    assert "'shards/1.tar': two images of the key" in line
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def _stopped(arguments: list[str] | None) -> int:
     if arguments is None:  # the process ends with us: a second one has nothing to stop
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     words = sys.argv[1:] if arguments is None else arguments
-    keeps = bool({"fit", "predict", "evaluate", "check", "study"}.intersection(words[:1]))
+    keeps = bool(words) and words[0] in ("fit", "predict", "evaluate", "extract", "check", "study")
     kept = "; what was computed is kept, the same command goes on" if keeps else ""
     return show.failure(f"stopped{kept}", 1)
 

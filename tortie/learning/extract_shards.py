@@ -92,13 +92,21 @@ def _locally(
     here: ShardExtractor, shards: Sequence[InputShard], targets: Sequence[Path],
     own: Sequence[int], events: Events,
 ) -> int:  # fmt: skip
-    """Compute those of the shards that are not there, one after the other; how many they are."""
+    """Compute those of the shards that are not there, one after the other; how many they are.
+
+    Raises:
+        TortieError: a shard cannot be read. What of it is a wrong use fails in this process
+            alone, where there are several: the others know nothing of it.
+    """
     computed = 0
     with forward_workers(here.extractor.threads) as workers:
         for done, number in enumerate(own):
             events.progress(done, len(own))
             if not here.is_done(targets[number], shards[number]):
-                here.compute(shards[number], targets[number], workers)
+                try:
+                    here.compute(shards[number], targets[number], workers)
+                except UsageError as error:
+                    raise TortieError(str(error)) if len(own) < len(shards) else error from None
                 computed += 1
         events.progress(len(own), len(own))
     return computed
