@@ -3,7 +3,8 @@
 ``python benchmarks/bench_engines.py [NETWORK...]``: random weights, float32 (and bfloat16 where it
 is native), from uint8 images to the last stage's vector. Every engine takes batches of 8, one on
 each thread; "shared" is one batch that all threads of a session share. Medians, best in brackets,
-of rounds in which each engine has its turn; then page faults an image.
+of rounds in which each engine has its turn; the ratio to ONNX Runtime bare is the median over the
+rounds, with the quarters of them below and above; then page faults an image.
 
 ``ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`` stand for a plain processor in torch alone:
 ONNX Runtime's MLAS and OpenVINO do not obey them, so compare engines only without.
@@ -15,10 +16,13 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import numpy as np
 import onnxruntime
 import torch
+from machine import describe
 from threadpoolctl import threadpool_limits
 
 from tortie.activations.engine import BATCH, EngineChoice, native_precision
@@ -30,6 +34,7 @@ from tortie.processes import core_count
 
 NETWORKS = ("efficientnet-lite0", "resnet50", "googlenet-bn", "vgg16", "mobilenet-v2")
 ROUNDS, SECONDS = 9, 0.5
+PAUSE = 0.1  # seconds after each turn: threads of a shared session spin on when theirs is over
 Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -91,6 +96,7 @@ def measure(name: str, threads: int) -> None:
 
         for number in range(ROUNDS + 1):  # the first one warms up
             for key, run in runs.items():
+                time.sleep(PAUSE)
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
                 done, seconds = turn(run)
                 if number:
@@ -98,21 +104,29 @@ def measure(name: str, threads: int) -> None:
                     after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
                     faults[key] = min(faults.get(key, 1e9), (after - before) / done)
             if threads > 1:
+                time.sleep(PAUSE)
                 begin, done = time.perf_counter(), 0
                 while not done or time.perf_counter() - begin < SECONDS:
                     shared(pixels)
                     done += BATCH
-                rates["bare ONNX Runtime, shared"].append(done / (time.perf_counter() - begin))
+                if number:
+                    rates["bare ONNX Runtime, shared"].append(done / (time.perf_counter() - begin))
     print(f"{name}, {threads} thread{'s' * (threads > 1)}")
-    floor = statistics.median(rates["bare ONNX Runtime, a thread each"])
+    floor = rates["bare ONNX Runtime, a thread each"]
     for key, own in rates.items():
-        ratio = statistics.median(own) / floor
+        low, ratio, high = statistics.quantiles([a / b for a, b in zip(own, floor, strict=True)])
         missed = f"  {faults[key]:6.1f} page faults an image" if key in faults else ""
         middle, best = statistics.median(own), max(own)
-        print(f"  {key:34} {middle:7.1f} ({best:7.1f}) images/s {ratio:5.2f}{missed}")
+        print(
+            f"  {key:34} {middle:7.1f} ({best:7.1f}) images/s"
+            f" {ratio:5.2f} ({low:.2f} to {high:.2f}){missed}",
+            flush=True,
+        )
 
 
 def main() -> None:
+    installed = ((one, version(one)) for one in ("onnxruntime", "openvino") if find_spec(one))
+    print(describe(), *(f"{one} {number}" for one, number in installed), sep=", ")
     for name in sys.argv[1:] or NETWORKS:
         for threads in sorted({1, core_count()}):
             measure(name, threads)

@@ -16,6 +16,7 @@ def run() -> None:
     _open_streams()
     gc.set_threshold(_OBJECTS)
     _share_memory()
+    _multiply_alone()
     # A shell that runs commands in the background has its reasons to ignore Ctrl-C.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
@@ -51,6 +52,14 @@ def _share_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another library than glibc
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, max(2, os.cpu_count() or 2))
+
+
+def _multiply_alone() -> None:
+    """One thread for numpy's matrix products: waiting threads spin, a tenth of a short fit's work.
+
+    Where a product is large, :func:`tortie.learning.softmax.few_threads` takes all cores.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _open_streams() -> None:

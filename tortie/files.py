@@ -7,6 +7,7 @@ away by the next process that writes the same file.
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -249,6 +250,16 @@ def open_lock(path: Path) -> BinaryIO:
         os.close(handle)
         raise OSError(None, "is no regular file", str(path))
     return os.fdopen(handle, "r+b")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def open_regular(path: Path) -> BinaryIO:

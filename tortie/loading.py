@@ -1,5 +1,6 @@
 """A classifier from its file, or a network of the table with its published head."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from tortie import __version__
-from tortie.activations.engine import choose
+from tortie.activations.graph_folder import graph_folder
+from tortie.activations.store import ActivationStore
 from tortie.classifier import ImageClassifier
 from tortie.errors import TortieError, UsageError, short_traceback
+from tortie.evaluation import file_graphs
 from tortie.evaluation.member import MemberNetwork
 from tortie.evaluation.novelty import Novelty
 from tortie.evaluation.prediction_sets import sets_in
-from tortie.evaluation.remembered import recall, remember
+from tortie.files import together
+from tortie.learning.known_networks import pinned
 from tortie.learning.recorded_options import restored
 from tortie.networks.arguments import network_of, parse_network, varied
+from tortie.networks.entry import Entry
 from tortie.text import quoted
 from tortie.weights.classifier_file import is_of_tortie, stored_digest
 from tortie.weights.classifier_metadata import Metadata, StoredMember
@@ -72,11 +77,9 @@ def load(
     if not isinstance(path, str | Path):
         raise UsageError(f"expected the name of a classifier's file, not {path!r}")
     path = local_file(path)
-    found = recall(path, _rebuilt)
+    found = file_graphs.read(path, _rebuilt)
     if found is None:
         found = _restored(path, lambda metadata: _check_given(path, given, metadata))
-        if choose("auto", "cpu", None).engine == "onnxruntime":
-            remember(stored_digest(path) or "none", found[1])
     else:
         _check_given(path, given, found[0])
     metadata, parts, tensors = found
@@ -155,6 +158,10 @@ def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
 
     entry = varied(*parse_network(name))
     weights = weights or entry.default_weights or "imagenet"
+    record = _kept_of(entry, weights)
+    if record is not None and record.is_file():
+        with contextlib.suppress(TortieError):  # damaged: torch builds it again
+            return load(record)
     network = build(entry.name, weights=weights, **dict(entry.arguments))
     if network.head_is_new:
         raise UsageError(f"{weights} has no head of {entry.name}: fit one, --network {entry.name}")
@@ -166,7 +173,30 @@ def pretrained(name: str, weights: str | None = None) -> ImageClassifier:
         members=[member(entry, weights, "published", list(network.stage_names), "float32")],
         accuracy_reason="a published network: its paper has its figures",
     )
+    if record is not None:
+        _keep(classifier, record)
     return classifier
+
+
+def _kept_of(entry: Entry, weights: str) -> Path | None:
+    """Where a network with its published head is kept as a classifier's file, to need no torch.
+
+    ``None`` where nothing pins what its weights are, which could become others.
+    """
+    digest = pinned(entry, weights)
+    if digest is None:
+        return None
+    return graph_folder() / f"published-{__version__}-{digest}.safetensors"
+
+
+def _keep(classifier: ImageClassifier, record: Path) -> None:
+    """Write it; nothing where it is large for the cache, or that cannot be written."""
+    tensors = (one for part in classifier.member_networks for one in part.tensors.values())
+    if sum(one.nbytes for one in tensors) > ActivationStore.default().limit / 10:
+        return
+    with contextlib.suppress(TortieError, OSError), together():
+        record.parent.mkdir(parents=True, exist_ok=True)
+        classifier.save(record, force=True)
 
 
 def load_or_pretrained(model: str | Path, weights: str | None = None) -> ImageClassifier:

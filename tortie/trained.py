@@ -13,9 +13,9 @@ from tortie.activations.engine import choose, chosen_precision
 from tortie.activations.store import ActivationStore
 from tortie.classifier_description import DescribedClassifier
 from tortie.errors import TortieError, UsageError, short_traceback
+from tortie.evaluation import file_graphs
 from tortie.evaluation.prediction import Evaluation, PredictionList, to_predictions
 from tortie.evaluation.prediction_sets import arrays_of, check_confidence
-from tortie.evaluation.remembered import remember
 from tortie.files import check_output, together
 from tortie.images import Source, hash_all
 from tortie.images.inputs import Images, Labels, labelled, named, unlabelled
@@ -285,11 +285,10 @@ class TrainedClassifier(DescribedClassifier):
             tensors["training.sha256"] = self._training_sha256
         if self._novelty is not None:
             tensors |= self._novelty.arrays()
-        tensors |= arrays_of(self._sets)
+        tensors |= arrays_of(self._sets) | file_graphs.arrays_of(self._parts)
         with contextlib.nullcontext() if force else together(may_replace=False):
             digest = classifier_file.write(path, metadata, tensors)
-        if choose("auto", "cpu", None).engine == "onnxruntime":  # else torch predicts anyway
-            remember(digest, self._parts)
+        file_graphs.remember(digest, self._parts)
 
     def _changed(self) -> None:
         self._members = None  # made for another device, precision, engine or thread count

@@ -48,9 +48,34 @@ def test_a_photograph_is_predicted_without_torch(model, tmp_path):
     assert heavy(tmp_path, "predict", moved, new, "--crops", "10") == set()
 
 
+def test_a_file_from_elsewhere_predicts_without_torch(model, tmp_path):
+    """Even where nothing can be kept between commands."""
+    new, other = tmp_path / "new.png", tmp_path / "other"
+    Image.linear_gradient("L").convert("RGB").save(new)
+    other.mkdir()
+    (other / "cache").write_text("a file where the cache's folder would be")
+    for _ in range(2):
+        assert heavy(other, "predict", model, new) == {"onnx"}
+
+
+def test_float32_needs_no_torch_on_a_processor_with_bfloat16(model, tmp_path):
+    new = tmp_path / "new.png"
+    Image.linear_gradient("L").convert("RGB").save(new)
+    words = ("predict", model, new, "--precision", "float32")
+    assert "torch" not in heavy(tmp_path, *words, cap="ALL")
+
+
 def test_an_evaluation_needs_no_torch(model, tmp_path):
     others = lay_out(tmp_path / "others", 4)
-    assert "torch" not in heavy(tmp_path, "evaluate", model, others)
+    words = ("evaluate", model, others, "--report", tmp_path / "report.html")
+    assert "torch" not in heavy(tmp_path, *words)
+
+
+def test_a_published_network_needs_no_torch_the_second_time(tmp_path):
+    new = tmp_path / "new.png"
+    Image.linear_gradient("L").convert("RGB").save(new)
+    assert "torch" in heavy(tmp_path, "predict", "efficientnet-lite0", new)
+    assert "torch" not in heavy(tmp_path, "predict", "efficientnet-lite0", new, "--crops", "10")
 
 
 @pytest.mark.parametrize("cap", ["AVX2", "ALL"])

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save
 
+import tortie
 from tests.learning.examples import job_of
 from tortie.activations.prefix import Prefix
 from tortie.learning.backbone import make_backbone
@@ -31,10 +32,10 @@ def no_modules():
     raise AssertionError("torch's modules are asked for")
 
 
-def recalled(job, with_graphs=True):
+def recalled(job):
     """What is kept of the job's network."""
     record = record_of(job.entry, job.options.weights)
-    return recall_stages(record, job.entry, with_graphs, no_modules, no_modules)
+    return recall_stages(record, job.entry, no_modules, no_modules)
 
 
 def test_what_is_kept_is_what_torch_builds(job):
@@ -81,13 +82,21 @@ def test_the_modules_of_a_known_network_are_the_same(job):
     np.testing.assert_allclose(maps.mean(dim=(2, 3)), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_record_that_was_made_without_graphs_is_made_anew_where_an_engine_needs_them():
-    job = job_of(engine="eager")
-    frozen_network(job, 2)
-    assert recalled(job, with_graphs=False) is not None
-    assert recalled(job, with_graphs=True) is None
-    frozen_network(job_of(engine="onnxruntime"), 2)
-    assert recalled(job, with_graphs=True) is not None
+def test_what_an_engine_without_graphs_keeps_serves_one_with_graphs():
+    frozen_network(job_of(engine="eager"), 2)
+    assert recalled(job_of(engine="onnxruntime")) is not None
+
+
+def test_weights_in_a_file_are_known_by_their_content(tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(tortie.networks.build("lenet5").state_dict(), weights)
+    one = job_of(network="lenet5", weights=str(weights))
+    frozen_network(one, 2)
+    assert recalled(one) is not None
+    moved = weights.rename(tmp_path / "moved.pth")
+    assert recalled(job_of(network="lenet5", weights=str(moved))) is not None
+    torch.save(tortie.networks.build("lenet5").state_dict(), moved)
+    assert recalled(job_of(network="lenet5", weights=str(moved))) is None
 
 
 @pytest.mark.parametrize("place", [0, 0.5, 0.99])

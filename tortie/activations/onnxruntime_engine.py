@@ -129,7 +129,10 @@ def checked(graph: Graph, folder: Path | None) -> Runnable:
         return kept
     runnable = graph.runnable()
     if path is not None:
-        head = {"sha256": hashlib.sha256(runnable.content).hexdigest(), "tensors": runnable.tensors}
+        head = {
+            "sha256": hashlib.sha256(runnable.content).hexdigest(), "images": runnable.images,
+            "tensors": runnable.tensors,
+        }  # fmt: skip
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
@@ -146,10 +149,10 @@ def _kept(path: Path) -> Runnable | None:
         head = json.loads(line)
         if hashlib.sha256(content).hexdigest() != head["sha256"]:
             return None
-        tensors = {
-            name: TensorKind(dtype, tuple(shape))
-            for name, (dtype, shape) in head["tensors"].items()
-        }
+        images, *kinds = (
+            TensorKind(dtype, tuple(shape))
+            for dtype, shape in (head["images"], *head["tensors"].values())
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return Runnable(content, tensors)
+    return Runnable(content, images, dict(zip(head["tensors"], kinds, strict=True)))

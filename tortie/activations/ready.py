@@ -1,6 +1,7 @@
 """A frozen prefix made ready to run by the engine that was chosen, or by the next that can."""
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from tortie.activations.engine import Engine, EngineChoice
@@ -10,6 +11,12 @@ from tortie.graphs.graph import UnknownOperator
 
 _log = logging.getLogger(__name__)
 _INSTEAD = "PyTorch runs the frozen part, slower than ONNX Runtime: %s"
+
+
+@cache
+def _tell(reason: str) -> None:
+    """Say it once: a fit makes several prefixes of one network ready."""
+    _log.warning(_INSTEAD, reason)
 
 
 def ready(prefix: Prefix, device: str, choice: EngineChoice, graphs: Path | None) -> Engine:
@@ -29,8 +36,8 @@ def ready(prefix: Prefix, device: str, choice: EngineChoice, graphs: Path | None
     if choice.engine == "onnxruntime":
         try:
             return OnnxRuntimeEngine(prefix.graph, prefix.graph_tensors, graphs)
-        except (EngineFailed, UnknownOperator) as error:
-            _log.warning(_INSTEAD, error)
+        except (EngineFailed, UnknownOperator, ImportError) as error:
+            _tell(str(error))
     import torch
 
     from tortie.activations.torch_engine import TorchEngine

@@ -78,6 +78,8 @@ def measure(
             core_rates[name] = rates[name]
             if threads > 1:
                 core_rates[name] = _best_rate(device, precision, seconds, 1)
+                # What one core reaches, all of them do: they may leave the others idle.
+                rates[name] = max(rates[name], core_rates[name])
         tell(name, rates[name], core_rates.get(name))
     bandwidth = memory_bandwidth(device, seconds, _VALUES)
     tell("memory", bandwidth, None)

@@ -51,6 +51,11 @@ class ActivationMap:
     heat: str
 
 
+def cut_before_pooling(stage: str) -> str:
+    """What the place before the pooling that a stage ends in is called."""
+    return f"before the pooling of {stage}"
+
+
 @dataclass(frozen=True)
 class LastMaps:
     """A network that ends in global average pooling, as :mod:`tortie.evaluation.last_maps` finds.

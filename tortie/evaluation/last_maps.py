@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tortie.activations.output_shape import output_shape
 from tortie.activations.prefix import Prefix
-from tortie.evaluation.activation_maps import Floats, LastMaps
+from tortie.evaluation.activation_maps import Floats, LastMaps, cut_before_pooling
 from tortie.images.preprocess import Preprocessing
 from tortie.networks.network import Network
 
@@ -29,7 +29,7 @@ def last_maps(network: Network, preprocessing: Preprocessing) -> LastMaps | None
     before = _before(network, places[-1])
     prefix = Prefix(
         tensors={name: one.detach().cpu().numpy() for name, one in before.state_dict().items()},
-        cut=f"before the pooling of {names[-1]}", output=output_shape(before, preprocessing),
+        cut=cut_before_pooling(names[-1]), output=output_shape(before, preprocessing),
         preprocessing=preprocessing, module=lambda: before,
     )  # fmt: skip
     if linear is None:

@@ -18,7 +18,6 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _HEAD = "head."
-_LINEAR = {"weight", "bias"}
 
 
 class MemberNetwork:
@@ -87,13 +86,11 @@ class MemberNetwork:
             for name, tensor in self.tensors.items()
             if name.startswith(_HEAD)
         }
-        if own.keys() == _LINEAR and own["weight"].ndim == 2:
-            return lambda features: features.astype(np.float64) @ own["weight"].T + own["bias"]
-        layers = [
-            (own.get(f"{2 * i}.weight"), own.get(f"{2 * i}.bias")) for i in range(len(own) // 2)
-        ]
-        if own.keys() == {f"{2 * i}.{kind}" for i in range(len(layers)) for kind in _LINEAR}:
-            return lambda features: _perceptron(features.astype(np.float64), layers)
+        names = layer_names(len(own) // 2)
+        if own.keys() == {f"{name}{kind}" for name in names for kind in ("weight", "bias")}:
+            layers = [(own[f"{name}weight"], own[f"{name}bias"]) for name in names]
+            if all(weight.ndim == 2 for weight, _ in layers):
+                return lambda features: _perceptron(features.astype(np.float64), layers)
         return self._published_head
 
     def _published_head(self, features: Floats) -> Floats:
@@ -113,11 +110,13 @@ class MemberNetwork:
         return shares.astype(np.float32)
 
 
-def _perceptron(
-    features: Doubles, layers: "Sequence[tuple[Doubles | None, Doubles | None]]"
-) -> Doubles:
+def layer_names(count: int) -> list[str]:
+    """What the names of a head's linear maps begin with; between them, numbers 1, 3, … are ReLU."""
+    return [""] if count == 1 else [f"{2 * number}." for number in range(count)]
+
+
+def _perceptron(features: Doubles, layers: Sequence[tuple[Doubles, Doubles]]) -> Doubles:
     """Linear maps, with ReLU between them."""
     for number, (weight, bias) in enumerate(layers):
-        assert weight is not None and bias is not None
         features = (np.maximum(features, 0) if number else features) @ weight.T + bias
     return features

@@ -1,6 +1,5 @@
 """Export a classifier: write the model, check it beside the classifier, and only then keep it."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from tortie.errors import TortieError, UsageError
 from tortie.export.model import PROBABILITIES, Contents, write_model
 from tortie.export.photographs import Known, known_photographs, sample, split_file, to_check
-from tortie.files import check_output, replacing, together
+from tortie.files import check_output, replacing, sha256_of, together
 from tortie.images.walk import listed
 from tortie.loading import load_or_pretrained
 
@@ -154,9 +153,9 @@ def _writer(output: Path, contents: Contents) -> "Callable[[onnx.ModelProto], by
 def _provenance(model: Path, options: ExportOptions) -> dict[str, Any]:
     if not model.is_file():
         return {"classifier": str(model), "precision": options.precision}
-    with open(model, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"classifier": model.name, "sha256": digest, "precision": options.precision}
+    return {
+        "classifier": model.name, "sha256": sha256_of(model), "precision": options.precision
+    }  # fmt: skip
 
 
 def _labelled(model: Path, options: ExportOptions, known: Known, classes: Sequence[str]) -> Known:

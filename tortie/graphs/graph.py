@@ -100,24 +100,21 @@ class Graph:
         Raises:
             RefusedGraph: as :meth:`model`.
         """
-        from onnx import TensorProto, helper
+        from onnx import TensorProto
 
         model = self.model()
         tensors: dict[str, TensorKind] = {}
-        for one in model.graph.input[1:]:
-            kind = one.type.tensor_type
-            shape = tuple(size.dim_value for size in kind.shape.dim)
-            tensors[one.name] = TensorKind(
-                str(helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape
-            )
+        images, *own = model.graph.input
+        for one in own:
+            tensors[one.name] = kind = _kind(one)
             outside = TensorProto(
-                name=one.name, data_type=kind.elem_type, dims=shape,
+                name=one.name, data_type=one.type.tensor_type.elem_type, dims=kind.shape,
                 data_location=TensorProto.EXTERNAL,
             )  # fmt: skip
             outside.external_data.add(key="location", value="given")  # there is no such file
             model.graph.initializer.append(outside)
         del model.graph.input[1:]
-        return Runnable(model.SerializeToString(), tensors)
+        return Runnable(model.SerializeToString(), _kind(images), tensors)
 
 
 class TensorKind(NamedTuple):
@@ -133,10 +130,12 @@ class Runnable:
 
     Attributes:
         content: an ONNX model whose initialisers are outside of it.
+        images: what one image is.
         tensors: the initialisers, by name.
     """
 
     content: bytes
+    images: TensorKind
     tensors: Mapping[str, TensorKind]
 
     def misfit(self, tensors: Mapping[str, NDArray[Any]]) -> str | None:
@@ -158,6 +157,15 @@ def noise(shape: Sequence[int], pixels: bool) -> NDArray[Any]:
     if pixels:
         return drawn.randint(0, 256, (1, *shape)).astype(np.uint8)
     return drawn.standard_normal((1, *shape)).astype(np.float32)
+
+
+def _kind(value: "onnx.ValueInfoProto") -> TensorKind:
+    """What an input is; of images, one of them."""
+    from onnx import helper
+
+    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    shape = tuple(size.dim_value for size in _sizes(value))
+    return TensorKind(str(dtype), shape[1:] if value.name == INPUT else shape)
 
 
 def _refuse(reasons: Iterator[str]) -> None:

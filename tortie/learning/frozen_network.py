@@ -83,16 +83,14 @@ def frozen_network(job: Job, classes: int) -> FrozenNetwork:
     record = record_of(job.entry, job.options.weights)
     if record is None:
         return frozen_as_built(backbone())
-    with_graphs = _choice(job).engine == "onnxruntime"
     known = recall_stages(
-        record, job.entry, with_graphs,
-        lambda: _stages(backbone()), lambda: _before_pooling(backbone()),
-    )  # fmt: skip
+        record, job.entry, lambda: _stages(backbone()), lambda: _before_pooling(backbone())
+    )
     if known is not None:
         return FrozenNetwork(job, known, lambda head: backbone().with_head(head))
     found = frozen_as_built(backbone())
     if job.processes.first:
-        remember_stages(record, found.stages, with_graphs, job.store.limit)
+        remember_stages(record, found.stages, job.store.limit)
     return found
 
 

@@ -1,8 +1,8 @@
 """Networks whose published tensors were loaded here before, so that torch need not build them.
 
 What a fit needs of a network that it freezes as a whole is kept in the cache: the stages' tensors,
-their graph where an engine asked for it, and what the plan counts. The key is the network, its
-code, its input and the published weights, which their address or the table pins.
+their graph, which the classifier's file has too, and what the plan counts. The key is the network,
+its code, its input and the weights: the table or their address pins them, or the file's SHA-256.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from tortie.activations.graph_folder import graph_folder
 from tortie.activations.key import hash_tensors
 from tortie.activations.prefix import NAME, Prefix
 from tortie.errors import TortieError
-from tortie.files import replacing
+from tortie.files import replacing, sha256_of
 from tortie.graphs.graph import Graph, UnknownOperator
 from tortie.networks.entry import Entry
 from tortie.weights.packaged import PACKAGED
@@ -27,7 +27,7 @@ from tortie.weights.packaged import PACKAGED
 if TYPE_CHECKING:
     from torch import nn
 
-_FORMAT = 1  # raised where what is kept, or how weights become tensors, changes
+_FORMAT = 2  # raised where what is kept, or how weights become tensors, changes
 
 
 @dataclass(frozen=True)
@@ -53,25 +53,33 @@ class Stages:
 
 def record_of(entry: Entry, weights: str | None) -> Path | None:
     """The file that is kept of a network; ``None`` where nothing pins what its weights are."""
+    digest = pinned(entry, weights)
+    return None if digest is None else graph_folder() / f"network-{digest}.safetensors"
+
+
+def pinned(entry: Entry, weights: str | None) -> str | None:
+    """A hash of a network, its input and its weights; ``None`` where nothing pins these."""
     source = entry.weights.get(weights or "", weights or "")
     kind, _, name = source.partition(":")
-    pinned = PACKAGED[name].sha256 if kind == "packaged" and name in PACKAGED else source
-    if kind not in ("packaged", "https"):
-        return None
+    if kind == "packaged" and name in PACKAGED:
+        source = PACKAGED[name].sha256
+    elif kind != "https":
+        try:
+            source = sha256_of(Path(source))
+        except OSError:  # no file: whoever loads it says so
+            return None
     parts = [
-        _FORMAT, entry.title, entry.code, dict(entry.arguments), entry.preprocessing.key(), pinned
+        _FORMAT, entry.title, entry.code, dict(entry.arguments), entry.preprocessing.key(), source
     ]  # fmt: skip
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-    return graph_folder() / f"network-{digest}.safetensors"
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int) -> None:
+def remember_stages(record: Path, stages: Stages, limit: int) -> None:
     """Keep what a network has; nothing where the cache is too small or cannot be written.
 
     Args:
         record: the file.
         stages: of the network.
-        with_graphs: whether an engine runs graphs here; to write them takes a second.
         limit: bytes that the store of activations may take; a network may take a tenth of that.
     """
     from safetensors.numpy import save
@@ -87,7 +95,6 @@ def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int)
     }
     document: dict[str, Any] = {
         "tensors": prefix.sha256,
-        "graphs": with_graphs,
         "cut": prefix.cut,
         "output": prefix.output,
         "maps": maps and [maps.cut, maps.output],
@@ -97,7 +104,7 @@ def remember_stages(record: Path, stages: Stages, with_graphs: bool, limit: int)
         "notes": stages.notes,
     }
     try:
-        for name, one in (("all", prefix), ("maps", maps)) if with_graphs else ():
+        for name, one in (("all", prefix), ("maps", maps)):
             if one is not None and (graph := _graph_of(one)) is not None:
                 arrays[f"{name}.graph"] = np.frombuffer(graph.content, np.uint8)
                 arrays[f"{name}.expected"] = graph.expected
@@ -118,7 +125,7 @@ def _graph_of(prefix: Prefix) -> Graph | None:
 
 
 def recall_stages(
-    record: Path, entry: Entry, with_graphs: bool,
+    record: Path, entry: Entry,
     module: "Callable[[], nn.Module]", before_pooling: "Callable[[], nn.Module]",
 ) -> Stages | None:  # fmt: skip
     """What was kept of a network; ``None`` where nothing is, or not all of it, or it is damaged.
@@ -126,7 +133,6 @@ def recall_stages(
     Args:
         record: the file.
         entry: the network's row in the table.
-        with_graphs: whether an engine runs graphs here.
         module: gives the stages as torch's modules, for engines that need them.
         before_pooling: gives those before the pooling.
     """
@@ -138,8 +144,6 @@ def recall_stages(
         with safe_open(record, "np") as file:
             document = json.loads(file.metadata()["network"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if with_graphs and not document["graphs"]:
-            return None
         tensors = {
             name.removeprefix(f"{NAME}."): one
             for name, one in arrays.items()

@@ -39,7 +39,8 @@ def restore(
     """
     networks: list[Network] = []
 
-    def check(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
+    def check(said: classifier_file.Said) -> None:
+        metadata, infos = said.metadata, said.infos
         agree(metadata)
         for number, described in enumerate(metadata.members):
             network = _build(path, described, len(metadata.classes))
@@ -63,7 +64,7 @@ def restore(
 def rebuild(
     path: Path, described: StoredMember, classes: int, tensors: "Mapping[str, NDArray[Any]]"
 ) -> "Network":
-    """The network of a file that was checked before, of tensors that are in memory.
+    """The network of a file that was read by its graph, of tensors that are in memory.
 
     Args:
         path: of the file, for errors; it is not read again, as another may lie there by now.
@@ -72,13 +73,19 @@ def rebuild(
         tensors: by their names in the network.
 
     Raises:
-        TortieError: the table has no such network any more.
+        TortieError: the table has no such network any more, or it has other tensors.
     """
     import torch
 
     network = _build(path, described, classes)
     state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
-    network.load_state_dict(state, assign=True)
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise TortieError(
+            f"{path} does not fit {described.network}: {shown(reason[:200])}"
+        ) from None
     network.eval()
     return network
 

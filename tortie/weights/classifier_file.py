@@ -7,7 +7,8 @@ Anybody can compute that anew, so before a file is used these are checked, in th
 1. the header's length, depth and names, each tensor's place (:mod:`tortie.weights.header`);
 2. version, and every field of the JSON (:mod:`tortie.weights.classifier_metadata`);
 3. the network, by the table's arguments, its preprocessing, and the name, type and shape of every
-   tensor, before one is read (:mod:`tortie.networks.restore`);
+   tensor, before one is read: against its graph, where the file has it
+   (:mod:`tortie.evaluation.file_graphs`), or torch's modules (:mod:`tortie.networks.restore`);
 4. the checksum, and that every number is finite and in its bounds (here);
 5. the options of the fit (:mod:`tortie.learning.recorded_options`) and what novelty and prediction
    sets need (:mod:`tortie.evaluation.novelty`, :mod:`tortie.evaluation.prediction_sets`).
@@ -18,8 +19,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +50,35 @@ _SETS = re.compile(r"\Asets\.(1|10|144)\.(scores|weights)\Z")
 _MOST_SCORES = 10_000
 _WORTH_HASHING = 1 << 30  # bytes: of a longer file it is not found out whether it is damaged, too
 
-Check = Callable[["Metadata", Mapping[str, TensorInfo]], None]
-"""Told what a file says before any tensor is read; raises a TortieError where it cannot be so."""
+_GRAPH = re.compile(r"\Agraphs\.([0-9]{1,3})\.(stages|maps)(\.expected)?\Z")
+_LONGEST_GRAPH = 1 << 24  # bytes, of a graph and of what is expected of it; ResNet-152's has 0.2 MB
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a file says, before any tensor but those that are asked for is read.
+
+    Attributes:
+        metadata: what it says of itself, each part of which could be so.
+        infos: type, shape and place of each tensor.
+        sha256: what it says that it has.
+    """
+
+    metadata: Metadata
+    infos: Mapping[str, TensorInfo]
+    sha256: str
+    _file: BinaryIO
+    _end: int
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        """One tensor, not held against the SHA-256 yet."""
+        one = self.infos[name]
+        self._file.seek(self._end + one.begin)
+        return _array_of(bytearray(self._file.read(one.end - one.begin)), one, 0)
+
+
+Check = Callable[[Said], Any]
+"""Told what a file says; raises a TortieError where it cannot be so."""
 
 
 def write(path: Path, metadata: Metadata, tensors: "Mapping[str, Tensor | NDArray[Any]]") -> str:
@@ -122,31 +151,29 @@ def stored_digest(path: Path) -> str | None:
         return None
 
 
-def read_arrays(path: Path, digest: str) -> tuple[Metadata, dict[str, NDArray[Any]]] | None:
-    """As :func:`read`, without torch, and without a look at the values.
-
-    For a file whose very bytes :func:`read` has taken before: that they are the same is held
-    against the SHA-256, as there.
+def read_arrays(path: Path, check: Check) -> tuple[Metadata, dict[str, NDArray[Any]]]:
+    """As :func:`read`, without torch.
 
     Args:
         path: of the file.
-        digest: SHA-256 of the file that was taken.
-
-    Returns:
-        ``None`` for a file that says another, or has other types than a classifier.
+        check: as there, and says whether a file of this SHA-256 was written here, whose values need
+            no look at them. It admits tensors of the types that classifiers have, and no others.
 
     Raises:
         TortieError: as :func:`read`.
     """
-    metadata, infos, content, own = _whole(path, None)
-    if own != digest or any(one.dtype not in _NUMPY for one in infos.values()):
-        return None
-    arrays = {}
-    for name, one in infos.items():
-        kind = np.dtype(_NUMPY[one.dtype])
-        flat = np.frombuffer(content, kind, (one.end - one.begin) // kind.itemsize, one.begin)
-        arrays[name] = (flat if flat.flags.aligned else flat.copy()).reshape(one.shape)
+    metadata, infos, content, known = _whole(path, check)
+    arrays = {name: _array_of(content, one, one.begin) for name, one in infos.items()}
+    if not known:
+        _check_values(path, arrays)
     return metadata, arrays
+
+
+def _array_of(content: bytearray, one: TensorInfo, begin: int) -> NDArray[Any]:
+    """A tensor of a classifier, in the memory of ``content`` where its place allows."""
+    kind = np.dtype(_NUMPY[one.dtype])
+    flat = np.frombuffer(content, kind, (one.end - one.begin) // kind.itemsize, begin)
+    return (flat if flat.flags.aligned else flat.copy()).reshape(one.shape)
 
 
 def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, Tensor]"]:
@@ -156,22 +183,21 @@ def read(path: Path, check: Check | None = None) -> tuple[Metadata, "dict[str, T
 
     Args:
         path: of the file.
-        check: told the metadata and each tensor's type and shape before any tensor is read.
+        check: told what the file says before the tensors are read.
 
     Raises:
         TortieError: it is not a classifier of tortie, it is damaged, its version is unknown, or
             what it says cannot be so.
     """
-    metadata, infos, content, _ = _whole(path, check)
+    metadata, infos, content, _ = _whole(path, check or (lambda said: None))
     tensors = read_tensors(content, infos)
-    _check_values(path, tensors)
+    known = {name: tensors[name].numpy() for name, one in infos.items() if one.dtype in _NUMPY}
+    _check_values(path, known)
     return metadata, tensors
 
 
-def _whole(
-    path: Path, check: Check | None
-) -> tuple[Metadata, dict[str, TensorInfo], bytearray, str]:
-    """What a file says of itself and of its tensors, their bytes, which are intact, and SHA-256."""
+def _whole(path: Path, check: Check) -> tuple[Metadata, dict[str, TensorInfo], bytearray, Any]:
+    """What a file says of itself and its tensors, their bytes, which are intact, and the check."""
     with open_safetensors(path) as file:
         try:
             header = read_header(file)
@@ -185,13 +211,14 @@ def _whole(
             raise TortieError(f"{path} is a safetensors file, but no classifier of tortie")
         try:
             metadata, infos = _described(path, header)
-            if check is not None:
-                check(metadata, infos)
+            checked = check(Said(metadata, infos, own["sha256"], file, header.end))
         except TortieError:
+            file.seek(header.end)
             if header.size <= _WORTH_HASHING and not _is_intact(header, file.read()):
                 raise _damaged(path) from None
             raise
         try:
+            file.seek(header.end)
             content = bytearray(header.size - header.end)
             whole = file.readinto(content) == len(content)  # type: ignore[attr-defined]
         except MemoryError:
@@ -200,7 +227,7 @@ def _whole(
             raise TortieError(f"cannot read {path}: {error.strerror}") from error
     if not (whole and _is_intact(header, content)):
         raise _damaged(path)
-    return metadata, infos, content, header.metadata["sha256"]
+    return metadata, infos, content, checked
 
 
 def _damaged(path: Path) -> TortieError:
@@ -271,6 +298,14 @@ def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
                 raise ValueError(f"{name} does not hold the scores of prediction sets")
             if other is None or other.shape != one.shape:
                 raise ValueError(f"{name} has other scores than weights")
+        elif found := _GRAPH.match(name):
+            fits = int(found[1]) < len(metadata.members) and one.end - one.begin <= _LONGEST_GRAPH
+            if found[3]:
+                fits = fits and one.dtype == "F32" and len(one.shape) in (2, 3, 4)
+            else:
+                fits = fits and one.dtype == "U8" and len(one.shape) == 1
+            if not fits:
+                raise ValueError(f"{name} does not hold the graph of a network")
         elif not name.startswith(prefixes):
             raise ValueError(f"{ascii(name)[:80]} is no tensor of a classifier")
     hashes = infos.get("training.sha256")
@@ -289,25 +324,25 @@ def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
         raise ValueError("novelty.directions has more directions than dimensions")
 
 
-def _check_values(path: Path, tensors: "Mapping[str, Tensor]") -> None:
+def _check_values(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Refuse numbers that no training gives."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+    for name, array in arrays.items():
+        if array.dtype == np.float32 and not np.isfinite(array).all():
             raise TortieError(f"{path} is no classifier: NaN or Inf in {name}")
-        if name == "novelty.scale" and not bool((tensor > 0).all()):
+        if name == "novelty.scale" and not (array > 0).all():
             raise TortieError(f"{path} is no classifier: {name} is not positive")
-        if name.endswith(".running_var") and bool((tensor < 0).any()):
+        if name.endswith(".running_var") and (array < 0).any():
             raise TortieError(f"{path} is no classifier: a negative variance in {name}")
-    for name, tensor in tensors.items():
+    for name, array in arrays.items():
         if not _SETS.match(name):
             continue
         is_score = name.endswith(".scores")
-        if bool((tensor > 1).any()) or bool((tensor < 0 if is_score else tensor <= 0).any()):
+        if (array > 1).any() or (array < 0 if is_score else array <= 0).any():
             raise TortieError(f"{path} is no classifier: {name} is not between 0 and 1")
-        if is_score and bool((tensor.diff() < 0).any()):
+        if is_score and (np.diff(array) < 0).any():
             raise TortieError(f"{path} is no classifier: {name} fall")
-    quantiles = tensors.get("novelty.quantiles")
-    if quantiles is not None and bool((quantiles.diff() < 0).any()):
+    quantiles = arrays.get("novelty.quantiles")
+    if quantiles is not None and (np.diff(quantiles) < 0).any():
         raise TortieError(f"{path} is no classifier: novelty.quantiles fall")
 
 

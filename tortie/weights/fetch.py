@@ -5,7 +5,6 @@ repositories through huggingface_hub into its cache. ``HF_HUB_OFFLINE=1`` keeps 
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import re
@@ -18,6 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from tortie.errors import TortieError, UsageError
+from tortie.files import sha256_of
 
 _BY_HAND = "fetch it by hand and take --weights FILE"
 
@@ -46,7 +46,7 @@ def fetch_address(address: str) -> Path:
     import torch
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if path.is_file() and _sha256(path).startswith(prefix[1]):
+    if path.is_file() and sha256_of(path).startswith(prefix[1]):
         return path
     if _offline():
         state = "damaged" if path.is_file() else "not there"
@@ -110,7 +110,7 @@ def fetch_from_hub(wanted: HubFile) -> Path:
     except Exception as error:  # the library's HTTP client has changed twice, its errors with it
         raise refusal(wanted, error) from None
     blob = path.resolve()  # the cache calls a large file by its SHA-256
-    if re.fullmatch(r"[0-9a-f]{64}", blob.name) and _sha256(blob) != blob.name:
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
         path.unlink()
         blob.unlink(missing_ok=True)
         raise TortieError(
@@ -200,11 +200,6 @@ def _offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cause_of(error: Exception) -> str:
