@@ -12,6 +12,7 @@ from tortie.errors import UsageError
 from tortie.evaluation.calibration import temperature_scaled
 from tortie.learning.cross_fitting import HeldOut
 from tortie.learning.ensemble import _mean
+from tortie.learning.fit_report import report_of
 from tortie.learning.job import Events
 
 
@@ -162,3 +163,17 @@ def test_a_split_that_is_drawn_is_drawn_once(tmp_path):
     assert fitted is not None and fitted.data.split.on == "test"
     one, other = (member.data.split.splits for member in fitted.members)
     assert one == other and one.count("test") == len(fitted.held_out.positions) == 10
+
+
+def test_the_report_s_table_scores_each_member_by_the_photographs_own_labels(tmp_path):
+    """The oracle: the right answers counted photograph by photograph."""
+    images = lay_out(tmp_path / "photographs", count=12)
+    classifier = tortie.ImageClassifier(members=2, augment="mirror", views=1, test=0.4)
+    fitted = classifier.fit(images).fitted_
+    *rows, together = report_of(fitted, "pets").ensemble
+    for row, member in zip(rows, fitted.members, strict=True):
+        labels = fitted.data.labels[member.held_out.positions]
+        right = sum(member.held_out.probabilities.argmax(1) == labels)
+        assert (row.accuracy.value, row.accuracy.n) == (right / 10, 10)
+        assert right == 10  # blobs and stripes are told apart
+    assert together.accuracy.value == 1

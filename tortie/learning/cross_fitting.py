@@ -158,6 +158,12 @@ class HeldOut:
     probabilities: Floats
     temperatures: Floats | None = None
 
+    def places(self, positions: Integers) -> Integers:
+        """Where some of the photographs stand among these, in the order that is asked for."""
+        order = np.argsort(self.positions)
+        places: Integers = order[np.searchsorted(self.positions, positions, sorter=order)]
+        return places
+
     def only(self, positions: Integers) -> "HeldOut":
         """Those of some photographs."""
         kept = np.isin(self.positions, positions)

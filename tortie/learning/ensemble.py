@@ -193,11 +193,7 @@ def _mean(each: Sequence[HeldOut]) -> HeldOut:
     positions = np.sort(each[0].positions)
     for one in each[1:]:
         positions = np.intersect1d(positions, one.positions)
-    rows = []
-    for one in each:
-        order = np.argsort(one.positions)
-        places = order[np.searchsorted(one.positions, positions, sorter=order)]
-        rows.append(one.probabilities[places])
+    rows = [one.probabilities[one.places(positions)] for one in each]
     mean: NDArray[np.float64] = np.stack(rows).mean(axis=0, dtype=np.float64)
     return HeldOut(positions, mean.astype(np.float32))
 

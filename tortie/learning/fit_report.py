@@ -86,8 +86,7 @@ def _ensemble(result: FitResult) -> list[EnsembleRow]:
         return []
     rows, whole = [], 0
     for number, one in enumerate(result.members, 1):
-        own = one.probabilities[np.isin(one.held_out.positions, result.held_out.positions)]
-        scores = result.score(own)
+        scores = result.score(one.probabilities[one.held_out.places(result.held_out.positions)])
         assert scores is not None
         cost = one.plan.multiplications_per_image
         whole += cost
