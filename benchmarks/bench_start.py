@@ -1,8 +1,9 @@
 """Claim: where nothing is trained by steps, a command ends about when PyTorch would be imported.
 
 Whole processes, in turn: `import torch`; `tortie predict` of a photograph that is new each time; a
-fit from the store, where nothing goes through the network. Wall time and processor time, as medians
-and as ratios to the import. Byte code is cached, as after an installation.
+fit from the store, where nothing goes through the network. Wall time and processor time: medians,
+the smallest and the largest, and the medians' ratios to the import. Byte code is cached, as after
+an installation.
 
     python benchmarks/bench_start.py IMAGES [MORE_IMAGES ...] [--runs 7]  # IMAGES/.../class/*
 
@@ -78,9 +79,12 @@ def main() -> None:
     base = [statistics.median(one) for one in zip(*found[IMPORT], strict=True)]
     for name, each in found.items():
         clock, processor, peak = (statistics.median(one) for one in zip(*each, strict=True))
+        clocks, processors, _ = zip(*each, strict=True)
         print(
-            f"{name:45} {clock:6.2f} s ({clock / base[0]:.2f}), processor {processor:5.2f} s "
-            f"({processor / base[1]:.2f}), {peak:,.0f} MB"
+            f"{name:35} {clock:5.2f} s ({min(clocks):.2f}–{max(clocks):.2f}): "
+            f"{clock / base[0]:.2f}; processor {processor:5.2f} s "
+            f"({min(processors):.2f}–{max(processors):.2f}): {processor / base[1]:.2f}; "
+            f"{peak:,.0f} MB"
         )
 
 
