@@ -99,7 +99,9 @@ def test_a_file_that_was_changed_is_refused(elsewhere, written_here):
         tortie.load(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"[[1]]", b'{"a": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"[[1]]", b'{"a": 1}', b"\xff", b'[["a", "b"], ["c", "d"]]']
+)
 def test_a_damaged_record_is_passed_over(elsewhere, content):
     path, first = elsewhere
     file_graphs.remember(stored_digest(path), tortie.load(path).member_networks)

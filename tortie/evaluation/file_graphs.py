@@ -107,7 +107,7 @@ def read(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Array
     known: list[tuple[str, str]] = []
 
     def check(said: Said) -> bool:
-        known[:] = _known(said.sha256)
+        known[:] = _known(said.sha256, len(said.metadata.members))
         if any(one.dtype not in _TYPES for one in said.infos.values()):
             raise _Misfit
         for number, described in enumerate(said.metadata.members):
@@ -136,11 +136,12 @@ def _record(digest: str) -> Path:
     return graph_folder() / f"classifier-{digest[:64]}.json"
 
 
-def _known(digest: str) -> list[tuple[str, str]]:
+def _known(digest: str, members: int) -> list[tuple[str, str]]:
     """Cut and hash of the tensors of each network of a file written here; empty for others."""
     try:
         told = json.loads(_record(digest).read_bytes())
-        return [(str(cut), str(sha256)) for cut, sha256 in told]
+        found = [(str(cut), str(sha256)) for cut, sha256 in told]
+        return found if len(found) == members else []
     except (OSError, ValueError, TypeError):
         return []
 
