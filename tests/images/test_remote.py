@@ -41,6 +41,12 @@ def bucket():
     system.pseudo_dirs[:] = [""]
 
 
+def pad(folder):
+    """Make photographs large enough for several reads of any library."""
+    for path in folder.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes() + os.urandom(2**20))
+
+
 def put(bucket, target, path):
     bucket.pipe_file(target, path.read_bytes())
 
@@ -137,6 +143,8 @@ KINDS = ("photos", "set.zip", "set.tar", "set.tar.gz", "pq")
 @pytest.mark.parametrize("kind", [one for one in KINDS if "gz" not in one])  # which reads ahead
 def test_a_server_that_dies_ends_the_run(folder, bucket, tmp_path, monkeypatch, kind):
     """Its photographs are not left out one by one, as damaged ones are; later they are there."""
+    monkeypatch.setattr(remote, "_BLOCK", 100)  # else all of it is there at once
+    pad(folder)
     if kind == "photos":
         for path in folder.rglob("*.jpg"):
             put(bucket, f"/dies/photos/{path.relative_to(folder)}", path)
@@ -168,6 +176,8 @@ def test_a_server_that_dies_ends_the_run(folder, bucket, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("kind", KINDS[1:])
 def test_a_server_that_dies_while_an_archive_is_listed(folder, bucket, tmp_path, monkeypatch, kind):
     """What was listed by then is no archive that was cut short."""
+    monkeypatch.setattr(remote, "_BLOCK", 100)
+    pad(folder)
     if kind == "pq":
         put(bucket, "/listed/pq/train-0.parquet", written(tmp_path / "a", *of(folder, "train")))
     else:
@@ -304,6 +314,29 @@ def test_a_shard_elsewhere_is_fetched_once(folder, web, tmp_path, monkeypatch, k
     ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", one or "") for one in sent]
     fetched = sum(min(int(one[2]) + 1, size) - int(one[1]) for one in ranges if one)
     assert size <= fetched <= size + 3 * 2**23
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_members_in_an_order_of_their_own_are_fetched_once(web, tmp_path, monkeypatch, kind):
+    """Counted by the server: after the list, the bytes of the members, and little beside them."""
+    sent, answer = [], Ranges.do_GET
+
+    def counted(handler):
+        first, last = handler.headers.get("Range", "bytes=0-0").removeprefix("bytes=").split("-")
+        sent.append(int(last) - int(first) + 1)
+        answer(handler)
+
+    folder = tmp_path / "set" / "a"
+    folder.mkdir(parents=True)
+    for number in range(60):
+        (folder / f"{number * 37 % 60:02}.jpg").write_bytes(os.urandom(200_000))
+    packed(folder.parent, tmp_path / f"set.{kind}")
+    (found,) = [find_files([RemotePath(f"{web}/set.{kind}")]).paths]
+    monkeypatch.setattr(Ranges, "do_GET", counted)
+    for number in range(60):
+        path = found[number * 23 % 60]
+        assert file_bytes(path) == (folder / path.name).read_bytes()
+    assert sum(sent) < 1.2 * 60 * 200_000
 
 
 def test_a_shard_that_is_large_or_finds_no_room_is_read_where_it_is(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from tortie.errors import TortieError, UsageError
+from tortie.images.read_ahead import ReadAhead
 
 _ADDRESS = re.compile(r"(?!file:)([a-z][a-z0-9+.-]+):/+(?=[^/])")
 
@@ -44,7 +45,7 @@ _DRIVERS = {
     "s3": _S3, "s3a": _S3, "gs": _GS, "gcs": _GS, "az": _AZ, "abfs": _AZ, "abfss": _AZ,
     "http": _HTTP, "https": _HTTP,
 }  # fmt: skip
-_BLOCK = 2**22  # bytes fetched at a time of an opened file; s3fs would keep 50 MB of each
+_BLOCK = 2**22  # bytes fetched at a time of an opened file, at most; s3fs would keep 50 MB of each
 _LARGEST_COPY = 2**32  # bytes of a file that is copied to this disk while it is read
 _CREDENTIALS = re.compile("credential|account_name", re.IGNORECASE)  # in a driver's own words
 
@@ -166,13 +167,15 @@ def open_remote(path: Path) -> tuple[IO[bytes], tuple[int, int]]:
     address = str(located(path))
     with _opened(path) as (system, name):
         found = system.info(name)
-        size, file = found.get("size"), system.open(name, "rb", block_size=_BLOCK)
-        key = size or 0, hash(_version(found))
+        size, key = found.get("size"), (found.get("size") or 0, hash(_version(found)))
+        cache = {"cache_type": "none"} if size else {}  # else fsspec's own
+        file = system.open(name, "rb", block_size=_BLOCK, **cache)
         if is_web(path) and not _has_ranges(file, size):
             file.close()
             whole = RemoteFile(address, system.open(name, "rb", block_size=0))
             return _copy_of_whole(whole, address, size), key
-        return cast(IO[bytes], RemoteFile(address, file)), key
+        ahead = ReadAhead(file, size, _BLOCK) if size else file
+        return cast(IO[bytes], RemoteFile(address, ahead)), key
 
 
 def _has_ranges(file: Any, size: int | None) -> bool:
