@@ -20,6 +20,7 @@ from tortie.images import (
 )
 from tortie.images.archives import member_bytes, member_of
 from tortie.images.content import file_bytes, file_digest
+from tortie.images.input_shards import input_shards
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -156,6 +157,27 @@ def test_what_is_no_archive_is_said(tmp_path, name, content, error):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TortieError, match=error):
         find(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (("10", "2"), ("2", "10")),
+        (("01", "2"), ("01", "2")),
+        (("01", "bee"), ("01", "bee")),
+        (("-0", "0"), ("-0", "0")),
+    ],
+)
+def test_a_label_that_is_a_number_is_one_class_however_shards_are_listed(tmp_path, labels, classes):
+    """Shards that are listed one at a time, as ``extract`` does, have the classes of the set."""
+    shard(tmp_path / "0.tar", a_DOT_jpg=b"", a_DOT_cls=labels[0].encode())
+    content = [label.encode() for label in labels]
+    shard(
+        tmp_path / "1.tar", b_DOT_jpg=b"", b_DOT_cls=content[0], c_DOT_jpg=b"", c_DOT_cls=content[1]
+    )
+    assert find(tmp_path).classes == classes
+    one_by_one = {name for part in input_shards(tmp_path) for name in part.listed().classes}
+    assert one_by_one == set(classes)
 
 
 def test_two_images_of_one_key_and_labels_that_are_none_are_refused(tmp_path):

@@ -249,9 +249,13 @@ def _in_rows(
 
 
 def _of_one_type(labels: list[object]) -> list[object]:
-    """Whole numbers where all are, text otherwise."""
+    """Whole numbers where all are, text otherwise; a label's name is the same in either.
+
+    So ``01`` is text, as it is as a folder's name: of a shard that is listed by itself, where all
+    are numbers, it is the class that it is among shards that have others.
+    """
     texts = [str(label) for label in labels]
-    if all(re.fullmatch(r"-?\d{1,18}", text) for text in texts):
+    if all(re.fullmatch(r"-?\d{1,18}", text) and str(int(text)) == text for text in texts):
         return [int(text) for text in texts]
     return list(texts)
 
