@@ -21,6 +21,7 @@ from tortie.images import (
 from tortie.images.archives import member_bytes, member_of
 from tortie.images.content import file_bytes, file_digest
 from tortie.images.input_shards import input_shards
+from tortie.images.inputs import with_split
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -91,6 +92,28 @@ def test_several_archives_are_one_set(folder, tmp_path):
     assert said(find(tmp_path / "set-{0..1}.tar")) == whole
     assert said(find(tmp_path / "set-{0,1}.tar")) == whole
     assert said(find(tmp_path)) == whole  # a folder that holds archives and no image
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_shards_of_one_split_are_given_as_any(tmp_path, split):
+    """Beside those of train; several splits, or train, are no validation set."""
+    for name in ("train-0", "val-0", "val-1"):
+        one, two = f"{name}a", f"{name}b"
+        content = {f"{one}_DOT_jpg": b"1", f"{one}_DOT_cls": b"x", f"{two}_DOT_jpg": b"2"}
+        shard(tmp_path / f"{name}.tar", **content, **{f"{two}_DOT_cls": b"y"})
+    train = find(tmp_path / "train-0.tar")
+    both, sources = with_split(
+        train, [one.path for one in train.photographs], tmp_path / "val-*.tar", split
+    )
+    assert [(one.path.name, one.split) for one in both.photographs] == [
+        ("train-0.tar:train-0a.jpg", "train"), ("train-0.tar:train-0b.jpg", "train"),
+        ("val-0.tar:val-0a.jpg", split), ("val-0.tar:val-0b.jpg", split),
+        ("val-1.tar:val-1a.jpg", split), ("val-1.tar:val-1b.jpg", split),
+    ]  # fmt: skip
+    assert sources == [one.path for one in both.photographs]
+    for other in (tmp_path, tmp_path / "train-0.tar"):
+        with pytest.raises(UsageError, match="has splits of its own"):
+            with_split(train, sources, other, split)
 
 
 @pytest.mark.parametrize("labels", ["cls", "json", "number"])

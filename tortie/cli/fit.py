@@ -56,7 +56,8 @@ def command(
     test: Annotated[
         str | None,
         typer.Option(
-            help="Test set: a folder with one folder per class, or a fraction between 0 and 1."
+            help="Test set: a folder with one folder per class, or what else IMAGES may be, or a "
+            "fraction between 0 and 1."
         ),
     ] = None,
     weights: Annotated[
@@ -177,8 +178,8 @@ def command(
     valid: Annotated[
         str | None,
         typer.Option(
-            help="Validation set: a folder with one folder per class, or a fraction between 0 "
-            "and 1.",
+            help="Validation set: a folder with one folder per class, or what else IMAGES may "
+            "be, or a fraction between 0 and 1.",
             rich_help_panel=options.DATA,
         ),
     ] = None,

@@ -112,15 +112,18 @@ def unlabelled(images: Images) -> list[Source]:
 def with_split(
     collection: Collection, sources: Sequence[Source], folder: Path, split: Split
 ) -> tuple[Collection, list[Source]]:
-    """The collection with the classes of another folder as its ``split``.
+    """The collection with the images of another folder, or another source, as its ``split``.
+
+    What its names say of all of it, as ``val-000.tar`` does, gives way: shards of one split are it.
 
     Raises:
         UsageError: the collection has that split already, or the folder has splits of its own.
     """
     other = find(folder)
+    folder = other.root  # an address with both its slashes
     if split in collection.splits:
         raise UsageError(f"{collection.root} has a {split} split already; leave {folder} out")
-    if other.splits:
+    if other.splits not in ((), ("validation",), ("test",)):
         raise UsageError(f"{folder} has splits of its own; give one folder of classes")
     unknown = sorted(set(other.classes) - set(collection.classes))
     if unknown:
