@@ -95,7 +95,7 @@ def test_what_is_not_there_or_not_known_is_one_line(bucket, tmp_path):
     kind = tmp_path.__class__
     with pytest.raises(UsageError, match="there is nothing at 'memory://nothing'"):
         find(kind("memory://nothing"))
-    with pytest.raises(UnreadableImage, match=r"memory://nothing/a.jpg: no such file"):
+    with pytest.raises(UnreadableImage, match=r"a.jpg': cannot be opened: no such file$"):
         file_bytes(kind("memory://nothing/a.jpg"))
     with pytest.raises(UsageError, match="nosuch://a: no kind of address that fsspec knows"):
         find(kind("nosuch://a"))
@@ -360,7 +360,7 @@ def test_a_photograph_of_the_web_that_is_not_there_says_why(web):
         (path,) = find_files([RemotePath(f"{web}/{name}")]).paths
         with pytest.raises(UnreadableImage, match=rf"{name}.*{reason}"):
             file_bytes(path)
-    with pytest.raises(UnreadableImage, match="cannot be read: Cannot connect to host"):
+    with pytest.raises(UnreadableImage, match="opened: Cannot connect to host"):
         file_bytes(RemotePath("http://127.0.0.1:1/a.jpg"))
     with pytest.raises(RemoteError, match=r"set.zip cannot be read: Cannot connect to host"):
         find(RemotePath("http://127.0.0.1:1/set.zip"))
@@ -383,7 +383,7 @@ def test_a_web_address_that_is_gone_is_a_photograph_that_is(monkeypatch, tmp_pat
 
     monkeypatch.setattr(fsspec, "get_filesystem_class", lambda scheme: Gone)
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda address: (Gone(), address))
-    with pytest.raises(UnreadableImage, match=r"https://a/b.jpg cannot be read: no route to host"):
+    with pytest.raises(UnreadableImage, match=r"b.jpg': cannot be opened: no route to host$"):
         file_bytes(tmp_path.__class__("https://a/b.jpg"))
     with pytest.raises(RemoteError):
         file_bytes(tmp_path.__class__("s3://a/b.jpg"))

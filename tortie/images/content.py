@@ -12,7 +12,7 @@ from tortie.images.archives import member_bytes, member_of
 from tortie.images.formats import ENOUGH, format_of, refuse
 from tortie.images.limits import MAX_BYTES, MAX_PIXELS
 from tortie.images.pixels import examine
-from tortie.images.remote import RemoteError, is_remote, remote_bytes
+from tortie.images.remote import MissingFile, RemoteError, is_remote, remote_bytes
 from tortie.images.unreadable import HeaderGoesOn, UnreadableImage
 
 _SMALL = 2**20  # bytes: so much is read of anything
@@ -54,7 +54,8 @@ def _elsewhere(path: Path) -> bytes | None:
     except (UnreadableImage, RemoteError):
         raise
     except TortieError as error:
-        raise UnreadableImage(f"cannot be opened: {error}", path) from None
+        reason = error.reason if isinstance(error, MissingFile) else error
+        raise UnreadableImage(f"cannot be opened: {reason}", path) from None
 
 
 def _check_header(path: Path, head: bytes, size: int, max_pixels: int) -> None:

@@ -51,7 +51,27 @@ _CREDENTIALS = re.compile("credential|account_name", re.IGNORECASE)  # in a driv
 
 
 class RemoteError(TortieError):
-    """A server that fails, or lets nobody in: no fault of the file that was asked for."""
+    """A server that fails, or lets nobody in: no fault of the file that was asked for.
+
+    Attributes:
+        reason: why, without the address.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{address} cannot be read: {reason}")
+
+
+class MissingFile(TortieError):
+    """A file elsewhere that cannot be had: it is not there, or its own web server is gone.
+
+    Attributes:
+        reason: why, without the address.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{address}: {reason}")
 
 
 class RemotePath(type(Path())):  # type: ignore[misc]
@@ -90,9 +110,7 @@ def is_remote_file(path: Path) -> bool:
     try:
         with _opened(path) as (system, name):
             return bool(system.info(name)["type"] == "file")
-    except (UsageError, RemoteError):
-        raise
-    except TortieError:
+    except MissingFile:
         return False
 
 
@@ -149,7 +167,8 @@ def remote_bytes(path: Path, most: int) -> bytes:
             elif size <= most:
                 content = bytes(system.cat_file(name))
     except RemoteError as error:
-        raise TortieError(str(error)) if is_web(path) else error from None
+        address = str(located(path))
+        raise MissingFile(address, error.reason) if is_web(path) else error from None
     if size > most:
         raise TortieError(f"{size / 2**20:,.0f} MiB is over the limit of {most / 2**20:.0f}")
     return content
@@ -334,16 +353,16 @@ def _telling(address: str) -> Iterator[None]:
         said, cause = _said(error), error.__cause__
         if cause and is_web(Path(address)) and getattr(cause, "status", None) not in (404, 410):
             # what fsspec says of a server that is not there, too
-            raise RemoteError(f"{address} cannot be read: {_said(cause)}") from None
+            raise RemoteError(address, _said(cause)) from None
         more = "" if said.strip("/") in address else f" ({said})"
-        raise TortieError(f"{address}: no such file{more}") from None
+        raise MissingFile(address, f"no such file{more}") from None
     except Exception as error:  # of the driver's own libraries
         driver = _DRIVERS.get(_scheme(address))
         said = _said(error)
         hint = ""
         if driver and driver.credentials and _CREDENTIALS.search(f"{type(error).__name__} {said}"):
             hint = f": {driver.credentials}"
-        raise RemoteError(f"{address} cannot be read: {said}{hint}") from None
+        raise RemoteError(address, f"{said}{hint}") from None
 
 
 def _said(error: BaseException) -> str:
