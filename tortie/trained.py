@@ -288,7 +288,7 @@ class TrainedClassifier(DescribedClassifier):
         tensors |= arrays_of(self._sets) | file_graphs.arrays_of(self._parts)
         with contextlib.nullcontext() if force else together(may_replace=False):
             digest = classifier_file.write(path, metadata, tensors)
-        file_graphs.remember(digest, self._parts)
+        file_graphs.remember(digest, metadata, self._parts)
 
     def _changed(self) -> None:
         self._members = None  # made for another device, precision, engine or thread count

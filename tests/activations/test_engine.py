@@ -16,7 +16,7 @@ from tortie.activations.prefix import Prefix
 from tortie.activations.ready import ready
 from tortie.activations.torch_engine import TorchEngine
 from tortie.errors import UsageError
-from tortie.graphs.graph import Graph
+from tortie.graphs.graph import Graph, RefusedGraph
 from tortie.networks import build
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
@@ -117,6 +117,19 @@ def test_a_checked_graph_is_kept_and_a_damaged_one_written_anew(prefix, tmp_path
     assert checked(prefix.graph, tmp_path / "missing" / "folder") == first
     (tmp_path / "file").touch()
     assert checked(prefix.graph, tmp_path / "file") == first  # nothing can be kept there
+
+
+def test_a_graph_that_older_rules_let_pass_is_checked_again(prefix, tmp_path, monkeypatch):
+    checked(prefix.graph, tmp_path)
+
+    def refuse(graph):
+        raise RefusedGraph("by today's rules")
+
+    monkeypatch.setattr(Graph, "runnable", refuse)
+    checked(prefix.graph, tmp_path)  # of the same rules: taken as it is
+    monkeypatch.setattr("tortie.activations.onnxruntime_engine.RULES", -1)
+    with pytest.raises(RefusedGraph, match="by today's rules"):
+        checked(prefix.graph, tmp_path)
 
 
 class Other(nn.Module):

@@ -4,6 +4,7 @@ Oracles: the same file by eager PyTorch, what torch's own check says of a forged
 that a fit files its activations under.
 """
 
+import dataclasses
 import logging
 import pickle
 import shutil
@@ -46,6 +47,11 @@ def changed(path, change):
     return other
 
 
+def remember(path):
+    loaded = tortie.load(path)
+    file_graphs.remember(stored_digest(path), loaded.metadata, loaded.member_networks)
+
+
 def built(*_):
     raise AssertionError("torch builds nothing")
 
@@ -69,7 +75,8 @@ def test_a_file_that_was_written_here_has_the_keys_of_the_fit(elsewhere):
     again = path.with_name("again.safetensors")
     digest = classifier_file.write(again, *classifier_file.read(path))
     with_keys = tortie.load(again).member_networks[0]
-    file_graphs.remember(digest, [tortie.loading._restored(again, lambda _: None)[1][0]])
+    restored = tortie.loading._restored(again, lambda _: None)
+    file_graphs.remember(digest, *restored[:2])
     (known,) = tortie.load(again).member_networks
     assert with_keys.prefix.sha256 == part.prefix.sha256
     assert known.prefix.sha256 == tensors
@@ -91,7 +98,7 @@ def test_torch_builds_of_what_was_loaded_whatever_lies_there_now(elsewhere, engi
 def test_a_file_that_was_changed_is_refused(elsewhere, written_here):
     path, _ = elsewhere
     if written_here:
-        file_graphs.remember(stored_digest(path), tortie.load(path).member_networks)
+        remember(path)
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
@@ -100,11 +107,11 @@ def test_a_file_that_was_changed_is_refused(elsewhere, written_here):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"[[1]]", b'{"a": 1}', b"\xff", b'[["a", "b"], ["c", "d"]]']
+    "content", [b"", b"[]", b"[[1]]", b'{"a": 1}', b"\xff", b'[["a", "b", 1], ["c", "d", 1]]']
 )
 def test_a_damaged_record_is_passed_over(elsewhere, content):
     path, first = elsewhere
-    file_graphs.remember(stored_digest(path), tortie.load(path).member_networks)
+    remember(path)
     file_graphs._record(stored_digest(path)).write_bytes(content)
     loaded = tortie.load(path).set_params(precision="float32")
     np.testing.assert_allclose(loaded.predict_proba(IMAGES), first, atol=1e-4)
@@ -260,7 +267,57 @@ def test_outputs_that_are_not_finite_have_no_graph_in_the_file(elsewhere):
 
 def test_what_is_remembered_is_no_output_of_the_command(fitted_file):
     """A fit creates its outputs, and is refused where one is there: the record may be there."""
-    parts = tortie.load(fitted_file).member_networks
+    loaded = tortie.load(fitted_file)
     for _ in range(2):
         with together(may_replace=False):
-            file_graphs.remember("0" * 64, parts)
+            file_graphs.remember("0" * 64, loaded.metadata, loaded.member_networks)
+
+
+def test_a_graph_of_other_code_has_keys_of_its_own(elsewhere, monkeypatch):
+    """The network's code is mended, the file is older: what it computes is not of today's code."""
+    path, _ = elsewhere
+    metadata, parts, _ = tortie.loading._restored(path, lambda _: None)
+    file_graphs.remember(stored_digest(path), metadata, parts)
+    assert tortie.load(path).member_networks[0].prefix.sha256 == parts[0].prefix.sha256
+    of_today = file_graphs.network_of(metadata.members[0])
+    mended = dataclasses.replace(of_today, code=of_today.code + 1)
+    monkeypatch.setattr(file_graphs, "network_of", lambda _: mended)
+    assert tortie.load(path).member_networks[0].prefix.sha256 != parts[0].prefix.sha256
+
+
+def test_a_graph_that_fails_on_a_photograph_is_said_in_one_line(elsewhere, capfd):
+    """A place in the image says which of 300 numbers is taken: of the noise it is among them."""
+
+    def forge(arrays, _):
+        def by_pixel(model):
+            model.graph.node[-1].output[0] = "was"
+            add = onnx.helper.make_node
+            for name, value in {"first": [0], "axes": [1, 2, 3], "ends": [1, 1, 1], "zero": 0.0,
+                                "zeros": [0, 0, 0], "factor": 300.0}.items():  # fmt: skip
+                kind = np.float32 if isinstance(value, float) else np.int64
+                array = onnx.numpy_helper.from_array(np.array(value, kind), name)
+                model.graph.initializer.append(array)
+            model.graph.node.extend([
+                add("Slice", ["images", "zeros", "ends", "axes"], ["pixel"]),  # 172 of the noise
+                add("Cast", ["pixel"], ["number"], to=1),
+                add("ReduceSum", ["number", "axes"], ["sum"], keepdims=0),
+                add("Mul", ["sum", "factor"], ["place"]),
+                add("Cast", ["place"], ["index"], to=7),
+                add("Gather", ["far", "index"], ["taken"], axis=0),
+                add("Unsqueeze", ["taken", "one"], ["column"]),
+                add("Mul", ["column", "zero"], ["nothing"]),
+                add("Add", ["was", "nothing"], ["activations"]),
+            ])  # fmt: skip
+            far = np.zeros(172 * 300 + 1, np.float32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(far, "far"))
+            one = onnx.numpy_helper.from_array(np.array([1], np.int64), "one")
+            model.graph.initializer.append(one)
+
+        rewritten(arrays, by_pixel)
+
+    white = np.full((300, 300, 3), 255, np.uint8)
+    forged = tortie.load(changed(elsewhere[0], forge)).set_params(engine="onnxruntime")
+    with pytest.raises(TortieError, match="ONNX Runtime: ") as said:
+        forged.predict_proba([white])
+    assert "\n" not in str(said.value)
+    assert capfd.readouterr().err == ""

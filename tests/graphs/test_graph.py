@@ -28,6 +28,20 @@ def node(kind, *inputs, out="activations", **attributes):
     return helper.make_node(kind, inputs, [out], **attributes)
 
 
+def lying(graph, name, *shape):
+    """The graph with a size in it that nobody inferred."""
+    model = onnx.ModelProto.FromString(graph.content)
+    model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    return Graph(model.SerializeToString(), NOTHING)
+
+
+def fixed(graph):
+    """The graph for one image alone."""
+    model = onnx.ModelProto.FromString(graph.content)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    return Graph(model.SerializeToString(), NOTHING)
+
+
 def numbers(name, *values, kind=np.int64):
     return onnx.numpy_helper.from_array(np.array(values, kind), name)
 
@@ -36,6 +50,10 @@ def test_a_plain_graph_is_taken():
     assert graph_of(node("Relu", "images")).runnable().tensors == {}
 
 
+PADDED = [
+    node("Cast", "images", out="a", to=TensorProto.INT64), node("Pad", "images", "a", out="b"),
+    node("Identity", "b"),
+]  # fmt: skip
 HUGE = [0, 0, 0, 2**40]
 DOUBLED = [node("Concat", "images", "images", out="a0", axis=1)] + [
     node("Concat", f"a{i}", f"a{i}", out=f"a{i + 1}" if i < 29 else "activations", axis=1)
@@ -58,6 +76,18 @@ DOUBLED = [node("Concat", "images", "images", out="a0", axis=1)] + [
         (graph_of(node("Relu", "images"), width=2**40), "too large"),
         (graph_of(node("Concat", "images", "images", axis=0)), "another number of images"),
         (graph_of(node("Relu", "images"), constants=[numbers("c", *range(140_000))]), "constants"),
+        (fixed(graph_of(node("Relu", "images"))), "any number of images"),
+        (graph_of(node("ReduceMean", "images", "c"), constants=[numbers("c", 0)]),
+         "result of each"),
+        (graph_of(node("ReduceMean", "images", "c", keepdims=0), constants=[numbers("c", 0)]),
+         "result of each"),
+        (lying(graph_of(*PADDED), "b", "batch", 4), "sizes of its own"),
+        (graph_of(*PADDED), "not known"),
+        (graph_of(node("Relu", "images"), constants=[numbers("images", 1.0)]), "name of an input"),
+        (graph_of(node("Add", "images", "w"), tensors=[
+            helper.make_tensor_value_info("w", 99, [4])]), "damaged"),
+        (Graph(graph_of(node("Relu", "missing")).content.replace(b"missing", b"\xffissing"),
+               NOTHING), "damaged"),
         (graph_of(node("Relu", "images"), functions=[helper.make_function(
             "", "F", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])],
             [helper.make_opsetid("", OPSET)])]), "functions"),

@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tortie.errors import TortieError
 from tortie.files import replacing
-from tortie.graphs.graph import INPUT, Graph, Runnable, TensorKind, noise
+from tortie.graphs.graph import INPUT, RULES, Graph, Runnable, TensorKind, noise
 
 _OFF = 1e-3  # of the outputs' length: rounding of another order of sums is a thousandth of it
 _log = logging.getLogger(__name__)
@@ -54,14 +54,11 @@ class OnnxRuntimeEngine:
         runnable = checked(graph, folder)
         if reason := runnable.misfit(tensors):
             raise EngineFailed(reason)
-        try:
+        with _said():
             self._session = _session(runnable, tensors)
             given = self._session.get_inputs()[0]
             drawn = noise(given.shape[1:], pixels=given.type == "tensor(uint8)")
-            got, wanted = self(drawn), graph.expected.astype(np.float64)
-        except Exception as error:  # ONNX Runtime's own, of which several are plain Exceptions
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise EngineFailed(f"ONNX Runtime: {reason}") from error
+        got, wanted = self(drawn), graph.expected.astype(np.float64)
         if got.shape != wanted.shape:
             raise EngineFailed(f"ONNX Runtime yields {got.shape}, not {wanted.shape}")
         with np.errstate(invalid="ignore"):  # of a network whose outputs are Inf
@@ -71,8 +68,13 @@ class OnnxRuntimeEngine:
             raise EngineFailed(f"ONNX Runtime is off by {off:.2g} of the outputs")
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Float32 ``(N, ...)`` of what the graph takes: uint8 ``(N, H, W, C)``, or float32."""
-        found: NDArray[np.float32] = self._session.run(None, {INPUT: pixels})[0]
+        """Float32 ``(N, ...)`` of what the graph takes: uint8 ``(N, H, W, C)``, or float32.
+
+        Raises:
+            EngineFailed: ONNX Runtime gives up, as where the memory is too small.
+        """
+        with _said():
+            found: NDArray[np.float32] = self._session.run(None, {INPUT: pixels})[0]
         return found
 
     def shrink(self) -> None:
@@ -89,12 +91,22 @@ class OnnxRuntimeEngine:
         self._session.run(None, {INPUT: np.zeros((1, *given.shape[1:]), dtype)}, options)
 
 
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Raise what ONNX Runtime raises, in one line, as EngineFailed."""
+    try:
+        yield
+    except Exception as error:  # its own, of which several are plain Exceptions
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EngineFailed(f"ONNX Runtime: {reason}") from error
+
+
 def _session(runnable: Runnable, tensors: Mapping[str, NDArray[Any]]) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors, which are raised as well
+    options.log_severity_level = 4  # errors are raised as well
     _register()
     options.add_session_config_entry("session.use_env_allocators", "1")
     # Row by row: of another layout, as channels-last, it would make a copy that it then refuses.
@@ -131,7 +143,7 @@ def checked(graph: Graph, folder: Path | None) -> Runnable:
     if path is not None:
         head = {
             "sha256": hashlib.sha256(runnable.content).hexdigest(), "images": runnable.images,
-            "tensors": runnable.tensors,
+            "tensors": runnable.tensors, "rules": RULES,
         }  # fmt: skip
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +159,7 @@ def _kept(path: Path) -> Runnable | None:
     try:
         line, _, content = path.read_bytes().partition(b"\n")
         head = json.loads(line)
-        if hashlib.sha256(content).hexdigest() != head["sha256"]:
+        if [hashlib.sha256(content).hexdigest(), RULES] != [head["sha256"], head["rules"]]:
             return None
         images, *kinds = (
             TensorKind(dtype, tuple(shape))

@@ -73,16 +73,20 @@ def arrays_of(parts: Sequence[MemberNetwork]) -> Arrays:
     return arrays
 
 
-def remember(digest: str, parts: Sequence[MemberNetwork]) -> None:
+def remember(digest: str, metadata: Metadata, parts: Sequence[MemberNetwork]) -> None:
     """Note that a file was written here; nothing where the cache cannot be written.
 
     Args:
         digest: the SHA-256 that the file says it has.
+        metadata: what it says of its networks.
         parts: its networks.
     """
-    told = [(part.prefix.cut, part.prefix.sha256) for part in parts]
     record = _record(digest)
     try:
+        told = [
+            (part.prefix.cut, part.prefix.sha256, network_of(described).code)
+            for part, described in zip(parts, metadata.members, strict=True)
+        ]
         record.parent.mkdir(parents=True, exist_ok=True)
         # Of its own: it is no output of the command, whose outputs may be refused together.
         with together(), replacing(record) as file:
@@ -107,7 +111,7 @@ def read(path: Path, build: Build) -> tuple[Metadata, list[MemberNetwork], Array
     known: list[tuple[str, str]] = []
 
     def check(said: Said) -> bool:
-        known[:] = _known(said.sha256, len(said.metadata.members))
+        known[:] = _known(said.sha256, said.metadata)
         if any(one.dtype not in _TYPES for one in said.infos.values()):
             raise _Misfit
         for number, described in enumerate(said.metadata.members):
@@ -136,14 +140,19 @@ def _record(digest: str) -> Path:
     return graph_folder() / f"classifier-{digest[:64]}.json"
 
 
-def _known(digest: str, members: int) -> list[tuple[str, str]]:
-    """Cut and hash of the tensors of each network of a file written here; empty for others."""
+def _known(digest: str, metadata: Metadata) -> list[tuple[str, str]]:
+    """Cut and hash of the tensors of each network of a file written here; empty for others.
+
+    Also where a network's code is another by now: the graph is of the code that wrote it, so its
+    activations are not those that the code of today has in the store.
+    """
     try:
         told = json.loads(_record(digest).read_bytes())
-        found = [(str(cut), str(sha256)) for cut, sha256 in told]
-        return found if len(found) == members else []
+        known = [(str(cut), str(sha256)) for cut, sha256, _ in told]
+        codes = [code for _, _, code in told]
     except (OSError, ValueError, TypeError):
         return []
+    return known if codes == [_entry(one).code for one in metadata.members] else []
 
 
 def _hold(path: Path, said: Said, number: int) -> None:

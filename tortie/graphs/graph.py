@@ -25,6 +25,9 @@ OPSET = 18
 IR_VERSION = 8
 """The file format of that opset."""
 
+RULES = 2
+"""Of what is refused: raised where a graph that was taken would be so no more."""
+
 INPUT, OUTPUT = "images", "activations"
 
 OPERATORS = frozenset([
@@ -87,11 +90,17 @@ class Graph:
         try:
             model.ParseFromString(self.content)
             _refuse(_objections(model))
-            inferred = onnx.shape_inference.infer_shapes(model, True, True, True)
+            bare = onnx.ModelProto()
+            bare.CopyFrom(model)
+            bare.graph.output[0].type.tensor_type.ClearField("shape")  # what it says is no oracle
+            inferred = onnx.shape_inference.infer_shapes(bare, True, True, True)
             onnx.checker.check_model(inferred)
         except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
             raise RefusedGraph("refused the graph of a network: it is damaged") from None
+        except ValueError:  # a type that ONNX has not, or a name that is no UTF-8
+            raise RefusedGraph("refused the graph of a network: it is damaged") from None
         _refuse(_too_large(inferred.graph))
+        _refuse(_other_result(model.graph, inferred.graph))
         return model
 
     def runnable(self) -> "Runnable":
@@ -199,6 +208,10 @@ def _objections(model: "onnx.ModelProto") -> Iterator[str]:
         yield "its constants are too large"
     if not graph.input or graph.input[0].name != INPUT or len(graph.output) != 1:
         yield "expected images in and one result out"
+    if graph.value_info:  # believed wherever a size cannot be inferred
+        yield "it says sizes of its own"
+    if {one.name for one in graph.initializer} & {one.name for one in graph.input}:
+        yield "a constant has the name of an input"
 
 
 def _too_large(graph: "onnx.GraphProto") -> Iterator[str]:
@@ -219,6 +232,15 @@ def _too_large(graph: "onnx.GraphProto") -> Iterator[str]:
         if math.prod(max(one.dim_value, 1) for one in sizes) > _VALUES:
             yield "a value is too large"
             return
+
+
+def _other_result(graph: "onnx.GraphProto", inferred: "onnx.GraphProto") -> Iterator[str]:
+    """A batch that is not open, or a result that is not one of each image, as was said."""
+    batch, found = _sizes(inferred.input[0])[:1], _sizes(inferred.output[0])
+    if not batch or batch[0].HasField("dim_value") or found[:1] != batch:
+        yield "expected any number of images, and a result of each"
+    elif graph.output[0].type.tensor_type.HasField("shape") and _sizes(graph.output[0]) != found:
+        yield "its result has another size than it says"
 
 
 def _sizes(value: "onnx.ValueInfoProto") -> "list[onnx.TensorShapeProto.Dimension]":
