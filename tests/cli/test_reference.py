@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.text import Text
 
 from tortie.cli.main import application
 from tortie.cli.reference import reference
@@ -43,6 +44,13 @@ def test_every_option_is_explained_in_a_sentence():
         for parameter in command.params:
             text = parameter.help or ""
             assert text[:1].isupper() and text.endswith("."), f"tortie {name}: {parameter.name}"
+
+
+def test_no_help_text_has_what_the_help_takes_for_markup():
+    """Rich leaves out letters in square brackets: its own reading of each text is the oracle."""
+    for name, command in typer.main.get_command(application()).commands.items():
+        for text in (command.help or "", *(one.help or "" for one in command.params)):
+            assert Text.from_markup(text).plain == text, f"tortie {name}"
 
 
 def test_the_first_panel_of_fit_has_the_options_that_matter_first():

@@ -38,7 +38,7 @@ def command(
         str,
         typer.Option(
             help="What shares out the shards: local (this process, and torchrun's) or ray "
-            "(tortie[ray]: the workers of a Ray cluster, or of this machine)."
+            "(with the extra ray: the workers of a Ray cluster, or of this machine)."
         ),
     ] = "local",
     input: Annotated[
