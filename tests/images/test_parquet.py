@@ -87,6 +87,9 @@ def test_rows_without_a_label_or_an_image_are_named(folder, tmp_path):
     assert file_bytes(tmp_path / "a.parquet:000009") == files[9]
     with pytest.raises(UnreadableImage, match="not in the archive"):
         file_bytes(tmp_path / "a.parquet:000010")
+    none = written(tmp_path / "none.parquet", files, [None, -1, *[None] * (len(files) - 2)])
+    with pytest.raises(UsageError, match=r"no image in '\S+none.parquet' has a label: all labels"):
+        find(none)
 
 
 def test_what_cannot_be_learnt_from_is_one_line(folder, tmp_path):

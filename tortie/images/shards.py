@@ -236,7 +236,8 @@ def _in_rows(
             met.labels.append(label)
             met.splits.append(splits[archive])
     if not met.paths and whole:
-        raise UsageError(f"no image with a label in {listed(map(str, archives))}")
+        where = quoted(archives[0]) if len(archives) == 1 else listed(map(str, archives))
+        raise UsageError(f"no image in {where} has a label: all labels are null or -1")
     names_given, kind = names_of(met.labels)
     places = list(zip(met.paths, names_given, met.splits, strict=True))
     notes = list(strays.notes())
