@@ -12,14 +12,17 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import tortie
+import tortie.loading
 from tests.conftest import photograph
 from tortie.activations.key import hash_tensors
 from tortie.errors import TortieError
 from tortie.evaluation import file_graphs
 from tortie.files import together
 from tortie.graphs.graph import Graph, noise
+from tortie.networks.table import find
 from tortie.weights import classifier_file
 from tortie.weights.classifier_file import stored_digest
 
@@ -115,6 +118,25 @@ def test_a_damaged_record_is_passed_over(elsewhere, content):
     file_graphs._record(stored_digest(path)).write_bytes(content)
     loaded = tortie.load(path).set_params(precision="float32")
     np.testing.assert_allclose(loaded.predict_proba(IMAGES), first, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", ["squeezenet", "nin", "mobilenet-v2"])
+def test_a_published_network_is_kept_with_whatever_head_it_has(tmp_path, monkeypatch, network):
+    """The second time from the cache, where the first, of torch's modules, is the oracle."""
+    monkeypatch.setenv("TORTIE_CACHE", str(tmp_path / "cache"))
+    weights = tmp_path / "weights.pth"
+    torch.save(tortie.networks.build(network).state_dict(), weights)
+    first, second = (tortie.loading.pretrained(network, str(weights)) for _ in range(2))
+    assert tortie.loading._kept_of(find(network), str(weights)).is_file()
+    of_both = []
+    for one in (first, second):
+        one.set_params(engine="onnxruntime", precision="float32")
+        label = one.classes_[0]
+        of_both.append((one.predict_proba(IMAGES), one.activation_map(IMAGES[0], label)))
+    np.testing.assert_allclose(of_both[1][0], of_both[0][0], atol=1e-6)
+    assert of_both[1][1] == of_both[0][1] is not None
+    last = [one.member_networks[0].last_maps.prefix.sha256 for one in (first, second)]
+    assert last[0] == last[1]
 
 
 def drop(name):

@@ -62,7 +62,11 @@ def arrays_of(parts: Sequence[MemberNetwork]) -> Arrays:
     try:
         for number, part in enumerate(parts):
             last = part.last_maps
-            graphs = {"stages": part.prefix.graph} | ({"maps": last.prefix.graph} if last else {})
+            graphs = {"stages": part.prefix.graph}
+            if last and last.prefix.tensors.keys() == part.prefix.tensors.keys():
+                graphs["maps"] = (
+                    last.prefix.graph
+                )  # else the pooling is the head's, which is torch's
             for name, graph in graphs.items():
                 if not np.isfinite(graph.expected).all():
                     return {}
@@ -170,7 +174,7 @@ def _hold(path: Path, said: Said, number: int) -> None:
     _hold_head(said, number, expected)
     if f"graphs.{number}.maps" in said.infos:
         maps = _hold_graph(path, said, number, "maps")
-        if len(maps) != 4 or maps[:2] != expected:
+        if len(maps) != 4 or maps[:2] != expected or described.hidden_layers:
             raise _Misfit
     for name in ("novelty.means", "novelty.directions") if number == 0 else ():
         if name in said.infos and said.infos[name].shape[1:] != expected[1:]:
@@ -266,11 +270,13 @@ def _member(
             preprocessing=described.preprocessing, module=module, graph=graph, sha256=sha256,
         )  # fmt: skip
 
+    stages = prefix("stages", cut, lambda: network().stages)
+    if described.head == "published" and not _under(own, "head.").keys() <= {"weight", "bias"}:
+        return MemberNetwork(own, stages, network)  # such as convolutions, which the maps may be of
     last = None
     if "maps" in graphs:
         maps = prefix("maps", cut_before_pooling(cut), before_pooling)
-        last = LastMaps(maps, own["head.weight"], own["head.bias"])
-    stages = prefix("stages", cut, lambda: network().stages)
+        last = LastMaps(maps, own.get("head.weight"), own.get("head.bias"))
     return MemberNetwork(own, stages, network, lambda: last)
 
 
