@@ -55,6 +55,7 @@ PADDED = [
     node("Identity", "b"),
 ]  # fmt: skip
 HUGE = [0, 0, 0, 2**40]
+WIDE = [0, 0, 0, 2**25]  # bounded, but no network makes this of a vector
 DOUBLED = [node("Concat", "images", "images", out="a0", axis=1)] + [
     node("Concat", f"a{i}", f"a{i}", out=f"a{i + 1}" if i < 29 else "activations", axis=1)
     for i in range(30)
@@ -72,6 +73,7 @@ DOUBLED = [node("Concat", "images", "images", out="a0", axis=1)] + [
         (graph_of(node("Relu", "missing")), "damaged"),
         (graph_of(node("Gemm", "images", "images", note="text")), "is no number"),
         (graph_of(node("Pad", "images", "p"), constants=[numbers("p", *HUGE)]), "too large"),
+        (graph_of(node("Pad", "images", "p"), constants=[numbers("p", *WIDE)]), "too large"),
         (graph_of(*DOUBLED), "too large"),
         (graph_of(node("Relu", "images"), width=2**40), "too large"),
         (graph_of(node("Concat", "images", "images", axis=0)), "another number of images"),

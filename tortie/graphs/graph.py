@@ -25,7 +25,7 @@ OPSET = 18
 IR_VERSION = 8
 """The file format of that opset."""
 
-RULES = 2
+RULES = 3
 """Of what is refused: raised where a graph that was taken would be so no more."""
 
 INPUT, OUTPUT = "images", "activations"
@@ -40,7 +40,9 @@ OPERATORS = frozenset([
 
 _NODES = 50_000  # ResNet-1202 has 4,300
 _CONSTANTS = 2**20  # bytes of all arrays that are not the network's tensors
-_VALUES = 2**27  # numbers in one intermediate result of one image: VGG at 224×224 has 3.2 million
+_VALUES = 2**27  # numbers in one intermediate result of one image
+_SMALL_VALUES = 2**24  # in one of small images: VGG at 224×224 has 3.2 million, 21 times the image
+_GROWTH = 100  # times the image's numbers, from there on
 
 
 class UnknownOperator(TortieError):
@@ -217,7 +219,9 @@ def _objections(model: "onnx.ModelProto") -> Iterator[str]:
 def _too_large(graph: "onnx.GraphProto") -> Iterator[str]:
     """Values whose size is unknown or beyond any network's; the batch alone may be open."""
     known = {one.name: one for one in (*graph.value_info, *graph.input, *graph.output)}
-    batch = _sizes(known[INPUT])[:1]
+    images = _sizes(known[INPUT])
+    batch, numbers = images[:1], math.prod(max(one.dim_value, 1) for one in images[1:])
+    most = min(_VALUES, max(_SMALL_VALUES, _GROWTH * numbers))
     for name in (INPUT, *(out for node in graph.node for out in node.output if out)):
         if name not in known or not known[name].type.tensor_type.HasField("shape"):
             yield "the size of a value is not known"
@@ -229,7 +233,7 @@ def _too_large(graph: "onnx.GraphProto") -> Iterator[str]:
         if sizes and not sizes[0].HasField("dim_value") and sizes[:1] != batch:
             yield "it makes another number of images of a batch"
             return
-        if math.prod(max(one.dim_value, 1) for one in sizes) > _VALUES:
+        if math.prod(max(one.dim_value, 1) for one in sizes) > most:
             yield "a value is too large"
             return
 
