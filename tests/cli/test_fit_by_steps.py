@@ -358,7 +358,7 @@ def test_a_loss_that_is_no_number_stops_the_fit(run, folder, tmp_path, monkeypat
     code, _, err = run(
         "fit", folder, "-o", tmp_path / "a.safetensors", *SHORT, "--learning-rate", "1e6"
     )
-    assert code == 2 and "learning_rate: input should be less than or equal to 100" in err
+    assert code == 2 and "learning_rate: expected at most 100" in err
     code, out, err = run(
         "fit", folder, "-o", tmp_path / "a.safetensors", *SCRATCH, "--learning-rate", "100",
         "--epochs", "40", "--recipe", "resnet", "--json",
