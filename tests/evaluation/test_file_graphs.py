@@ -287,6 +287,22 @@ def test_outputs_that_are_not_finite_have_no_graph_in_the_file(elsewhere):
     assert file_graphs.arrays_of([part]) == {}
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 2049, 64, 32), (1280,), (1, 2, 2, 2, 2)], ids=["17 MB", "no batch", "volumes"]
+)
+def test_a_graph_that_could_not_be_read_is_not_written(elsewhere, shape):
+    """As of large inputs: ``read`` refuses a file whose graph is beyond its bounds."""
+    (part,) = tortie.load(elsewhere[0]).member_networks
+    part.prefix.graph = Graph(part.prefix.graph.content, np.zeros(shape, np.float32))
+    assert file_graphs.arrays_of([part]) == {}
+
+
+def test_a_graph_that_is_refused_is_not_written(elsewhere):
+    (part,) = tortie.load(elsewhere[0]).member_networks
+    part.prefix.graph = Graph(b"no graph", part.prefix.graph.expected)
+    assert file_graphs.arrays_of([part]) == {}
+
+
 def test_what_is_remembered_is_no_output_of_the_command(fitted_file):
     """A fit creates its outputs, and is refused where one is there: the record may be there."""
     loaded = tortie.load(fitted_file)

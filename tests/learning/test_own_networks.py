@@ -13,6 +13,7 @@ from torch.nn import functional
 
 import tortie
 from tests.conftest import photograph
+from tortie.evaluation.member import MemberNetwork
 from tortie.images.preprocess import Preprocessing
 from tortie.networks import find
 from tortie.networks.own import OwnNetwork
@@ -141,6 +142,22 @@ def test_a_head_of_layers_is_trained_saved_and_loaded(tmp_path):
     code = f"import tortie; tortie.load({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "give its module, as in tortie.load(FILE, head=MODULE)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "between", [nn.ReLU, nn.Tanh, nn.LeakyReLU, nn.Identity, nn.Sigmoid, nn.Softplus]
+)
+@pytest.mark.parametrize("after", [(), (nn.Softplus(),), (nn.ReLU(),)])
+def test_a_head_predicts_what_its_layers_compute(between, after):
+    """Oracle: the head's modules, in plain PyTorch; tensors do not tell what is between them."""
+    torch.manual_seed(3)
+    network = find("lenet5").build().eval()
+    network.head = nn.Sequential(nn.Linear(84, 6), between(), nn.Linear(6, 2), *after)
+    member = MemberNetwork.of(network, find("lenet5").preprocessing)
+    features = torch.randn(5, 84)
+    with torch.inference_mode():
+        expected = network.head(features).softmax(1).numpy()
+    np.testing.assert_allclose(member.probabilities(features.numpy()), expected, atol=1e-6)
 
 
 def test_the_module_that_is_given_is_the_one_that_the_file_names(frozen, tmp_path):

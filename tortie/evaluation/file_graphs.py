@@ -28,12 +28,12 @@ from tortie.errors import TortieError, UsageError
 from tortie.evaluation.activation_maps import LastMaps, cut_before_pooling
 from tortie.evaluation.member import MemberNetwork, layer_names
 from tortie.files import replacing, together
-from tortie.graphs.graph import Graph, TensorKind, UnknownOperator
+from tortie.graphs.graph import Graph, RefusedGraph, TensorKind, UnknownOperator
 from tortie.networks.arguments import network_of
 from tortie.networks.entry import Entry
 from tortie.networks.own import PREFIX as OWN
 from tortie.weights import classifier_file
-from tortie.weights.classifier_file import Said
+from tortie.weights.classifier_file import GRAPH_DIMENSIONS, LONGEST_GRAPH, Said
 from tortie.weights.classifier_metadata import Metadata, StoredMember
 from tortie.weights.header import TensorInfo
 
@@ -63,18 +63,31 @@ def arrays_of(parts: Sequence[MemberNetwork]) -> Arrays:
         for number, part in enumerate(parts):
             last = part.last_maps
             graphs = {"stages": part.prefix.graph}
+            # Otherwise the pooling is part of the head, and that is torch's.
             if last and last.prefix.tensors.keys() == part.prefix.tensors.keys():
-                graphs["maps"] = (
-                    last.prefix.graph
-                )  # else the pooling is the head's, which is torch's
+                graphs["maps"] = last.prefix.graph
             for name, graph in graphs.items():
-                if not np.isfinite(graph.expected).all():
+                if not _can_be_read(graph):
                     return {}
                 arrays[f"graphs.{number}.{name}"] = np.frombuffer(graph.content, np.uint8)
                 arrays[f"graphs.{number}.{name}.expected"] = graph.expected
     except (UnknownOperator, ImportError):  # then torch builds the networks
         return {}
     return arrays
+
+
+def _can_be_read(graph: Graph) -> bool:
+    """Whether a file with this graph is one that :func:`read` takes."""
+    expected = graph.expected
+    if not np.isfinite(expected).all() or expected.ndim not in GRAPH_DIMENSIONS:
+        return False
+    if max(expected.nbytes, len(graph.content)) > LONGEST_GRAPH:
+        return False
+    try:
+        checked(graph, graph_folder())
+    except RefusedGraph:
+        return False
+    return True
 
 
 def remember(digest: str, metadata: Metadata, parts: Sequence[MemberNetwork]) -> None:

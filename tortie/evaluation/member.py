@@ -10,6 +10,8 @@ from tortie.activations.prefix import Prefix
 from tortie.forks import computed_once
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tortie.evaluation.activation_maps import LastMaps
     from tortie.images.preprocess import Preprocessing
     from tortie.networks.network import Network
@@ -28,6 +30,8 @@ class MemberNetwork:
         prefix: all of its stages.
         network: gives torch's modules.
         last_maps: gives what comes before the pooling; by default the modules tell.
+        by_torch: whether the head is computed by its modules: one that is not of linear maps with
+            ReLU between them, as somebody's own may be, whose tensors do not tell.
     """
 
     def __init__(
@@ -36,11 +40,13 @@ class MemberNetwork:
         prefix: Prefix,
         network: "Callable[[], Network]",
         last_maps: "Callable[[], LastMaps | None] | None" = None,
+        by_torch: bool = False,
     ) -> None:
         self.tensors = tensors
         self.prefix = prefix
         self._make_network = network
         self._make_last_maps = last_maps
+        self._by_torch = by_torch
 
     @classmethod
     def of(cls, network: "Network", preprocessing: "Preprocessing") -> "MemberNetwork":
@@ -48,7 +54,8 @@ class MemberNetwork:
         network.eval()
         state = network.state_dict()
         tensors = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-        return cls(tensors, Prefix.of(network, preprocessing), lambda: network)
+        prefix = Prefix.of(network, preprocessing)
+        return cls(tensors, prefix, lambda: network, by_torch=not _is_perceptron(network.head))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled as torch's modules; the engine that runs them is made anew."""
@@ -81,6 +88,8 @@ class MemberNetwork:
         A head of linear maps counts in float64: float32 sums depend on how many photographs are
         predicted together, by more than a millionth of a probability.
         """
+        if self._by_torch:
+            return self._published_head
         own = {
             name.removeprefix(_HEAD): tensor.astype(np.float64)
             for name, tensor in self.tensors.items()
@@ -94,7 +103,7 @@ class MemberNetwork:
         return self._published_head
 
     def _published_head(self, features: Floats) -> Floats:
-        """A paper's own head, such as convolutions or fixed codes, by torch."""
+        """A paper's head, such as convolutions or fixed codes, or somebody's own, by torch."""
         import torch
 
         with torch.inference_mode():
@@ -113,6 +122,15 @@ class MemberNetwork:
 def layer_names(count: int) -> list[str]:
     """What the names of a head's linear maps begin with; between them, numbers 1, 3, … are ReLU."""
     return [""] if count == 1 else [f"{2 * number}." for number in range(count)]
+
+
+def _is_perceptron(head: "nn.Module") -> bool:
+    """Whether a head is linear maps, with ReLU between them."""
+    from torch import nn
+
+    steps = list(head) if type(head) is nn.Sequential else [head]
+    kinds = [type(one) for one in steps if type(one) not in (nn.Dropout, nn.Identity)]
+    return kinds == [nn.Linear, nn.ReLU] * (len(kinds) // 2) + [nn.Linear]
 
 
 def _perceptron(features: Doubles, layers: Sequence[tuple[Doubles, Doubles]]) -> Doubles:

@@ -14,7 +14,7 @@ As in the authors' code: convolutions start as N(0, 2 / fan-out), the head unifo
 and in training a residual branch of block i of n survives with probability 1 - (1 - 0.8) i / n
 (stochastic depth), which the paper does not describe for the Lite variants.
 Departures: where the number of classes is another, the head's bound stays that of 1,000. The form
-``"torchvision"`` pads both sides alike and has another epsilon and momentum of batch normalisation,
+``"torchvision"`` pads both sides equally, with another epsilon and momentum of batch normalisation,
 as the port whose weights torchvision publishes.
 """
 

@@ -153,7 +153,7 @@ def again(snapshot: Snapshot) -> list[str]:
         elif len({one.burst or one.key for one in some}) == 1:
             words.append(
                 f"Hold the camera to {label} again, from another side or in another place: "
-                "photographs of one hold are so alike that they count as one."
+                "photographs of one hold are so similar that they count as one."
             )
     return words
 

@@ -13,7 +13,7 @@ def worth_labelling(
 
     One after the other is taken whose entropy times its distance to the nearest photograph that is
     labelled or was taken is greatest; the distance is one minus the cosine. So a photograph like a
-    labelled one is worth little, and of two alike the second is worth little once the first is
+    labelled one is worth little, and of two similar ones the second is once the first is
     taken.
 
     Args:

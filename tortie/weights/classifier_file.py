@@ -51,7 +51,10 @@ _MOST_SCORES = 10_000
 _WORTH_HASHING = 1 << 30  # bytes: of a longer file it is not found out whether it is damaged, too
 
 _GRAPH = re.compile(r"\Agraphs\.([0-9]{1,3})\.(stages|maps)(\.expected)?\Z")
-_LONGEST_GRAPH = 1 << 24  # bytes, of a graph and of what is expected of it; ResNet-152's has 0.2 MB
+LONGEST_GRAPH = 1 << 24
+"""Bytes of a graph, and of what is expected of it, at most; ResNet-152's graph has 0.2 MB."""
+GRAPH_DIMENSIONS = (2, 3, 4)
+"""Of what is expected of a graph."""
 
 
 @dataclass(frozen=True)
@@ -299,9 +302,9 @@ def _check_extras(metadata: Metadata, infos: Mapping[str, TensorInfo]) -> None:
             if other is None or other.shape != one.shape:
                 raise ValueError(f"{name} has other scores than weights")
         elif found := _GRAPH.match(name):
-            fits = int(found[1]) < len(metadata.members) and one.end - one.begin <= _LONGEST_GRAPH
+            fits = int(found[1]) < len(metadata.members) and one.end - one.begin <= LONGEST_GRAPH
             if found[3]:
-                fits = fits and one.dtype == "F32" and len(one.shape) in (2, 3, 4)
+                fits = fits and one.dtype == "F32" and len(one.shape) in GRAPH_DIMENSIONS
             else:
                 fits = fits and one.dtype == "U8" and len(one.shape) == 1
             if not fits:
