@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
-from tortie.learning import cross_fitting
+from tortie.learning import cross_fitting, training_rows
 from tortie.learning import softmax as S
 from tortie.learning.cross_fitting import LabelledFeatures, train_on
 from tortie.learning.softmax_solver import LinearHead, Problems, TrainingSet
+from tortie.learning.training_rows import TrainingRows
 from tortie.learning.training_weights import TrainingWeights
 
 
@@ -186,15 +188,52 @@ def test_features_are_standardised_where_they_lie():
     np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-3)
 
 
-def test_a_large_training_set_is_not_copied(monkeypatch):
+@pytest.mark.parametrize("shift", [0, -5], ids=["means far from 0", "near"])
+@pytest.mark.parametrize("many", [1, 10_000], ids=["all axes", "few"])
+def test_a_large_training_set_is_not_copied(monkeypatch, shift, many):
     """The oracle is the same fit where it is small enough to be copied."""
     features, labels = drawn(200, 30, 3)
+    features += shift
+    features[:, 7] = 3  # a constant one
     data = LabelledFeatures(features, labels, [f"{n:064x}" for n in range(200)], [None] * 200, 3)
     copied = train_on(data, np.arange(0, 200, 2), 0.1)
     monkeypatch.setattr(cross_fitting, "MOST_COPIED", 100 * 30 - 1)
-    monkeypatch.setattr(cross_fitting, "_ROWS", 30)  # several blocks, a short one last
-    monkeypatch.setattr(cross_fitting, "Problems", None)
+    monkeypatch.setattr(training_rows, "_BLOCK", 64 * 30)  # several blocks, a short one last
+    monkeypatch.setattr(training_rows, "_MANY", many)
     before = features.copy()
     kept = train_on(data, np.arange(0, 200, 2), 0.1)
     np.testing.assert_array_equal(features, before)
-    np.testing.assert_allclose(kept.weight, copied.weight, atol=1e-3 * abs(copied.weight).max())
+    np.testing.assert_allclose(kept.weight, copied.weight, atol=1e-5 * abs(copied.weight).max())
+
+
+@pytest.mark.parametrize("many", [1, 10_000], ids=["all axes", "few"])
+def test_neither_threads_nor_the_axes_change_the_solution(monkeypatch, many):
+    """The oracle is scikit-learn in double precision; of threads, equality of every bit."""
+    monkeypatch.setattr(training_rows, "_BLOCK", 64 * 70)
+    monkeypatch.setattr(training_rows, "_MANY", many)
+    features, labels = drawn(900, 70, 4)
+    weights = TrainingWeights().of(np.arange(900), labels, 4)
+    sets = [TrainingSet(np.arange(900), weights)]
+
+    def solved(threads: int):
+        with threadpool_limits(1, "blas"):
+            return Problems(features.copy(), labels, 4, sets, threads=threads).solve(0.01, 1e-12)[0]
+
+    one, two = solved(1), solved(2)
+    np.testing.assert_array_equal(one.weight, two.weight)
+    np.testing.assert_array_equal(one.bias, two.bias)
+    scaler = StandardScaler().fit(features.astype(float))
+    oracle = LogisticRegression(C=1 / (0.01 * 900), tol=1e-12, max_iter=10000)
+    oracle.fit(
+        scaler.transform(features.astype(float)), labels, sample_weight=weights.astype(float)
+    )
+    expected = oracle.predict_proba(scaler.transform(features.astype(float)))
+    np.testing.assert_allclose(S.softmax(one.logits(features)), expected, atol=1e-5)
+
+
+def test_fewer_blocks_than_parts_are_added_up():
+    features = drawn(100, 5, 2)[0]  # the oracle is a product at once
+    rows = TrainingRows(features, None, features.mean(axis=0), np.ones(5, np.float32), 2)
+    (found,) = rows.summed(2, lambda part, _: [part.T @ part])
+    np.testing.assert_allclose(found, features.T @ features, rtol=1e-5)
+    assert rows.shape == (100, 5)

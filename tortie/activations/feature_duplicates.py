@@ -56,13 +56,14 @@ def feature_duplicate_pairs(
     rows = np.array(list(first_of.values()), np.int64)
     if len(rows) < 2:
         return []
-    thumbnails = np.frombuffer(b"".join(first_of), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
     nearest = nearest_images(features.reshape(len(features), -1), rows, threads)
     first = np.repeat(np.arange(len(rows)), nearest.shape[1])
     pairs = np.sort(np.stack([first, nearest.ravel()], axis=1), axis=1)
     pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)  # NaN is near to nothing
     sides = np.array([min(known[row].width, known[row].height) for row in rows])
     pairs = pairs[sides[pairs].max(axis=1) >= THUMBNAIL]
+    # Not before the products of all, beside which they would be the most that is held at a time.
+    thumbnails = np.frombuffer(b"".join(first_of), np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
     found = rows[pairs[same_picture(thumbnails, pairs, threads)]]
     return [(int(one), int(other)) for one, other in found]
 
@@ -88,6 +89,7 @@ def nearest_images(features: Floats, among: Indices, threads: int = 1) -> Indice
         starts = range(0, len(among), _BLOCK)  # the features are never copied as a whole
         parts = [_directions((features[among[at : at + _BLOCK]] - mean) @ vectors) for at in starts]
         rows = np.concatenate(parts)
+        del parts
     count = min(NEAREST, len(rows) - 1)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as workers:
         blocks = range(0, len(rows), _ROWS)

@@ -101,8 +101,8 @@ def _looks(inspection: Inspection) -> Iterator[Finding]:
         ),
         ("extreme-aspect", lambda one: _aspect(one) > ASPECT, _size),
     )
+    known = {i: fact for i in inspection.rows if (fact := inspection.facts[i])}
     for kind, holds, detail in rules:
-        known = {i: fact for i in inspection.rows if (fact := inspection.facts[i])}
         such = [i for i, fact in known.items() if holds(fact)]
         unwanted = kind != "narrow-range"  # those can be put right
         if 2 * len(such) > len(known) > 10:

@@ -14,7 +14,7 @@ of them, depend on their order, and the order in which they are listed is that o
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +33,9 @@ from tortie.learning.softmax import (
     softmax,
 )
 from tortie.learning.softmax_solver import Problems, TrainingSet
-from tortie.learning.streaming_solver import Block, StreamedProblem
 from tortie.learning.temperature import choose_temperature
 from tortie.learning.training_weights import TrainingWeights
-from tortie.processes import core_count, give_back_memory
+from tortie.processes import core_count
 
 FOLDS = 5
 MANY = 5000
@@ -45,7 +44,6 @@ much, and five fits would take five times the time and the memory."""
 
 MOST_COPIED = 2**25
 """Numbers of a training set up to which they are copied to be standardised: 134 MB."""
-_SAMPLED = 2**24  # numbers of the solver's sample where a pass of the features costs little: 67 MB
 _ROWS = 2048  # that are worked on at once, of more: 10 MB of 1,280 features
 
 
@@ -100,13 +98,11 @@ class LabelledFeatures:
         """What each of ``rows`` counts where it is predicted."""
         return np.ones(len(rows)) if self.weights is None else self.weights[rows]
 
-    def problems(self, trains: Sequence[Integers]) -> Problems | StreamedProblem:
+    def problems(self, trains: Sequence[Integers]) -> Problems:
         """Softmax regression on all views of each of ``trains``."""
-        numbers = len(trains[0]) * self.features[0].size
-        if len(trains) == 1 and self.drawn is None and numbers > MOST_COPIED:
-            return self._in_blocks(self.by_content(trains[0]))
         rows = self.by_content(np.unique(np.concatenate(trains)))
-        features, of = self.features[rows], rows
+        copied = self.drawn is not None or len(rows) * self.features[0].size <= MOST_COPIED
+        features, of = self.features[rows] if copied else self.features, rows
         if self.drawn is not None and self.drawn_rows is not None:
             numbers = self.drawn_rows[rows]
             drawn = self.drawn[numbers[numbers >= 0]]  # (n, V, D)
@@ -118,29 +114,27 @@ class LabelledFeatures:
             own = np.flatnonzero(np.isin(of, train))
             weights = self.training.of(of[own], labels[own], self.classes)
             sets.append(TrainingSet(own, weights))
-        return Problems(features, labels, self.classes, sets)
-
-    def _in_blocks(self, train: Integers) -> StreamedProblem:
-        """The same of one training set that is too large for a copy."""
-        labels = self.labels[train]
-        weights = self.training.of(train, labels, self.classes) / np.float32(len(train))
-
-        def block(at: int) -> Block:
-            own = slice(at, at + _ROWS)
-            return Block(self.features[train[own]], labels[own], weights[own])
-
-        blocks = [partial(block, at) for at in range(0, len(train), _ROWS)]
-        shape = self.features.shape[1], self.classes
-        give_back_memory()  # of the last one's sample
-        return StreamedProblem(blocks, len(train), shape, core_count(), numbers=_SAMPLED)
+        threads = 1 if is_small(self.features) else core_count()
+        kept = None if copied else rows
+        return Problems(features, labels, self.classes, sets, rows=kept, threads=threads)
 
     def folds(self, seed: int, among: Integers) -> NDArray[np.int64]:
         """A fold for each photograph ``among`` them, stratified, groups kept together."""
+        known = self._folds.get((seed, among.tobytes()))
+        if known is not None:
+            return known
         labels = [str(self.labels[i]) for i in among]
         keys, groups = [self.keys[i] for i in among], [self.groups[i] for i in among]
         units = {key if group is None else group for key, group in zip(keys, groups, strict=True)}
         count = max(2, min(FOLDS, len(units)))
-        return folds(labels, keys, groups, count, seed)
+        found = folds(labels, keys, groups, count, seed)
+        self._folds[seed, among.tobytes()] = found
+        return found
+
+    @cached_property
+    def _folds(self) -> dict[tuple[int, bytes], NDArray[np.int64]]:
+        """Folds that were asked for, of a seed and some photographs: of many, they take seconds."""
+        return {}
 
 
 @dataclass(frozen=True)

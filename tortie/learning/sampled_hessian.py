@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tortie.learning.axes import axes_of
 from tortie.learning.softmax_solver import Doubles, Floats
 
 NUMBERS = 2**25
@@ -59,7 +60,12 @@ class SampledHessian:
         found = summed(rows, self._spread, width * width + 1)
         self._total, spread = found[0], found[1:].reshape(width, width) / found[0]
         count = min(_AXES, width)
-        axes = of_first(lambda: _axes(spread, count)).reshape(-1, count)
+
+        def found_axes() -> Floats:
+            axes = axes_of(spread.astype(np.float32), count)
+            return np.vstack([axes.vectors, axes.spreads, np.full(count, axes.rest, np.float32)])
+
+        axes = of_first(found_axes).reshape(-1, count)
         self._vectors, self._spreads, self._rest = axes[:width], axes[width], axes[-1, 0]
 
     def _spread(self, rows: SampleRows) -> list[Floats]:
@@ -155,24 +161,3 @@ class SampledHessian:
     def _parts(self, vector: Doubles) -> tuple[Floats, Floats]:
         parts = vector.astype(np.float32).reshape(self._width + 1, -1)
         return parts[:-1], parts[-1]
-
-
-def _axes(spread: Doubles, count: int) -> Floats:
-    """The leading axes of a spread ``(D, D)``, or all, by two turns of subspace iteration.
-
-    Orthonormal columns ``(D, R)``; below them the features' mean square along each, and that along
-    any other direction.
-    """
-    width, single = len(spread), spread.astype(np.float32)
-    if count == width:
-        values, vectors = np.linalg.eigh(single)
-    else:
-        basis = np.random.default_rng(0).standard_normal((width, count), np.float32)
-        for _ in range(2):
-            basis = np.linalg.qr(single @ basis)[0]
-        values, turn = np.linalg.eigh(basis.T @ single @ basis)
-        vectors = basis @ turn
-    values = np.maximum(values, 0)
-    left = max(float(np.trace(single)) - float(values.sum()), 0.0)
-    rest = left / (width - count) if count < width else float(values.mean())
-    return np.vstack([vectors, values, np.full(count, rest)]).astype(np.float32)

@@ -10,23 +10,29 @@ by the leading axes of the features' spread, along which the loss is steepest.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from tortie.learning.axes import Axes
+from tortie.learning.training_rows import TrainingRows, standardisation
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-GAP = 1e-8  # nats that the loss may lie above its minimum, by the estimate of the preconditioner
+GAP = 1e-13
+"""Nats that the loss may lie above its minimum, by the preconditioner: probabilities are then
+within some millionths of those at the minimum, unless rounding ends the search before."""
 ROUGH_GAP = 1e-6  # where penalties are compared
+_ROUNDED = 1e-8  # nats, from which on a step that gains little is one of rounding
 _STEPS, _TURNS = 30, 100  # of Newton's method, and of conjugate gradients in each, at the most
 LEAST_STEP = 1e-3
 ROUNDING = 3e-8  # of a loss in float32
-_AXES = 64
-AXES_ON = 4096  # images that the axes are found on
 _NUMBERS = 2**24  # probabilities at once: folds of more are solved one after another
 
 
@@ -58,29 +64,33 @@ class Problems:
     """Softmax regression on training sets of the same images, for one penalty after another."""
 
     def __init__(
-        self, features: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet]
-    ) -> None:
+        self, features: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet],
+        rows: Integers | None = None, threads: int = 1,
+    ) -> None:  # fmt: skip
         """Standardise the features.
 
         Args:
-            features: float32 ``(N, D)``; standardised in place.
+            features: float32 ``(M, D)``; standardised in place, unless ``rows`` are given.
             labels: class indices ``(N,)``, 0 to K-1.
             classes: K.
             sets: the F training sets.
+            rows: which of the features are those of the images ``(N,)``; by default all.
+            threads: that work through blocks of features side by side.
         """
-        every = len(labels)
-        own = [standardisation(features, one.rows) for one in sets]
-        mean, scale = own[0] if len(sets) == 1 else standardisation(features, np.arange(every))
-        features -= mean
-        features *= scale
-        at_once = max(1, _NUMBERS // max(1, every * classes))
+        every = np.arange(len(labels)) if rows is None else rows
+        own = [standardisation(features, every[one.rows]) for one in sets]
+        mean, scale = own[0] if len(sets) == 1 else standardisation(features, every)
+        training = TrainingRows(features, rows, mean, scale, threads)
+        self._threads = threads
+        at_once = max(1, _NUMBERS // max(1, len(labels) * classes))
         self._groups = [
-            _Group(features, labels, classes, sets[begin : begin + at_once])
+            _Group(training, labels, classes, sets[begin : begin + at_once])
             for begin in range(0, len(sets), at_once)
         ]
         for number, group in enumerate(self._groups):
-            group.standardise(own[number * at_once :][:at_once], mean, scale)
-        self._axes = Axes(features)
+            group.standardise(own[number * at_once :][:at_once])
+        with self._limited():
+            self._axes = training.axes()
 
     def solve(self, penalty: float, gap: float = GAP) -> list[LinearHead]:
         """The minimum of each set for ``penalty``; the last solutions are the starting points.
@@ -89,33 +99,16 @@ class Problems:
             penalty: λ.
             gap: nats that the loss may lie above its minimum.
         """
-        return [head for group in self._groups for head in group.solve(penalty, gap, self._axes)]
+        with self._limited():
+            solved = [group.solve(penalty, gap, self._axes) for group in self._groups]
+        return [head for heads in solved for head in heads]
 
+    def _limited(self) -> AbstractContextManager[object]:
+        """One thread for each product where blocks are worked through side by side.
 
-class Axes:
-    """The leading axes of standardised features, by which the Hessian is nearly inverted.
-
-    Attributes:
-        vectors: orthonormal columns ``(D, R)``.
-        spreads: the features' mean square along each ``(R,)``.
-        rest: and along any other direction.
-    """
-
-    def __init__(self, rows: Floats) -> None:
-        """Find them by two turns of subspace iteration, on some of the rows."""
-        some = rows[:: -(-len(rows) // AXES_ON)]
-        count = min(_AXES, *some.shape)
-        drawn = np.random.default_rng(0).standard_normal((some.shape[1], count))
-        basis = drawn.astype(np.float32)
-        for _ in range(2):
-            basis = np.linalg.qr(some.T @ (some @ basis))[0]
-        along = some @ basis
-        values, turn = np.linalg.eigh(along.T @ along)
-        self.vectors = (basis @ turn).astype(np.float32)
-        self.spreads = (np.maximum(values, 0) / len(some)).astype(np.float32)
-        left = float(np.vdot(some, some)) / len(some) - float(self.spreads.sum())
-        # Half: directions that the features hardly take would be slowed by the mean of the others.
-        self.rest = max(left, 0.0) / max(some.shape[1] - count, 1) / 2
+        A product's own threads wait for the next by spinning, in the way of those.
+        """
+        return nullcontext() if self._threads == 1 else threadpool_limits(1, "blas")
 
 
 class Point(NamedTuple):
@@ -141,11 +134,19 @@ class Point(NamedTuple):
         )
 
 
+class _Evaluation(NamedTuple):
+    """The loss of each set ``(F,)``, its gradient, and all probabilities ``(N, F, K)``."""
+
+    loss: Doubles
+    slope: Point
+    shares: Floats
+
+
 class _Group:
     """Training sets that are solved side by side."""
 
     def __init__(
-        self, rows: Floats, labels: Integers, classes: int, sets: Sequence[TrainingSet]
+        self, rows: TrainingRows, labels: Integers, classes: int, sets: Sequence[TrainingSet]
     ) -> None:
         self._rows, self._labels, self._classes = rows, labels, classes
         self._weights = np.zeros((len(labels), len(sets)), np.float32)
@@ -154,11 +155,10 @@ class _Group:
         shape = len(sets), rows.shape[1], classes
         self._solution = Point(np.zeros(shape, np.float32), np.zeros(shape[::2], np.float32))
 
-    def standardise(
-        self, own: Sequence[tuple[Floats, Floats]], mean: Floats, scale: Floats
-    ) -> None:
+    def standardise(self, own: Sequence[tuple[Floats, Floats]]) -> None:
         """Let the sets have means and scales of their own, in units of the rows' ``(F, D)``."""
         self._own = own
+        mean, scale = self._rows.mean, self._rows.scale
         means, scales = (np.stack(each) for each in zip(*own, strict=True))
         self._middle = (means - mean) * scale
         self._stretch = np.where(scale == 0, 0, scales / np.where(scale == 0, 1, scale))
@@ -166,25 +166,28 @@ class _Group:
     def solve(self, penalty: float, within: float, axes: Axes) -> list[LinearHead]:
         """The head of each set, from the last solution on."""
         at = self._solution
-        loss, shares = self._loss(at, penalty)
+        here = self._evaluate(at, penalty)
+        last = np.full(len(here.loss), np.inf)
         for _ in range(_STEPS):
-            slope = self._slope(at, shares, penalty)
-            inverse = self._inverse(shares, penalty, axes)
-            gap = slope.dot(inverse(slope)) / 2
+            inverse = self._inverse(here.shares, penalty, axes)
+            gap = here.slope.dot(inverse(here.slope)) / 2
+            gap[(gap <= _ROUNDED) & (gap > last / 4)] = 0
             if not (gap > within).any():
                 break
-            step = self._newton_step(slope, shares, penalty, inverse, within)
-            falls, size = slope.dot(step), np.where(gap > within, 1.0, 0.0)
+            last = gap
+            step = self._newton_step(here, penalty, inverse, within)
+            falls, size = here.slope.dot(step), np.where(gap > within, 1.0, 0.0)
             while True:
                 there = at.plus(step, size)
-                found, there_shares = self._loss(there, penalty)
-                over = (found > loss + 1e-4 * size * falls + ROUNDING * (1 + loss)) & (size > 0)
+                found = self._evaluate(there, penalty)
+                most = here.loss + 1e-4 * size * falls + ROUNDING * (1 + here.loss)
+                over = (found.loss > most) & (size > 0)
                 if not over.any():
                     break
                 size = np.where(over, np.where(size > LEAST_STEP, size / 2, 0.0), size)
             if not size.any():
                 break
-            at, loss, shares = there, found, there_shares
+            at, here = there, found
         self._solution = at
         heads = []
         for (mean, scale), weight, bias in zip(self._own, at.weight, at.bias, strict=True):
@@ -193,16 +196,16 @@ class _Group:
         return heads
 
     def _newton_step(
-        self, slope: Point, shares: Floats, penalty: float, inverse: "Inverse", gap: float
+        self, here: _Evaluation, penalty: float, inverse: "Inverse", gap: float
     ) -> Point:
         """The step to the minimum of the loss's quadratic model, by conjugate gradients."""
-        none = np.zeros(len(slope.bias))
+        slope, none = here.slope, np.zeros(len(here.loss))
         left = Point(-slope.weight, -slope.bias)
         toward = inverse(left)
         size = first = left.dot(toward)
         step = Point(np.zeros_like(slope.weight), np.zeros_like(slope.bias))
         for _ in range(_TURNS):
-            curved = self._curvature(toward, shares, penalty)
+            curved = self._curvature(toward, here.shares, penalty)
             bend = toward.dot(curved)
             along = np.divide(size, bend, out=none.copy(), where=bend > 0)
             step, left = step.plus(toward, along), left.plus(curved, -along)
@@ -221,51 +224,58 @@ class _Group:
         bias = point.bias - np.einsum("fd,fdk->fk", self._middle, stretched)
         return stretched.transpose(1, 0, 2).reshape(len(stretched[0]), -1), bias
 
-    def _logits(self, point: Point) -> Floats:
-        """``(N, F, K)``, of every image by every set's weights."""
-        columns, bias = self._columns(point)
-        logits = (self._rows @ columns).reshape(-1, *bias.shape)
-        logits += bias
-        return logits
+    def _evaluate(self, at: Point, penalty: float) -> _Evaluation:
+        columns, bias = self._columns(at)
+        shares = np.empty((len(self._labels), *bias.shape), np.float32)
 
-    def _back(self, errors: Floats, point: Point, penalty: float) -> Point:
-        """What errors of the logits ``(N, F, K)`` come to in the weights, and the penalty's."""
-        sets, classes = errors.shape[1:]
-        total = errors.sum(axis=0)
-        products = (self._rows.T @ errors.reshape(len(errors), -1)).reshape(-1, sets, classes)
+        def work(rows: Floats, part: slice) -> list[NDArray[Any]]:
+            own, labels, weights = shares[part], self._labels[part], self._weights[part]
+            np.matmul(rows, columns, out=own.reshape(len(rows), -1))
+            own += bias
+            own -= own.max(axis=2, keepdims=True)
+            places = np.arange(len(rows))
+            right = own[places, :, labels].astype(np.float64)
+            np.exp(own, out=own)
+            total = own.sum(axis=2, keepdims=True)
+            own /= total
+            losses = np.log(total[:, :, 0].astype(np.float64)) - right
+            errors = own.copy()
+            errors[places, :, labels] -= 1
+            errors *= weights[:, :, None]
+            return [(losses * weights).sum(axis=0), *self._products(rows, errors)]
+
+        loss, *sums = self._rows.summed(len(columns[0]), work)
+        squares = np.einsum("fdk,fdk->f", at.weight, at.weight)
+        return _Evaluation(loss + penalty / 2 * squares, self._back(sums, at, penalty), shares)
+
+    def _curvature(self, step: Point, shares: Floats, penalty: float) -> Point:
+        """The Hessian times a step."""
+        columns, bias = self._columns(step)
+
+        def work(rows: Floats, part: slice) -> list[NDArray[Any]]:
+            own, change = shares[part], (rows @ columns).reshape(len(rows), *bias.shape)
+            change += bias
+            change *= own
+            change -= own * change.sum(axis=2, keepdims=True)
+            change *= self._weights[part, :, None]
+            return self._products(rows, change)
+
+        return self._back(self._rows.summed(len(columns[0]), work), step, penalty)
+
+    def _products(self, rows: Floats, errors: Floats) -> list[NDArray[Any]]:
+        """Errors of logits ``(n, F, K)`` times their features ``(D, F K)``, and summed."""
+        return [rows.T @ errors.reshape(len(rows), -1), errors.sum(axis=0)]
+
+    def _back(self, sums: Sequence[Floats], point: Point, penalty: float) -> Point:
+        """What errors come to in each set's own weights, and the penalty's."""
+        products, total = sums
+        products = products.reshape(-1, *total.shape)
         weight = products.transpose(1, 0, 2) - self._middle[:, :, None] * total[:, None, :]
         weight = weight * self._stretch[:, :, None]
         weight += np.float32(penalty) * point.weight
         # Raising all biases by one number changes nothing. What rounding leaves of them has no
         # curvature: a step along it would have no end.
-        total -= total.mean(axis=1, keepdims=True)
-        return Point(weight, total)
-
-    def _loss(self, at: Point, penalty: float) -> tuple[Doubles, Floats]:
-        """The loss of each set ``(F,)``, and all probabilities ``(N, F, K)``."""
-        logits = self._logits(at)
-        logits -= logits.max(axis=2, keepdims=True)
-        right = logits[np.arange(len(logits)), :, self._labels].astype(np.float64)
-        np.exp(logits, out=logits)
-        total = logits.sum(axis=2, keepdims=True)
-        logits /= total
-        losses = np.log(total[:, :, 0].astype(np.float64)) - right
-        squares = np.einsum("fdk,fdk->f", at.weight, at.weight)
-        return (losses * self._weights).sum(axis=0) + penalty / 2 * squares, logits
-
-    def _slope(self, at: Point, shares: Floats, penalty: float) -> Point:
-        errors = shares.copy()
-        errors[np.arange(len(errors)), :, self._labels] -= 1
-        errors *= self._weights[:, :, None]
-        return self._back(errors, at, penalty)
-
-    def _curvature(self, step: Point, shares: Floats, penalty: float) -> Point:
-        """The Hessian times a step."""
-        change = self._logits(step)
-        change *= shares
-        change -= shares * change.sum(axis=2, keepdims=True)
-        change *= self._weights[:, :, None]
-        return self._back(change, step, penalty)
+        return Point(weight, total - total.mean(axis=1, keepdims=True))
 
     def _inverse(self, shares: Floats, penalty: float, axes: Axes) -> "Inverse":
         doubt = (1 - np.einsum("nfk,nfk->nf", shares, shares)) * self._weights
@@ -291,18 +301,3 @@ class Inverse:
         back = (self._vectors @ leading.reshape(len(leading), -1)).reshape(width, sets, classes)
         weight = back.transpose(1, 0, 2) + self._elsewhere[:, None, None] * point.weight
         return Point(weight, point.bias / self._bends[:, None])
-
-
-def standardisation(features: Floats, rows: Integers) -> tuple[Floats, Floats]:
-    """Mean and scale ``(D,)`` of each feature of some rows; the scale of a constant one is 0."""
-    sums = np.zeros((2, features.shape[1]))
-    around = features[rows[:1]]
-    for begin in range(0, len(rows), AXES_ON):  # no copy of all
-        block = features[rows[begin : begin + AXES_ON]] - around
-        sums += block.sum(axis=0, dtype=np.float64), np.einsum("nd,nd->d", block, block)
-    shift, squares = sums / len(rows)
-    mean = around[0] + shift
-    deviation = np.sqrt(np.maximum(squares - shift**2, 0))
-    steady = deviation < 1e-6 * (np.abs(mean) + 1e-6)
-    scale = np.where(steady, 0, 1 / np.where(steady, 1, deviation))
-    return mean.astype(np.float32), scale.astype(np.float32)

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from tortie.learning import sampled_hessian
 from tortie.learning.sampled_hessian import SampledHessian, SampleRows
 from tortie.learning.softmax_solver import (
-    GAP,
     LEAST_STEP,
     ROUNDING,
     Doubles,
@@ -37,6 +36,7 @@ from tortie.processes import ALONE, Processes, give_back_memory
 
 GRADIENT = 1e-5
 """The gradient's length, as a share of its length at zero weights, at which a solution is there."""
+_GAP = 1e-8  # nats that the loss may lie above its minimum, by the sample's estimate
 _STEPS = 200  # for one penalty, at the most
 _PAIRS = 20  # steps that are remembered
 _PIECE = 1024  # rows of the sample that are worked on at once
@@ -86,7 +86,7 @@ class StreamedProblem:
 
     def __init__(
         self, blocks: Blocks, rows: int, shape: tuple[int, int],
-        threads: int = 1, processes: Processes = ALONE, numbers: int = sampled_hessian.NUMBERS,
+        threads: int = 1, processes: Processes = ALONE,
     ) -> None:  # fmt: skip
         """Find the mean and the scale of each feature, and draw the sample, in one pass.
 
@@ -96,13 +96,12 @@ class StreamedProblem:
             shape: D and K.
             threads: each works through blocks of its own.
             processes: that solve together.
-            numbers: of 32 bits that the sample takes at the most.
         """
         self._blocks, self._threads, self._processes = blocks, threads, processes
         self._width, self._classes = shape
         self.passes = 0
         self.reached = 1.0  # length of the last solution's gradient, as a share of the first
-        held = numbers // (self._width + self._classes)
+        held = sampled_hessian.NUMBERS // (self._width + self._classes)
         part = min(sampled_hessian.PART, max(held, 100) / rows)
         with _one_thread():
             self._mean, self._scale, sample = self._standardisation(rows, part)
@@ -117,7 +116,7 @@ class StreamedProblem:
         del self._hessian
         give_back_memory()
 
-    def solve(self, penalty: float, within: float = GAP) -> list[LinearHead]:
+    def solve(self, penalty: float, within: float = _GAP) -> list[LinearHead]:
         """The minimum for ``penalty``, the one of a list, from its own or else the last one on.
 
         Args:
