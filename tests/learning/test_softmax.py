@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tortie.learning import cross_fitting, training_rows
+from tortie.learning import cross_fitting, softmax_solver, training_rows
 from tortie.learning import softmax as S
 from tortie.learning.cross_fitting import LabelledFeatures, train_on
 from tortie.learning.softmax_solver import LinearHead, Problems, TrainingSet
@@ -24,18 +24,48 @@ def drawn(n: int, d: int, classes: int, seed: int = 0):
 
 
 @pytest.mark.parametrize("n, d", [(90, 40), (60, 400)])  # features fewer, and images far fewer
-@pytest.mark.parametrize("penalty", [1.0, 0.01])
+@pytest.mark.parametrize("penalty", [10.0, 1.0, 0.01, 1e-4])
 def test_solver_agrees_with_scikit_learn(n, d, penalty):
     features, labels = drawn(n, d, 3)
     labels[:6] = 0  # classes of unequal size, so that the weights matter
     head = S.Problem(features.copy(), labels, 3).solve(penalty)
     scaler = StandardScaler().fit(features.astype(np.float64))
+    standard = scaler.transform(features.astype(np.float64))
     weights = TrainingWeights().of(np.arange(n), labels, 3).astype(np.float64)
     # scikit-learn minimises C times the summed loss plus half the squared weights.
-    oracle = LogisticRegression(C=1 / (penalty * n), tol=1e-10, max_iter=10000)
-    oracle.fit(scaler.transform(features), labels, sample_weight=weights)
-    expected = oracle.predict_proba(scaler.transform(features))
-    np.testing.assert_allclose(S.softmax(head.logits(features)), expected, atol=2e-3)
+    oracle = LogisticRegression(C=1 / (penalty * n), tol=1e-10, max_iter=10000, solver="newton-cg")
+    oracle.fit(standard, labels, sample_weight=weights)
+    expected = oracle.predict_proba(standard)
+    np.testing.assert_allclose(S.softmax(head.logits(features)), expected, atol=2e-6)
+    # The weights differ even where every image is all but sure to be of its class.
+    most = abs(oracle.coef_).max()
+    np.testing.assert_allclose(head.weight * scaler.scale_, oracle.coef_, atol=5e-5 * most)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_makes_no_step_shorter(monkeypatch, seed):
+    """Of few images with many features, whose losses in float32 are far from exact.
+
+    The oracle is Newton's method, whose whole steps are taken where the last solution is near.
+    """
+    calls = dict.fromkeys(["_evaluate", "_newton_step"], 0)
+
+    def counted(name):
+        function = getattr(softmax_solver._Group, name)
+
+        def call(*given):
+            calls[name] += 1
+            return function(*given)
+
+        return call
+
+    for name in calls:
+        monkeypatch.setattr(softmax_solver._Group, name, counted(name))
+    features, labels = drawn(30, 1500, 3, seed)
+    problem = S.Problem(features, labels, 3)
+    for penalty in S.PENALTIES:
+        problem.solve(penalty)
+    assert calls["_evaluate"] == calls["_newton_step"] + len(S.PENALTIES)
 
 
 def test_folds_side_by_side_come_to_what_each_comes_to_alone():

@@ -32,7 +32,7 @@ ROUGH_GAP = 1e-6  # where penalties are compared
 _ROUNDED = 1e-8  # nats, from which on a step that gains little is one of rounding
 _STEPS, _TURNS = 30, 100  # of Newton's method, and of conjugate gradients in each, at the most
 LEAST_STEP = 1e-3
-ROUNDING = 3e-8  # of a loss in float32
+ROUNDING = 1e-6  # of a loss in float32, of few images with many features
 _NUMBERS = 2**24  # probabilities at once: folds of more are solved one after another
 
 
@@ -180,8 +180,12 @@ class _Group:
             while True:
                 there = at.plus(step, size)
                 found = self._evaluate(there, penalty)
-                most = here.loss + 1e-4 * size * falls + ROUNDING * (1 + here.loss)
-                over = (found.loss > most) & (size > 0)
+                falling = found.loss <= here.loss + 1e-4 * size * falls
+                # Where rounding hides what a step gains, the slope at its end tells (Hager and
+                # Zhang 2005, "A New Conjugate Gradient Method with Guaranteed Descent").
+                hidden = found.loss <= here.loss + ROUNDING * (1 + here.loss)
+                falling |= hidden & (found.slope.dot(step) <= -falls / 2)
+                over = ~falling & (size > 0)
                 if not over.any():
                     break
                 size = np.where(over, np.where(size > LEAST_STEP, size / 2, 0.0), size)
@@ -240,7 +244,9 @@ class _Group:
             own /= total
             losses = np.log(total[:, :, 0].astype(np.float64)) - right
             errors = own.copy()
-            errors[places, :, labels] -= 1
+            # Less one would be rounding alone where an image is all but sure to be of its class.
+            errors[places, :, labels] = 0
+            errors[places, :, labels] = -errors.sum(axis=2)
             errors *= weights[:, :, None]
             return [(losses * weights).sum(axis=0), *self._products(rows, errors)]
 
@@ -255,6 +261,9 @@ class _Group:
         def work(rows: Floats, part: slice) -> list[NDArray[Any]]:
             own, change = shares[part], (rows @ columns).reshape(len(rows), *bias.shape)
             change += bias
+            # To raise all logits changes nothing: so there is none of a class that is all but sure,
+            # whose curvature would be rounding alone.
+            change -= change[np.arange(len(rows)), :, self._labels[part], None]
             change *= own
             change -= own * change.sum(axis=2, keepdims=True)
             change *= self._weights[part, :, None]
