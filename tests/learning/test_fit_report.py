@@ -1,11 +1,14 @@
 """What a report is told of a fit: the plan beside what it came to, counts that add up."""
 
+import pytest
+
 import tortie
 from tests.conftest import lay_out
 from tortie.evaluation.report import write_report
 from tortie.learning.fit_report import report_of
 
 
+@pytest.mark.filterwarnings("ignore:left out")  # said where the command line is not loaded
 def test_the_report_sets_the_plan_beside_what_it_came_to(tmp_path):
     folder = lay_out(tmp_path / "photographs", 12, splits=("train", "val"))
     (folder / "train" / "blobs" / "00.jpg").write_bytes(b"\xff\xd8\xff broken")

@@ -37,6 +37,7 @@ def report_of(result: FitResult, title: str) -> Report:
         best_epoch=result.best_epoch,
         uncalibrated=_before_calibration(result),
         ensemble=_ensemble(result),
+        ensemble_note="It is in multiplications.",
         network=result.part,
         extractor=result.extractor,
         sha256=[result.data.sha256[i] for i in result.held_out.positions],
