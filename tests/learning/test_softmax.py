@@ -1,5 +1,7 @@
 """The softmax layer's solver against scikit-learn, and the choice of its penalty."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -230,6 +232,7 @@ def test_a_large_training_set_is_not_copied(monkeypatch, shift, many):
     monkeypatch.setattr(cross_fitting, "MOST_COPIED", 100 * 30 - 1)
     monkeypatch.setattr(training_rows, "_BLOCK", 64 * 30)  # several blocks, a short one last
     monkeypatch.setattr(training_rows, "_MANY", many)
+    monkeypatch.setattr(training_rows, "_TIMES", 1)
     before = features.copy()
     kept = train_on(data, np.arange(0, 200, 2), 0.1)
     np.testing.assert_array_equal(features, before)
@@ -241,6 +244,7 @@ def test_neither_threads_nor_the_axes_change_the_solution(monkeypatch, many):
     """The oracle is scikit-learn in double precision; of threads, equality of every bit."""
     monkeypatch.setattr(training_rows, "_BLOCK", 64 * 70)
     monkeypatch.setattr(training_rows, "_MANY", many)
+    monkeypatch.setattr(training_rows, "_TIMES", 1)
     features, labels = drawn(900, 70, 4)
     weights = TrainingWeights().of(np.arange(900), labels, 4)
     sets = [TrainingSet(np.arange(900), weights)]
@@ -259,6 +263,20 @@ def test_neither_threads_nor_the_axes_change_the_solution(monkeypatch, many):
     )
     expected = oracle.predict_proba(scaler.transform(features.astype(float)))
     np.testing.assert_allclose(S.softmax(one.logits(features)), expected, atol=1e-5)
+
+
+def test_axes_of_wide_features_are_few_and_found_without_a_copy(monkeypatch):
+    """The oracle is the size of the arrays: 17 MB of rows, and a spread of 67 MB."""
+    monkeypatch.setattr(training_rows, "_MANY", 1)
+    features = drawn(1024, 4096, 2)[0]
+    zero, one = np.zeros(4096, np.float32), np.ones(4096, np.float32)
+    rows = TrainingRows(features, None, zero, one)
+    tracemalloc.start()
+    axes = rows.axes()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert axes.vectors.shape == (4096, 64)
+    assert most < features.nbytes
 
 
 def test_fewer_blocks_than_parts_are_added_up():

@@ -26,7 +26,7 @@ _SUMS, _LARGE_PARTS = 2**20, 2  # fewer where the sums of one have more numbers:
 _FAR = 4  # deviations that a mean may be from 0 and stay in the rows
 _SOME = 4096  # rows that few axes are found on
 _FEW = 64  # axes, where a pass takes less time than finding more would
-_MANY = 8192  # rows, from which on it takes more
+_MANY, _TIMES = 8192, 8  # rows, and rows for each feature, from which on it takes more
 _MOST = 1280  # axes that are found then
 
 
@@ -110,10 +110,11 @@ class TrainingRows:
     def axes(self) -> Axes:
         """Axes of the spread of standardised rows: few of some, nearly all of many."""
         (count, width), (mean, scale) = self.shape, self._left
-        if count < _MANY:
-            some = self.part(slice(None, None, -(-count // _SOME))).copy()
-            some -= mean
-            some *= scale
+        if count < max(_MANY, _TIMES * width):
+            some = self.part(slice(None, None, -(-count // _SOME)))
+            if self._rows is not None:  # which is a copy, and not standardised yet
+                some -= mean
+                some *= scale
             squares = float(np.vdot(some, some)) / len(some)
 
             def times(basis: Floats) -> Floats:
