@@ -90,6 +90,23 @@ def test_folds_side_by_side_come_to_what_each_comes_to_alone():
         assert -1e-7 < found - least < 1e-7
 
 
+def test_a_class_that_a_fold_has_no_image_of_is_all_but_impossible():
+    """The oracle is the infimum, by hand: probability 0, and those of the others without it."""
+    features, labels = drawn(120, 20, 3)
+    rows = np.flatnonzero(labels != 2)
+    one = TrainingSet(rows, np.ones(len(rows), np.float32))
+    other = TrainingSet(np.arange(120), np.ones(120, np.float32))
+    head = Problems(features.copy(), labels, 3, [one, other]).solve(0.1)[0]
+    found = S.softmax(head.logits(features))
+    assert found[:, 2].max() < 2e-6
+    scaler = StandardScaler().fit(features[rows].astype(np.float64))
+    oracle = LogisticRegression(C=2 / (0.1 * len(rows)), tol=1e-10, max_iter=10000)
+    # Of two classes it penalises the difference of their weights: twice the sum of the squares.
+    oracle.fit(scaler.transform(features[rows].astype(np.float64)), labels[rows])
+    expected = oracle.predict_proba(scaler.transform(features.astype(np.float64)))
+    np.testing.assert_allclose(found[:, :2], expected, atol=1e-5)
+
+
 def test_a_fold_that_trains_on_one_class_alone_is_sure_of_it():
     # Oracle: by hand. Nothing tells the classes apart in that fold; the others keep their sides.
     draws = np.random.default_rng(0)

@@ -6,7 +6,7 @@ folds takes little longer than with those of one. Each training set keeps its ow
 
 Newton's method, each step by conjugate gradients, which need products with the Hessian and not the
 Hessian (Nocedal and Wright 2006, "Numerical Optimization", algorithm 7.1). They are preconditioned
-by the leading axes of the features' spread, along which the loss is steepest.
+by the axes of the features' spread, all or the leading ones, along which the loss is steepest.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,8 @@ Integers = NDArray[np.int64]
 
 GAP = 1e-13
 """Nats that the loss may lie above its minimum, by the preconditioner: probabilities are then
-within some millionths of those at the minimum, unless rounding ends the search before."""
+within some millionths of those at the minimum, unless rounding ends the search before. A class that
+no image of a training set is of has no minimum: it is left with a probability of some 1e-7."""
 ROUGH_GAP = 1e-6  # where penalties are compared
 _ROUNDED = 1e-8  # nats, from which on a step that gains little is one of rounding
 _STEPS, _TURNS = 30, 100  # of Newton's method, and of conjugate gradients in each, at the most
@@ -70,7 +71,8 @@ class Problems:
         """Standardise the features.
 
         Args:
-            features: float32 ``(M, D)``; standardised in place, unless ``rows`` are given.
+            features: float32 ``(M, D)``; standardised in place, unless ``rows`` are given. Then
+                they should be C-contiguous: numpy takes rows of others from a copy of all.
             labels: class indices ``(N,)``, 0 to K-1.
             classes: K.
             sets: the F training sets.
