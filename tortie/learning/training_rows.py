@@ -21,8 +21,8 @@ Work = Callable[[Floats, slice], list[NDArray[Any]]]
 time."""
 
 _BLOCK = 2**17  # numbers of a block: 0.5 MB
-_PARTS = 8  # of the blocks, that are added up side by side
-_SUMS, _LARGE_PARTS = 2**20, 2  # fewer where the sums of one have more numbers: 4 MB
+_PARTS = 16  # of the blocks, that are added up side by side
+_SUMS, _LARGE_PARTS = 2**23, 2  # fewer where the sums of one have more numbers: 34 MB
 _FAR = 4  # deviations that a mean may be from 0 and stay in the rows
 _SOME = 4096  # rows that few axes are found on
 _FEW = 64  # axes, where a pass takes less time than finding more would
