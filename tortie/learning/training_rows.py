@@ -84,7 +84,7 @@ class TrainingRows:
             work: that makes it.
         """
         count, width = self.shape
-        size = max(1, max(_BLOCK // width, 2 * columns) // 64) * 64  # others take longer
+        size = max(_BLOCK // width // 64, -(-3 * columns // 64)) * 64  # others take longer
         begins = np.arange(0, count, size)
         parts = min(len(begins), _PARTS if width * columns <= _SUMS else _LARGE_PARTS)
         shares = np.array_split(begins, parts)
