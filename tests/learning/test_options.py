@@ -183,3 +183,10 @@ def test_an_empty_name_among_weights_is_refused():
     assert split_weights("a.pth, none") == ["a.pth", None]
     with pytest.raises(UsageError, match="an empty name"):
         split_weights("a.pth,")
+
+
+@pytest.mark.parametrize("name", ["max_megapixels", "budget", "learning_rate", "side_heads"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -float("inf"), 0, -1])
+def test_numbers_of_options_are_finite_and_positive(name, value):
+    with pytest.raises(UsageError, match=f"^{name} is .*: expected (a finite number|more than 0)$"):
+        FitOptions.of(**{name: value})

@@ -95,7 +95,11 @@ def test_names_of_clients_are_shown_and_never_paths(client, tmp_path, monkeypatc
 
 
 def test_wrong_values_and_addresses(client):
-    assert client.predict(jpeg(), "?reject_below=2").status == 422
+    above = client.predict(jpeg(), "?reject_below=2")
+    assert above.status == 422
+    assert above.json == {"error": "reject_below is '2': expected at most 1"}
+    word = client.predict(jpeg(), "?reject_below=much")
+    assert word.json == {"error": "reject_below is 'much': expected a number"}
     assert client.predict(jpeg(), "?reject_below=nan").status == 422
     assert client.predict(jpeg(), "?top=3").json == {"error": "no parameter 'top'"}
     assert client.predict(jpeg(), Content_Encoding="gzip").status == 415

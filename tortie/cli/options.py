@@ -91,9 +91,26 @@ Threads = Annotated[
     int | None,
     typer.Option(help="Number of threads.", show_default="one per core", rich_help_panel=MACHINE),
 ]
+
+
+def finite_and_positive(value: float) -> float:
+    """The value of an option.
+
+    Raises:
+        typer.BadParameter: it is infinite, no number, 0 or less.
+    """
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"{value:g}: expected a finite number above 0")
+    return value
+
+
 Megapixels = Annotated[
     float,
-    typer.Option(help="Skip photographs with more megapixels than this.", rich_help_panel=MACHINE),
+    typer.Option(
+        help="Skip photographs with more megapixels than this.",
+        callback=finite_and_positive,
+        rich_help_panel=MACHINE,
+    ),
 ]
 Json = Annotated[
     bool,

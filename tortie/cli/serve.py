@@ -27,7 +27,12 @@ def command(
     ] = 32,
     max_megapixels: Annotated[
         float,
-        typer.Option(help="Largest photograph, in megapixels.", min=0.01, rich_help_panel=_PANEL),
+        typer.Option(
+            help="Largest photograph, in megapixels.",
+            min=0.01,
+            callback=options.finite_and_positive,
+            rich_help_panel=_PANEL,
+        ),
     ] = 50,
     max_files: Annotated[
         int,

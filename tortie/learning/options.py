@@ -261,7 +261,7 @@ class FitOptions(BaseModel):
         max_megapixels: photographs with more are skipped.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     network: Annotated[str, BeforeValidator(_network_name)] = "efficientnet-lite0"
     quality: Quality | None = None

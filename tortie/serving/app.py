@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from tortie import __version__
+from tortie.invalid_values import expected_value
 from tortie.serving.body import BodyReader, check_header
 from tortie.serving.guard import Guard, refused
 from tortie.serving.limits import Access, Limits, Refusal
@@ -106,7 +107,8 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        reason = f"{first['loc'][-1]}: {first['msg']}"
+        value = repr(first["input"])[:60]
+        reason = f"{first['loc'][-1]} is {value}: {expected_value(first)}"
         return refused(Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, reason))
 
     @app.exception_handler(Exception)
