@@ -17,6 +17,7 @@ from tortie.learning.softmax import (
     few_threads,
     softmax,
 )
+from tortie.learning.softmax_solver import FOLD_GAP
 from tortie.learning.temperature import is_beyond_baseline
 
 CHOOSE_ON = 2000  # images: the penalty for all is chosen on as many
@@ -114,6 +115,6 @@ def _held_out_by(
     """Probabilities of every image by heads trained on the trusted ones of the other folds."""
     probabilities = np.zeros((len(data.labels), data.classes), np.float32)
     problems = data.problems([np.intersect1d(train, trusted) for train, _ in parts])
-    for head, (_, held) in zip(problems.solve(penalty), parts, strict=True):
+    for head, (_, held) in zip(problems.solve(penalty, FOLD_GAP), parts, strict=True):
         probabilities[held] = softmax(head.logits(data.features[held]))
     return probabilities

@@ -32,7 +32,7 @@ from tortie.learning.softmax import (
     is_small,
     softmax,
 )
-from tortie.learning.softmax_solver import Problems, TrainingSet
+from tortie.learning.softmax_solver import FOLD_GAP, GAP, Problems, TrainingSet
 from tortie.learning.temperature import choose_temperature
 from tortie.learning.training_weights import TrainingWeights
 from tortie.processes import core_count
@@ -211,9 +211,11 @@ def _choose(
     return choose(problems, held, PENALTIES[::2] if many else PENALTIES)  # whole decades
 
 
-def train_on(data: LabelledFeatures, train: Integers, penalty: float) -> LinearHead:
-    """The softmax layer of ``train``."""
-    return data.problems([train]).solve(penalty)[0]
+def train_on(
+    data: LabelledFeatures, train: Integers, penalty: float, gap: float = GAP
+) -> LinearHead:
+    """The softmax layer of ``train``, its loss no more than ``gap`` above the least."""
+    return data.problems([train]).solve(penalty, gap)[0]
 
 
 def cross_validate(data: LabelledFeatures, seed: int, threads: int = 1) -> HeldOut:
@@ -235,7 +237,7 @@ def cross_validate(data: LabelledFeatures, seed: int, threads: int = 1) -> HeldO
     def predict(number: int) -> None:
         train, held = outer[number]
         inner = choose_among(data, train, seed + number + 1)
-        head = train_on(data, train, inner.penalty)
+        head = train_on(data, train, inner.penalty, FOLD_GAP)
         probabilities[held] = softmax(head.logits(data.features[held]))
         temperatures[held] = choose_temperature(softmax(inner.logits), inner.labels, inner.weights)
 
@@ -249,7 +251,7 @@ def cross_fit(
 ) -> list[tuple[LinearHead, Integers]]:
     """Heads, each with the photographs of ``train`` that neither they nor their groups trained."""
     parts = cross_fitted_parts(data, train, seed)
-    heads = data.problems([own for own, _ in parts]).solve(penalty)
+    heads = data.problems([own for own, _ in parts]).solve(penalty, FOLD_GAP)
     return [(head, held) for head, (_, held) in zip(heads, parts, strict=True)]
 
 

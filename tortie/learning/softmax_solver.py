@@ -29,6 +29,7 @@ GAP = 1e-13
 """Nats that the loss may lie above its minimum, by the preconditioner: probabilities are then
 within some millionths of those at the minimum, unless rounding ends the search before. A class that
 no image of a training set is of has no minimum: it is left with a probability of some 1e-7."""
+FOLD_GAP = 1e-8  # where what was held out is predicted, and the layer is not kept
 ROUGH_GAP = 1e-6  # where penalties are compared
 _ROUNDED = 1e-8  # nats, from which on a step that gains little is one of rounding
 _STEPS, _TURNS = 30, 100  # of Newton's method, and of conjugate gradients in each, at the most
