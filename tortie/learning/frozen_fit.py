@@ -157,6 +157,8 @@ def fit_activations(
     """
     with few_threads(activations):
         duplicates = feature_duplicate_pairs(activations, known.facts, frozen.job.threads)
+    if not is_small(activations):
+        give_back_memory()
     data = make_dataset(frozen.job, *known, duplicates)
     if not is_small(activations):
         give_back_memory()

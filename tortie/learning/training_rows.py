@@ -21,6 +21,8 @@ Work = Callable[[Floats, slice], list[NDArray[Any]]]
 time."""
 
 _BLOCK = 2**17  # numbers of a block: 0.5 MB
+_FEW_COLUMNS = 16  # up to which a product is bound by memory
+_MANY_ROWS = 1024  # of a block, where it is not
 _PARTS = 16  # of the blocks, that are added up side by side
 _SUMS, _LARGE_PARTS = 2**23, 2  # fewer where the sums of one have more numbers: 34 MB
 _FAR = 4  # deviations that a mean may be from 0 and stay in the rows
@@ -84,7 +86,8 @@ class TrainingRows:
             work: that makes it.
         """
         count, width = self.shape
-        size = max(_BLOCK // width // 64, -(-3 * columns // 64)) * 64  # others take longer
+        least = 64 if columns <= _FEW_COLUMNS else max(_MANY_ROWS, 3 * columns)
+        size = max(_BLOCK // width, least) // 64 * 64  # others take longer
         begins = np.arange(0, count, size)
         parts = min(len(begins), _PARTS if width * columns <= _SUMS else _LARGE_PARTS)
         shares = np.array_split(begins, parts)
